@@ -1,0 +1,72 @@
+import {
+  type BlockDevice,
+  type Extent,
+  type FileRange,
+  checkRange,
+  discardRange,
+  extentsOf,
+  zeroRange,
+} from './block-device.ts';
+
+/**
+ * A part of another device: `losetup --offset --sizelimit`, or one partition.
+ *
+ * A slice does not own its base: closing it closes nothing.
+ */
+export class SliceDevice implements BlockDevice {
+  readonly size: number;
+  readonly sectorSize: number;
+  readonly readOnly: boolean;
+  readonly #base: BlockDevice;
+  readonly #offset: number;
+  declare readonly fileRange?: () => FileRange;
+
+  /** `size` in bytes; without it the slice goes to the end of the base. */
+  constructor(base: BlockDevice, offset: number, size: number = base.size - offset) {
+    checkRange(base, 'slice', offset, size);
+    this.#base = base;
+    this.#offset = offset;
+    this.size = size;
+    this.sectorSize = base.sectorSize;
+    this.readOnly = base.readOnly;
+    if (base.fileRange !== undefined) {
+      this.fileRange = () => {
+        const range = base.fileRange!();
+        return { fd: range.fd, offset: range.offset + offset };
+      };
+    }
+  }
+
+  read(offset: number, into: Uint8Array): void {
+    checkRange(this, 'read', offset, into.length);
+    this.#base.read(this.#offset + offset, into);
+  }
+
+  write(offset: number, from: Uint8Array): void {
+    checkRange(this, 'write', offset, from.length);
+    this.#base.write(this.#offset + offset, from);
+  }
+
+  zero(offset: number, length: number): void {
+    checkRange(this, 'zero', offset, length);
+    zeroRange(this.#base, this.#offset + offset, length);
+  }
+
+  discard(offset: number, length: number): void {
+    checkRange(this, 'discard', offset, length);
+    discardRange(this.#base, this.#offset + offset, length);
+  }
+
+  *extents(offset: number, length: number): Iterable<Extent> {
+    checkRange(this, 'extents', offset, length);
+    for (const extent of extentsOf(this.#base, this.#offset + offset, length)) {
+      yield { offset: extent.offset - this.#offset, length: extent.length, kind: extent.kind };
+    }
+  }
+
+  flush(): void {
+    this.#base.flush();
+  }
+
+  close(): void {}
+}

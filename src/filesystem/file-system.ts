@@ -1,0 +1,240 @@
+import type { Timestamp } from '../bytes/time.ts';
+import type { BlockDevice, Extent } from '../device/block-device.ts';
+
+/**
+ * The contract between a file-system driver and everything above it: the verbs, the node:fs face, boot loaders, and
+ * later FUSE. It is shaped like the kernel's own (inodes and names, no paths), so that every consumer fits on it
+ * without translation; paths are resolved in `path.ts`, once for all drivers.
+ *
+ * All calls are synchronous. Failures are FsError with the code that Linux gives in the same case; damage found on the
+ * way is CorruptImageError. A call that throws FsError (no space, name too long, …) has changed nothing that a reader can see.
+ */
+export interface FileSystem {
+  readonly type: FileSystemType;
+  readonly device: BlockDevice;
+  readonly readOnly: boolean;
+  /** Why a file system that was asked for read-write came up read-only, in a person's words. */
+  readonly readOnlyReason: string | undefined;
+  readonly capabilities: Capabilities;
+  readonly root: NodeId;
+  /** Empty when there is none. */
+  label: string;
+  /** As blkid prints it: `xxxxxxxx-xxxx-…` for ext, `XXXX-XXXX` (volume serial) for FAT. */
+  readonly uuid: string;
+  /** Names of the optional features in use, in the format's own words (`dir_index`, `filetype` …). */
+  readonly features: readonly string[];
+
+  usage(): Usage;
+
+  /** The node behind a name in a directory, or undefined. `.` and `..` are not names here. ENOTDIR when `directory` is none. */
+  lookup(directory: NodeId, name: string): NodeId | undefined;
+  attributes(node: NodeId): Attributes;
+  /** Members left out stay as they are. `size` truncates or extends (with a hole where the format has holes). Changes ctime, where there is one. */
+  setAttributes(node: NodeId, changes: AttributeChanges): void;
+  /** All entries but `.` and `..`, in the order of the directory. The directory may change while it is walked: an entry that stays is seen once. */
+  entries(directory: NodeId): Iterable<DirectoryEntry>;
+  parent(directory: NodeId): NodeId;
+
+  /** Makes a new node under a name that must be free (EEXIST). */
+  create(directory: NodeId, name: string, options: CreateOptions): NodeId;
+  /** A second name for a node that is not a directory. */
+  link(node: NodeId, directory: NodeId, name: string): void;
+  /** Removes a name; the node goes when it was the last one and nobody retains it. EISDIR for a directory. */
+  unlink(directory: NodeId, name: string): void;
+  /** ENOTEMPTY, ENOTDIR. */
+  removeDirectory(directory: NodeId, name: string): void;
+  /** rename(2): atomically replaces the target; same node twice is a no-op; EINVAL when a directory would move into itself. */
+  rename(
+    directory: NodeId,
+    name: string,
+    newDirectory: NodeId,
+    newName: string,
+    options?: RenameOptions,
+  ): void;
+
+  /** Reads at `offset` as much as there is, up to `into.length`; returns the bytes read, 0 at the end. Holes read as zeros. */
+  read(node: NodeId, offset: number, into: Uint8Array): number;
+  /** Writes all of `from` at `offset`, extending the file where needed. ENOSPC before anything is changed when it cannot fit. */
+  write(node: NodeId, offset: number, from: Uint8Array): void;
+  /** The file's content as data and holes, offsets within the file, from 0 to its size, without gaps. */
+  extents(node: NodeId): Iterable<Extent>;
+  /**
+   * Where the file's content lies on the device, in file order, adjacent runs merged; holes are left out.
+   * For boot loaders' block lists and for `blocklist`.
+   */
+  placement(node: NodeId): Iterable<Placement>;
+
+  /** The target's bytes as text (see bytes/utf8.ts). EINVAL for what is no symlink. */
+  readLink(node: NodeId): string;
+
+  /** Full names with prefix (`user.mime_type`, `security.capability`, `system.posix_acl_access`), sorted. */
+  listXattrs(node: NodeId): string[];
+  getXattr(node: NodeId, name: string): Uint8Array | undefined;
+  /** EOPNOTSUPP where the format has none; ENOSPC when it does not fit. */
+  setXattr(node: NodeId, name: string, value: Uint8Array): void;
+  /** ENODATA when it is not there. */
+  removeXattr(node: NodeId, name: string): void;
+
+  /** Keeps a node alive past its last name, as an open file does; calls nest. */
+  retain(node: NodeId): void;
+  release(node: NodeId): void;
+
+  /** Writes everything that is held in memory to the device, in an order that is safe, and flushes the device. */
+  sync(): void;
+  /** `sync`, marks the file system clean, forgets everything. The device stays open: it belongs to the caller. */
+  close(): void;
+  [Symbol.dispose](): void;
+}
+
+export type FileSystemType = 'fat12' | 'fat16' | 'fat32' | 'ext2' | 'ext3' | 'ext4';
+
+/** An inode number, or the driver's stand-in for one; stays the same while the node lives, also across renames. */
+export type NodeId = number & { readonly __unit: 'node' };
+
+export type NodeKind =
+  'file' | 'directory' | 'symlink' | 'character-device' | 'block-device' | 'fifo' | 'socket';
+
+/** What the format can hold. Consumers ask here instead of comparing types. */
+export interface Capabilities {
+  readonly symlinks: boolean;
+  readonly hardLinks: boolean;
+  readonly specialFiles: boolean;
+  /** Owner, group and the permission bits. */
+  readonly ownership: boolean;
+  readonly xattrs: boolean;
+  readonly holes: boolean;
+  readonly caseSensitive: boolean;
+  /** FAT's read-only, hidden, system and archive bits. */
+  readonly dosAttributes: boolean;
+  /** Longest file, bytes. */
+  readonly maxFileSize: number;
+  /** Longest name, and what it is counted in. */
+  readonly maxNameLength: number;
+  readonly nameUnit: 'byte' | 'utf-16';
+  /** Step of mtime in nanoseconds: 2e9 for FAT, 1e9 for 128-byte inodes, 1 for larger ones. */
+  readonly timeStep: number;
+  /** What mtime can hold, in seconds since 1970; both ends included. */
+  readonly timeRange: readonly [first: number, last: number];
+}
+
+export interface Attributes {
+  readonly node: NodeId;
+  readonly kind: NodeKind;
+  /** Bytes. */
+  readonly size: number;
+  /** Space that the content takes on the device, bytes. */
+  readonly allocated: number;
+  /** Permission bits with setuid, setgid and sticky: 0 to 0o7777. FAT gives what its read-only bit says. */
+  readonly mode: number;
+  readonly uid: number;
+  readonly gid: number;
+  readonly linkCount: number;
+  /** For character and block devices. */
+  readonly device: DeviceNumber | undefined;
+  readonly atime: Timestamp;
+  readonly mtime: Timestamp;
+  readonly ctime: Timestamp;
+  readonly birthtime: Timestamp | undefined;
+  /** Bits of `DosAttribute`; 0 where the format has none. */
+  readonly dosAttributes: number;
+}
+
+export interface DeviceNumber {
+  readonly major: number;
+  readonly minor: number;
+}
+
+/** Microsoft FAT specification 1.03, section 6: DIR_Attr. */
+export const DosAttribute = {
+  readOnly: 0x01,
+  hidden: 0x02,
+  system: 0x04,
+  volumeId: 0x08,
+  directory: 0x10,
+  archive: 0x20,
+} as const;
+
+export interface AttributeChanges {
+  readonly size?: number;
+  readonly mode?: number;
+  readonly uid?: number;
+  readonly gid?: number;
+  readonly atime?: Timestamp;
+  readonly mtime?: Timestamp;
+  /** Only for copies that restore a whole inode; node:fs and the verbs leave it to the clock. */
+  readonly ctime?: Timestamp;
+  readonly birthtime?: Timestamp;
+  readonly dosAttributes?: number;
+}
+
+export interface CreateOptions {
+  readonly kind: NodeKind;
+  /** Default 0o644, 0o755 for directories, 0o777 for symlinks. */
+  readonly mode?: number;
+  readonly uid?: number;
+  readonly gid?: number;
+  /** Default: the clock of the file system. */
+  readonly atime?: Timestamp;
+  readonly mtime?: Timestamp;
+  readonly ctime?: Timestamp;
+  readonly birthtime?: Timestamp;
+  /** For symlinks: the target. */
+  readonly target?: string;
+  /** For character and block devices. */
+  readonly device?: DeviceNumber;
+  readonly dosAttributes?: number;
+  /** A hint: this many bytes will be written, so that the driver can place the file in one piece. */
+  readonly expectedSize?: number;
+}
+
+export interface RenameOptions {
+  /** RENAME_NOREPLACE: EEXIST when the target is there. */
+  readonly noReplace?: boolean;
+}
+
+export interface DirectoryEntry {
+  readonly name: string;
+  readonly node: NodeId;
+  readonly kind: NodeKind;
+  /** FAT: the 8.3 alias, where it differs from the name. */
+  readonly shortName?: string;
+}
+
+export interface Placement {
+  /** Byte offset within the file. */
+  readonly fileOffset: number;
+  /** Byte offset on the file system's device. */
+  readonly deviceOffset: number;
+  readonly length: number;
+}
+
+/** In the terms of statvfs(3), and as df prints them. */
+export interface Usage {
+  /** Bytes of an allocation unit: block or cluster. */
+  readonly blockSize: number;
+  /** In units of `blockSize`. What the file system can hold: ext leaves out its own overhead, as the kernel does by default (minixdf off). */
+  readonly totalBlocks: number;
+  readonly freeBlocks: number;
+  /** Free for users who are not root. */
+  readonly availableBlocks: number;
+  /** 0 on FAT, which has none. */
+  readonly totalNodes: number;
+  readonly freeNodes: number;
+}
+
+export interface OpenOptions {
+  /** Do not write, whatever the device allows. Default: as the device. */
+  readonly readOnly?: boolean;
+  /** Tells the time for new nodes and changes. Default: always the epoch, since the core has no clock. */
+  readonly clock?: () => Timestamp;
+  /** Minutes east of UTC of the local time in which FAT keeps its times. Default 0. */
+  readonly utcOffsetMinutes?: number;
+}
+
+/** One folder a driver: what the detection and the factories know of it. */
+export interface FileSystemDriver {
+  readonly name: 'fat' | 'ext';
+  /** Looks at a few sectors and says whether this is one of its own; never throws for what a device may hold. */
+  probe(device: BlockDevice): boolean;
+  open(device: BlockDevice, options?: OpenOptions): FileSystem;
+}

@@ -1,0 +1,56 @@
+import { main } from '../../src/cli/main.ts';
+import type { Io } from '../../src/cli/io.ts';
+
+export interface RunOptions {
+  readonly stdin?: string | Uint8Array;
+  readonly cwd?: string;
+  readonly env?: Record<string, string | undefined>;
+}
+
+export interface RunResult {
+  readonly status: number;
+  readonly stdout: string;
+  readonly stderr: string;
+  /** Standard output as it was written, for commands that print bytes. */
+  readonly bytes: Uint8Array;
+}
+
+/** Runs `userloop ARGV…` in this process. */
+export async function userloop(argv: readonly string[], options: RunOptions = {}): Promise<RunResult> {
+  const out: Uint8Array[] = [];
+  const err: Uint8Array[] = [];
+  let rest = Buffer.from(options.stdin ?? '');
+  const io: Io = {
+    stdin: {
+      isTerminal: false,
+      readLine() {
+        if (rest.length === 0) return undefined;
+        const newline = rest.indexOf(0x0a);
+        const end = newline < 0 ? rest.length : newline;
+        const line = rest.subarray(0, end).toString();
+        rest = rest.subarray(newline < 0 ? end : end + 1);
+        return line;
+      },
+      readAll() {
+        const all = rest;
+        rest = Buffer.alloc(0);
+        return all;
+      },
+    },
+    stdout: {
+      isTerminal: false,
+      columns: 80,
+      write: (content) => void out.push(Buffer.from(content as string)),
+    },
+    stderr: {
+      isTerminal: false,
+      columns: 80,
+      write: (content) => void err.push(Buffer.from(content as string)),
+    },
+    cwd: options.cwd ?? process.cwd(),
+    env: options.env ?? {},
+  };
+  const status = await main('userloop', argv, io);
+  const bytes = Buffer.concat(out);
+  return { status, stdout: bytes.toString(), stderr: Buffer.concat(err).toString(), bytes };
+}
