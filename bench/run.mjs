@@ -1,0 +1,141 @@
+// npm run bench: ours against the peers, as whole processes in the same run. Ratios are peer time / our time: more is better.
+// Arguments choose rows by a part of their name: npm run bench -- populate
+import { spawnSync } from 'node:child_process';
+import { existsSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { makeCorpus } from './corpus.mjs';
+import { compare } from './measure.mjs';
+
+const here = fileURLToPath(new URL('.', import.meta.url));
+const userloop = `node ${path.join(here, '../bin/userloop')}`;
+const scratch = mkdtempSync(path.join(tmpdir(), 'userloop-bench-'));
+process.on('exit', () => rmSync(scratch, { recursive: true, force: true }));
+process.env['PATH'] += ':/usr/sbin:/sbin';
+process.env['MTOOLS_SKIP_CHECK'] = '1';
+
+const filters = process.argv.slice(2);
+const tree = path.join(tmpdir(), 'userloop-bench-corpus');
+const img = (name) => `${scratch}/${name}`;
+
+function sh(command) {
+  const { status, stderr } = spawnSync('sh', ['-c', command], { stdio: ['ignore', 'ignore', 'pipe'] });
+  if (status !== 0) throw new Error(`${command}: status ${status}\n${String(stderr)}`);
+}
+
+function has(tool) {
+  return spawnSync('sh', ['-c', `command -v ${tool}`]).status === 0;
+}
+
+const SIZES = { '1.44 MB': '1440K', '1 GiB': '1G', '1 TiB': '1T' };
+
+const rows = [
+  {
+    name: 'start-up: userloop --version / node -e 0',
+    goal: '>= 0.67',
+    ours: `${userloop} --version`,
+    peer: 'node -e 0',
+    rounds: 15,
+  },
+  ...Object.entries(SIZES).map(([label, size]) => ({
+    name: `mkfs.fat ${label}`,
+    goal: size === '1T' ? '>= 1' : '',
+    needs: 'mkfs.fat',
+    prepare: () => sh(`rm -f ${img('f.img')} && truncate -s ${size} ${img('f.img')}`),
+    ours: `${userloop} mkfs.fat ${size === '1440K' ? '' : '-F32'} ${img('f.img')}`,
+    peer: `mkfs.fat ${size === '1440K' ? '' : '-F32'} ${img('f.img')}`,
+  })),
+  ...Object.entries(SIZES).map(([label, size]) => ({
+    name: `mke2fs ${label}`,
+    goal: size === '1T' ? '>= 1' : '',
+    needs: 'mke2fs',
+    prepare: () => sh(`rm -f ${img('e.img')} && truncate -s ${size} ${img('e.img')}`),
+    ours: `${userloop} mke2fs -q -F ${img('e.img')}`,
+    peer: `mke2fs -q -F ${img('e.img')}`,
+  })),
+  {
+    name: 'populate ext2, format included: cp -r / mke2fs -d',
+    goal: '>= 1.5',
+    needs: 'mke2fs',
+    corpus: true,
+    prepare: () => sh(`rm -f ${img('e.img')} && truncate -s 1G ${img('e.img')}`),
+    ours: `${userloop} mke2fs -q -F ${img('e.img')} && ${userloop} cp -r ${tree} ${img('e.img')}:/tree`,
+    peer: `mke2fs -q -F -d ${tree} ${img('e.img')}`,
+  },
+  {
+    name: 'read all of ext2: cp -r / debugfs rdump',
+    needs: 'debugfs',
+    corpus: true,
+    once: () => sh(`truncate -s 1G ${img('r.img')} && mke2fs -q -F -d ${tree} ${img('r.img')}`),
+    prepare: () => sh(`rm -rf ${img('out')} && mkdir ${img('out')}`),
+    ours: `${userloop} cp -r ${img('r.img')}:/ ${img('out')}/tree`,
+    peer: `debugfs -R "rdump / ${img('out')}" ${img('r.img')}`,
+  },
+  {
+    name: 'populate FAT32, format included: cp -r / mcopy -s',
+    goal: '>= 1.5',
+    needs: 'mcopy',
+    corpus: true,
+    prepare: () => sh(`rm -f ${img('f.img')} && truncate -s 1G ${img('f.img')}`),
+    ours: `${userloop} mkfs.fat -F32 ${img('f.img')} && ${userloop} cp -r ${tree} ${img('f.img')}:/tree`,
+    peer: `mkfs.fat -F32 ${img('f.img')} && mcopy -s -i ${img('f.img')} ${tree} ::/tree`,
+    rounds: 3,
+  },
+  {
+    name: 'read all of FAT32: cp -r / mcopy -s',
+    needs: 'mcopy',
+    corpus: true,
+    once: () =>
+      sh(
+        `truncate -s 1G ${img('g.img')} && mkfs.fat -F32 ${img('g.img')} && mcopy -s -i ${img('g.img')} ${tree} ::/tree`,
+      ),
+    prepare: () => sh(`rm -rf ${img('out')} && mkdir ${img('out')}`),
+    ours: `${userloop} cp -r ${img('g.img')}:/tree ${img('out')}/`,
+    peer: `mcopy -s -i ${img('g.img')} ::/tree ${img('out')}/`,
+    rounds: 3,
+  },
+  {
+    name: 'library: ext2, 1,000 files of 4 KiB written and read / npm ext2fs',
+    goal: '>= 10',
+    needs: 'mke2fs',
+    npm: true,
+    prepare: () =>
+      sh(`rm -f ${img('l.img')} && truncate -s 64M ${img('l.img')} && mke2fs -q -F ${img('l.img')}`),
+    ours: `node ${here}peers/ours.mjs ${img('l.img')} 1000 4096`,
+    peer: `node ${here}peers/ext2fs.mjs ${img('l.img')} 1000 4096`,
+    rounds: 3,
+  },
+  {
+    name: 'library: FAT16, 200 files of 128 KiB written and read / npm fatfs',
+    goal: '>= 10',
+    needs: 'mkfs.fat',
+    npm: true,
+    prepare: () =>
+      sh(`rm -f ${img('l.img')} && truncate -s 64M ${img('l.img')} && mkfs.fat -F16 ${img('l.img')}`),
+    ours: `node ${here}peers/ours.mjs ${img('l.img')} 200 131072`,
+    peer: `node ${here}peers/fatfs.mjs ${img('l.img')} 200 131072`,
+    rounds: 3,
+  },
+];
+
+mkdirSync(scratch, { recursive: true });
+const chosen = rows.filter((row) => filters.length === 0 || filters.some((part) => row.name.includes(part)));
+if (chosen.some((row) => row.npm) && !existsSync(`${here}peers/node_modules`)) {
+  sh(`cd ${here}peers && npm ci --ignore-scripts --no-audit --no-fund`);
+}
+if (chosen.some((row) => row.corpus)) makeCorpus(tree);
+
+const format = (seconds) => (seconds < 1 ? `${(seconds * 1000).toFixed(0)} ms` : `${seconds.toFixed(2)} s`);
+console.log(`| what | ours | peer | times as fast | goal | peak memory |\n|---|---|---|---|---|---|`);
+for (const row of chosen) {
+  if (row.needs !== undefined && !has(row.needs)) {
+    console.log(`| ${row.name} | skipped: no ${row.needs} here | | | | |`);
+    continue;
+  }
+  row.once?.();
+  const { ours, peer, ratio, memory } = compare({ ...row, scratch });
+  console.log(
+    `| ${row.name} | ${format(ours)} | ${format(peer)} | ${ratio.toFixed(2)} | ${row.goal ?? ''} | ${memory.toFixed(0)} MB |`,
+  );
+}
