@@ -19,9 +19,7 @@ export interface Field<T> {
   set(view: DataView, base: number, value: T): void;
 }
 
-export type FieldTable = Readonly<
-  Record<string, Field<never> | Field<number> | Field<bigint> | Field<Uint8Array> | Field<string>>
->;
+export type FieldTable = Readonly<Record<string, Field<unknown>>>;
 
 export type Struct<F extends FieldTable> = F & {
   /** The format's own name of the structure. */
