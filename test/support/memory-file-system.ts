@@ -104,7 +104,8 @@ export class MemoryFileSystem implements FileSystem {
   }
 
   *entries(directory: NodeId): Iterable<DirectoryEntry> {
-    for (const [name, node] of [...this.#directory(directory).names]) {
+    // A map may change while it is walked, as the contract asks of a directory.
+    for (const [name, node] of this.#directory(directory).names) {
       yield { name, node: node.attributes.node, kind: node.attributes.kind };
     }
   }
