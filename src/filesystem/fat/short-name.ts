@@ -1,0 +1,139 @@
+import type { CodePage } from './code-page.ts';
+import { DELETED, ESCAPED_E5, NtCase } from './directory-entry.ts';
+import { upperCase } from './file-name.ts';
+
+/** A name that is its own 8.3 name, so that no long name is needed. */
+const PLAIN = /^[A-Z0-9!#$%&'()\-@^_`{}~]{1,8}(?:\.[A-Z0-9!#$%&'()\-@^_`{}~]{1,3})?$/;
+const MAX_TAIL = 999_999;
+
+export function isPlainShortName(name: string): boolean {
+  return PLAIN.test(name);
+}
+
+/** What becomes of a long name before a tail is put on it. */
+export interface ShortNameBasis {
+  /** Upper case, characters of the code page, at most 8. */
+  readonly base: string;
+  /** At most 3. */
+  readonly extension: string;
+  /** Nothing was lost: the basis is the alias, without a tail. */
+  readonly exact: boolean;
+}
+
+/** Microsoft FAT specification 1.03, section 7.3 ("basis-name generation"). */
+export function shortNameBasis(name: string, codePage: CodePage): ShortNameBasis {
+  // Leading dots and spaces are dropped, so that ".profile" has a base and no extension.
+  let start = 0;
+  while (name[start] === '.' || name[start] === ' ') start++;
+  const dot = name.lastIndexOf('.');
+  const hasExtension = dot > start && dot < name.length - 1;
+  const base = shortPart(name, start, hasExtension ? dot : name.length, 8, codePage);
+  const extension = hasExtension ? shortPart(name, dot + 1, name.length, 3, codePage) : NO_PART;
+  return {
+    base: base.text,
+    extension: extension.text,
+    exact: start === 0 && base.exact && extension.exact,
+  };
+}
+
+const NO_PART = { text: '', exact: true } as const;
+
+function shortPart(
+  name: string,
+  start: number,
+  end: number,
+  limit: number,
+  codePage: CodePage,
+): { text: string; exact: boolean } {
+  let text = '';
+  let exact = true;
+  for (let i = start; i < end; i++) {
+    let character = name[i]!;
+    if (character === '.' || character === ' ') {
+      exact = false;
+      continue;
+    }
+    if (text.length === limit) return { text, exact: false };
+    character = upperCase(character);
+    if ('+,;=[]'.includes(character) || codePage.encode(character) === undefined) {
+      character = '_';
+      exact = false;
+    }
+    text += character;
+  }
+  return { text, exact };
+}
+
+/** The alias with numeric tail `n`: the base gives way to `~n`. */
+export function withTail(basis: ShortNameBasis, n: number): string {
+  const tail = `~${n}`;
+  return joinShortName(basis.base.slice(0, 8 - tail.length) + tail, basis.extension);
+}
+
+export function joinShortName(base: string, extension: string): string {
+  return extension === '' ? base : `${base}.${extension}`;
+}
+
+/** Remembers, by the part of the basis that all tails share, where the search for a free tail ended. */
+export type TailHints = Map<string, number>;
+
+/** The 8.3 alias for `name`: its basis when nothing was lost, else the first free of `~1`, `~2`, … */
+export function makeAlias(
+  name: string,
+  codePage: CodePage,
+  isTaken: (shortName: string) => boolean,
+  hints: TailHints,
+): string {
+  const basis = shortNameBasis(name, codePage);
+  if (basis.exact) return joinShortName(basis.base, basis.extension);
+  const key = joinShortName(basis.base.slice(0, 6), basis.extension);
+  for (let n = hints.get(key) ?? 1; n <= MAX_TAIL; n++) {
+    const alias = withTail(basis, n);
+    if (isTaken(alias)) continue;
+    hints.set(key, n + 1);
+    return alias;
+  }
+  // A directory has at most 65,536 entries.
+  throw new RangeError(`All of ${MAX_TAIL} aliases are taken`);
+}
+
+/** Writes the 11 bytes of DIR_Name for an alias such as `README.TXT`. */
+export function encodeShortName(shortName: string, codePage: CodePage, into: Uint8Array): void {
+  into.fill(0x20, 0, 11);
+  const dot = shortName.lastIndexOf('.');
+  const baseEnd = dot < 0 ? shortName.length : dot;
+  for (let i = 0; i < baseEnd; i++) into[i] = codePage.encode(shortName[i]!)!;
+  for (let i = baseEnd + 1; i < shortName.length; i++)
+    into[8 + i - baseEnd - 1] = codePage.encode(shortName[i]!)!;
+  if (into[0] === DELETED) into[0] = ESCAPED_E5;
+}
+
+/** The name that 11 bytes of DIR_Name spell; empty when they are all spaces. `ntCase` is DIR_NTRes. */
+export function decodeShortName(raw: Uint8Array, codePage: CodePage, ntCase = 0): string {
+  const base = decodePart(raw, 0, 8, codePage, (ntCase & NtCase.lowerBase) !== 0);
+  const extension = decodePart(raw, 8, 11, codePage, (ntCase & NtCase.lowerExtension) !== 0);
+  return joinShortName(base, extension);
+}
+
+function decodePart(raw: Uint8Array, start: number, end: number, codePage: CodePage, lower: boolean): string {
+  let last = end;
+  while (last > start && raw[last - 1] === 0x20) last--;
+  let text = '';
+  for (let i = start; i < last; i++) {
+    const byte = i === 0 && raw[0] === ESCAPED_E5 ? DELETED : raw[i]!;
+    // Neither may be in a name here: a path could not name it.
+    const character = byte === 0 || byte === 0x2f ? '_' : codePage.decode(byte);
+    text += lower ? character.toLowerCase() : character;
+  }
+  return text;
+}
+
+/** True for the 11 bytes of `.` and `..`. */
+export function isDotEntry(raw: Uint8Array): boolean {
+  if (raw[0] !== 0x2e) return false;
+  if (raw[1] !== 0x20 && raw[1] !== 0x2e) return false;
+  for (let i = 2; i < 11; i++) {
+    if (raw[i] !== 0x20) return false;
+  }
+  return true;
+}

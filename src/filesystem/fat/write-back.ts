@@ -1,0 +1,118 @@
+import type { AllocationTable } from './allocation-table.ts';
+import type { ClusterAllocator } from './cluster-allocator.ts';
+import type { Directory } from './directory.ts';
+import type { FatNode } from './node.ts';
+import type { VolumeState } from './volume-state.ts';
+
+/** Changes of entries between two commits, so that memory stays bounded. */
+const MAX_CHANGES = 1 << 16;
+/** Pages of the table, 64 KiB each. */
+const MAX_DIRTY_PAGES = 128;
+
+/**
+ * Holds back changes of metadata and writes them in an order in which an interruption at any point loses space at
+ * most: never are two chains crossed, never does an entry name clusters that are free or hold something else.
+ *
+ * 1. the dirty mark in the boot sector, once
+ * 2. (earlier: content of files, and zeros in clusters by which directories grew, straight to the device)
+ * 3. directories that no entry on the device names yet
+ * 4. FATs: chains that came into being or grew
+ * 5. the other directories, where what a rename brought still shows what was there before
+ * 6. what renames brought
+ * 7. FATs: chains that were cut or freed; until here their clusters were not given to anybody
+ * 8. FSInfo
+ */
+export class WriteBack {
+  /** Clusters that step 7 will free. */
+  pendingClusters = 0;
+  readonly #table: AllocationTable;
+  readonly #allocator: ClusterAllocator;
+  readonly #state: VolumeState;
+  readonly #directories = new Set<Directory>();
+  /** Directories whose own entry is not on the device. */
+  readonly #fresh = new Set<Directory>();
+  /** Nodes whose chain was cut, and the cluster that is to be its last. */
+  #cuts: [node: FatNode, last: number][] = [];
+  /** Runs: start, length, … */
+  #frees: number[] = [];
+  #changes = 0;
+
+  constructor(table: AllocationTable, allocator: ClusterAllocator, state: VolumeState) {
+    this.#table = table;
+    this.#allocator = allocator;
+    this.#state = state;
+  }
+
+  /** Nothing but the device differs from a volume that has just been opened. */
+  get isClean(): boolean {
+    return this.#directories.size === 0 && this.#table.dirtyPages === 0 && !this.hasPending;
+  }
+
+  get hasPending(): boolean {
+    return this.#frees.length > 0 || this.#cuts.length > 0;
+  }
+
+  directoryChanged(directory: Directory): void {
+    this.#directories.add(directory);
+  }
+
+  directoryCreated(directory: Directory): void {
+    this.#fresh.add(directory);
+  }
+
+  /** Nothing of a removed directory is written any more: its clusters will belong to others. */
+  directoryRemoved(directory: Directory): void {
+    this.#directories.delete(directory);
+    this.#fresh.delete(directory);
+  }
+
+  /** The clusters in `runs` are no longer the node's; `last` is the last of those that it keeps, 0 when it keeps none. */
+  cut(node: FatNode, last: number, runs: readonly number[]): void {
+    if (last !== 0) {
+      this.#cuts.push([node, last]);
+      node.isCut = true;
+    }
+    for (let i = 0; i < runs.length; i += 2) {
+      this.#frees.push(runs[i]!, runs[i + 1]!);
+      this.pendingClusters += runs[i + 1]!;
+    }
+  }
+
+  /** Called after every change: commits when much has gathered. */
+  changed(): void {
+    if (++this.#changes >= MAX_CHANGES || this.#table.dirtyPages >= MAX_DIRTY_PAGES) this.commit();
+  }
+
+  /** Writes everything, in the order above. After an error nothing is forgotten: the next call writes it again. */
+  commit(): void {
+    this.#changes = 0;
+    if (this.isClean) return;
+    this.#state.markDirty();
+    for (const directory of this.#fresh) directory.storage.writeWithoutArrivals();
+    this.#table.writeDirty();
+    for (const directory of this.#directories) directory.storage.writeWithoutArrivals();
+    for (const directory of this.#directories) {
+      if (directory.storage.hasArrivals) directory.storage.writeArrivals();
+    }
+    this.#fresh.clear();
+    this.#directories.clear();
+    this.#applyPending();
+    this.#table.writeDirty();
+    this.#state.writeHints(this.#allocator.cursor);
+  }
+
+  #applyPending(): void {
+    for (const [node, last] of this.#cuts) {
+      node.isCut = false;
+      this.#table.set(last, this.#table.codec.end);
+    }
+    for (let i = 0; i < this.#frees.length; i += 2) {
+      this.#table.free(this.#frees[i]!, this.#frees[i + 1]!);
+      this.#allocator.freed(this.#frees[i]!);
+      this.#state.freed(this.#frees[i + 1]!);
+    }
+    this.#cuts = [];
+    this.#frees = [];
+    this.pendingClusters = 0;
+  }
+}
