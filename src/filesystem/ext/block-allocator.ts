@@ -1,0 +1,157 @@
+import { CorruptImageError, FsError } from '../../errors.ts';
+import { clearRange, nextClear, nextSet, setRange } from './bitmap.ts';
+import { type CachedBlock, WriteRank } from './block-cache.ts';
+import type { Group } from './group-table.ts';
+import type { Volume } from './volume.ts';
+
+export interface BlockRun {
+  readonly start: number;
+  readonly length: number;
+}
+
+/** A new file whose size is not known is looked a free run of this many blocks for. */
+const USUAL_RUN = 64;
+
+/**
+ * Takes blocks from the bitmaps and gives them back. A file that grows goes on right behind its last block; a new one
+ * starts where its group's previous file ended, so that what is written together lies together.
+ */
+export class BlockAllocator {
+  readonly #volume: Volume;
+
+  constructor(volume: Volume) {
+    this.#volume = volume;
+  }
+
+  /** Where a new file of this group starts looking. */
+  goalInGroup(index: number): number {
+    const group = this.#volume.groups.get(index);
+    return group.firstBlock + Math.min(group.blockCount - 1, group.blockCursor);
+  }
+
+  /**
+   * Takes `count` blocks, at or after `goal` where it can, in as few runs as it can; `wanted` says how many more are
+   * likely to follow. ENOSPC takes none.
+   */
+  allocate(goal: number, count: number, wanted: number = count): BlockRun[] {
+    const { geometry, groups } = this.#volume;
+    this.#volume.requireBlocks(count, 'write');
+    const runs: BlockRun[] = [];
+    let missing = count;
+    const firstGroup = this.#groupOf(goal);
+    // What follows the goal directly is taken whatever its length: it continues the file.
+    const group = groups.get(firstGroup);
+    missing -= this.#takeAt(group, goal - group.firstBlock, missing, runs);
+    // Then runs that are long enough, then whatever there is.
+    for (const least of [Math.min(Math.max(wanted, count), USUAL_RUN), 1]) {
+      for (let i = 0; i < geometry.groupCount && missing > 0; i++) {
+        const index = (firstGroup + i) % geometry.groupCount;
+        const candidate = groups.get(index);
+        if (candidate.freeBlocks < Math.min(least, missing)) continue;
+        const from = i === 0 ? Math.max(0, goal - candidate.firstBlock) : candidate.blockCursor;
+        missing = this.#takeFrom(candidate, from, missing, least, runs);
+        if (missing > 0 && from > 0) missing = this.#takeFrom(candidate, 0, missing, least, runs);
+      }
+    }
+    if (missing > 0) {
+      for (const run of runs) this.free(run.start, run.length);
+      throw new FsError('ENOSPC', { syscall: 'write' });
+    }
+    return runs;
+  }
+
+  /** Gives blocks back; CorruptImageError when one of them was not taken. */
+  free(start: number, count: number): void {
+    const volume = this.#volume;
+    volume.cache.forget(start, count);
+    for (let block = start; block < start + count;) {
+      const group = volume.groups.get(this.#groupOf(block));
+      const bit = block - group.firstBlock;
+      const length = Math.min(group.blockCount - bit, start + count - block);
+      const bitmap = this.#bitmap(group);
+      const hole = nextClear(bitmap.bytes, bit, bit + length);
+      if (hole < bit + length) {
+        throw new CorruptImageError({
+          structure: `block bitmap of group ${group.index}`,
+          field: `bit ${hole}`,
+          found: '0 for a block in use',
+          expected: '1',
+        });
+      }
+      clearRange(bitmap.bytes, bit, length);
+      volume.cache.markDirty(bitmap);
+      group.freeBlocks += length;
+      volume.freeBlocks += length;
+      volume.groups.save(group);
+      block += length;
+    }
+  }
+
+  #groupOf(block: number): number {
+    const { firstDataBlock, blocksPerGroup } = this.#volume.geometry;
+    return Math.floor((block - firstDataBlock) / blocksPerGroup);
+  }
+
+  #takeFrom(group: Group, from: number, missing: number, least: number, runs: BlockRun[]): number {
+    const bitmap = this.#bitmap(group);
+    let rest = missing;
+    for (let bit = from; bit < group.blockCount && rest > 0;) {
+      const start = nextClear(bitmap.bytes, bit, group.blockCount);
+      if (start >= group.blockCount) break;
+      const enough = Math.max(rest, least);
+      const end = nextSet(bitmap.bytes, start, Math.min(group.blockCount, start + enough));
+      bit = end + 1;
+      if (end - start < least && end - start < rest) continue;
+      const length = Math.min(end - start, rest);
+      this.#take(group, bitmap, start, length, runs);
+      rest -= length;
+    }
+    return rest;
+  }
+
+  #takeAt(group: Group, bit: number, most: number, runs: BlockRun[]): number {
+    if (bit >= group.blockCount) return 0;
+    const bitmap = this.#bitmap(group);
+    const length = nextSet(bitmap.bytes, bit, Math.min(group.blockCount, bit + most)) - bit;
+    if (length > 0) this.#take(group, bitmap, bit, length, runs);
+    return length;
+  }
+
+  #take(group: Group, bitmap: CachedBlock, bit: number, length: number, runs: BlockRun[]): void {
+    const volume = this.#volume;
+    setRange(bitmap.bytes, bit, length);
+    volume.cache.markDirty(bitmap);
+    group.freeBlocks = Math.max(0, group.freeBlocks - length);
+    group.blockCursor = bit + length;
+    volume.freeBlocks = Math.max(0, volume.freeBlocks - length);
+    volume.groups.save(group);
+    runs.push({ start: group.firstBlock + bit, length });
+  }
+
+  /** The group's bitmap, which must have the group's own structures marked as used: else they would be given away. */
+  #bitmap(group: Group): CachedBlock {
+    const volume = this.#volume;
+    const bitmap = volume.cache.get(group.blockBitmap, WriteRank.bitmap);
+    if (group.bitmapChecked) return bitmap;
+    const { inodeTableBlocks } = volume.geometry;
+    for (const [start, length] of [
+      [group.firstBlock, volume.groups.baseMetadataBlocks(group.index, 0)],
+      [group.blockBitmap, 1],
+      [group.inodeBitmap, 1],
+      [group.inodeTable, inodeTableBlocks],
+    ] as const) {
+      const from = Math.max(0, start - group.firstBlock);
+      const end = Math.min(group.blockCount, start - group.firstBlock + length);
+      const hole = from < end ? nextClear(bitmap.bytes, from, end) : end;
+      if (hole >= end) continue;
+      throw new CorruptImageError({
+        structure: `block bitmap of group ${group.index}`,
+        field: `bit ${hole}`,
+        found: '0 for a block of the group itself',
+        expected: '1',
+      });
+    }
+    group.bitmapChecked = true;
+    return bitmap;
+  }
+}

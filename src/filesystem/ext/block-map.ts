@@ -1,0 +1,295 @@
+import { CorruptImageError, FsError } from '../../errors.ts';
+import { type BlockAllocator, type BlockRun } from './block-allocator.ts';
+import { WriteRank } from './block-cache.ts';
+import { Inode } from './inode.ts';
+import type { InodeRef, InodeTable } from './inode-table.ts';
+import type { MappedRun } from './file-map.ts';
+import type { Volume } from './volume.ts';
+
+const DIRECT = 12;
+const I_BLOCK = Inode.i_block.offset;
+
+/**
+ * ext2's block map: `i_block` holds 12 block numbers, then those of a single, a double and a triple indirect block; 0 is a
+ * hole. Indirect blocks lie in line with the data: each right before the first block that it points at.
+ */
+export class BlockMap {
+  readonly #volume: Volume;
+  readonly #inodes: InodeTable;
+  readonly #allocator: BlockAllocator;
+  /** Pointers a block. */
+  readonly #pointers: number;
+
+  constructor(volume: Volume, inodes: InodeTable, allocator: BlockAllocator) {
+    this.#volume = volume;
+    this.#inodes = inodes;
+    this.#allocator = allocator;
+    this.#pointers = volume.geometry.blockSize / 4;
+  }
+
+  /** Blocks that a file can be mapped to: bounded by the map, and by `i_blocks`, which counts in 512 bytes. */
+  get maxBlocks(): number {
+    const p = this.#pointers;
+    const mapped = DIRECT + p + p * p + p * p * p;
+    const index = 1 + (1 + p) + (1 + p + p * p);
+    const counted = Math.floor(0xffff_ffff / this.#volume.geometry.sectorsPerBlock);
+    return mapped + index <= counted ? mapped : counted - index;
+  }
+
+  /** Fills `run` with the blocks from `block` on that lie in one piece, or are one hole, at most `limit`. */
+  map(ref: InodeRef, block: number, limit: number, run: MappedRun): void {
+    let { view } = ref;
+    let table = ref.base + I_BLOCK;
+    let at = block;
+    let end = DIRECT;
+    if (block >= DIRECT) {
+      const p = this.#pointers;
+      at -= DIRECT;
+      let depth = 1;
+      let span = p;
+      while (at >= span) {
+        at -= span;
+        span *= p;
+        if (++depth > 3) {
+          run.start = 0;
+          run.length = limit;
+          return;
+        }
+      }
+      let pointer = view.getUint32(table + 4 * (DIRECT + depth - 1), true);
+      for (;;) {
+        if (pointer === 0) {
+          run.start = 0;
+          run.length = Math.min(limit, span - at);
+          return;
+        }
+        this.#volume.checkPointer(pointer, `inode ${ref.number}`, 'indirect block');
+        view = this.#volume.cache.get(pointer, WriteRank.mapping).view;
+        table = 0;
+        span /= p;
+        if (span === 1) break;
+        pointer = view.getUint32(4 * Math.floor(at / span), true);
+        at %= span;
+      }
+      end = p;
+    }
+    const start = view.getUint32(table + 4 * at, true);
+    const last = Math.min(end, at + limit);
+    let next = at + 1;
+    if (start === 0) {
+      while (next < last && view.getUint32(table + 4 * next, true) === 0) next++;
+    } else {
+      const difference = start - at;
+      while (next < last && view.getUint32(table + 4 * next, true) === difference + next) next++;
+      this.#volume.checkPointer(start, `inode ${ref.number}`, `block ${block}`);
+      this.#volume.checkPointer(start + next - at - 1, `inode ${ref.number}`, `block ${block}`);
+    }
+    run.start = start;
+    run.length = next - at;
+  }
+
+  /** How many blocks would have to be taken to map `[from, from + count)`, indirect ones included. */
+  missing(ref: InodeRef, from: number, count: number): number {
+    let sum = 0;
+    this.#forEachTree(from, from + count, (slot, depth, start, end) => {
+      sum += this.#missingIn(depth, this.#slot(ref, slot), start, end);
+    });
+    return sum;
+  }
+
+  /** Maps every hole of `[from, from + count)` to blocks of `runs`, in order; there must be exactly as many as `missing` says. */
+  fill(ref: InodeRef, from: number, count: number, runs: readonly BlockRun[]): void {
+    const source = new BlockSource(runs);
+    this.#forEachTree(from, from + count, (slot, depth, start, end) => {
+      const before = this.#slot(ref, slot);
+      const after = this.#fillIn(depth, before, start, end, source);
+      if (after !== before) ref.view.setUint32(ref.base + I_BLOCK + 4 * slot, after, true);
+    });
+    this.#inodes.addBlocks(ref, source.taken);
+  }
+
+  /** Unmaps and frees everything from block `from` on. All pointers are checked before anything changes. */
+  truncate(ref: InodeRef, from: number): void {
+    const runs = new RunCollector(this.#volume.geometry.blockCount);
+    this.#forEachTree(from, Number.POSITIVE_INFINITY, (slot, depth, start) => {
+      this.#collect(ref, depth, this.#slot(ref, slot), start, runs);
+    });
+    this.#forEachTree(from, Number.POSITIVE_INFINITY, (slot, depth, start) => {
+      const pointer = this.#slot(ref, slot);
+      if (pointer === 0) return;
+      if (start === 0) ref.view.setUint32(ref.base + I_BLOCK + 4 * slot, 0, true);
+      else this.#clear(depth, pointer, start);
+    });
+    this.#inodes.addBlocks(ref, -runs.total);
+    for (const run of runs.finish()) this.#allocator.free(run.start, run.length);
+  }
+
+  #slot(ref: InodeRef, slot: number): number {
+    return ref.view.getUint32(ref.base + I_BLOCK + 4 * slot, true);
+  }
+
+  /** The parts of a range of blocks by the slot of `i_block` that they hang on; `start` and `end` count within the slot's tree. */
+  #forEachTree(
+    from: number,
+    to: number,
+    visit: (slot: number, depth: number, start: number, end: number) => void,
+  ): void {
+    for (let slot = Math.min(from, DIRECT); slot < Math.min(to, DIRECT); slot++) visit(slot, 0, 0, 1);
+    let first = DIRECT;
+    let span = 1;
+    for (let depth = 1; depth <= 3; depth++) {
+      span *= this.#pointers;
+      if (to > first && from < first + span) {
+        visit(DIRECT + depth - 1, depth, Math.max(0, from - first), Math.min(span, to - first));
+      }
+      first += span;
+    }
+  }
+
+  #missingIn(depth: number, pointer: number, from: number, to: number): number {
+    if (depth === 0) return pointer === 0 ? 1 : 0;
+    const p = this.#pointers;
+    if (pointer === 0) {
+      let sum = to - from + 1;
+      let span = 1;
+      for (let level = 1; level < depth; level++) {
+        span *= p;
+        sum += Math.floor((to - 1) / span) - Math.floor(from / span) + 1;
+      }
+      return sum;
+    }
+    const { view } = this.#table(pointer);
+    let sum = 0;
+    if (depth === 1) {
+      for (let i = from; i < to; i++) if (view.getUint32(4 * i, true) === 0) sum++;
+      return sum;
+    }
+    const span = p ** (depth - 1);
+    for (let i = Math.floor(from / span); i * span < to; i++) {
+      const start = Math.max(0, from - i * span);
+      sum += this.#missingIn(depth - 1, view.getUint32(4 * i, true), start, Math.min(span, to - i * span));
+    }
+    return sum;
+  }
+
+  #fillIn(depth: number, pointer: number, from: number, to: number, source: BlockSource): number {
+    if (depth === 0) return pointer === 0 ? source.take() : pointer;
+    const { cache } = this.#volume;
+    const number = pointer === 0 ? source.take() : pointer;
+    const block = pointer === 0 ? cache.create(number, WriteRank.mapping) : this.#table(pointer);
+    const { view } = block;
+    const takenBefore = source.taken;
+    if (depth === 1) {
+      for (let i = from; i < to; i++) {
+        if (view.getUint32(4 * i, true) === 0) view.setUint32(4 * i, source.take(), true);
+      }
+    } else {
+      const span = this.#pointers ** (depth - 1);
+      for (let i = Math.floor(from / span); i * span < to; i++) {
+        const before = view.getUint32(4 * i, true);
+        const start = Math.max(0, from - i * span);
+        const after = this.#fillIn(depth - 1, before, start, Math.min(span, to - i * span), source);
+        if (after !== before) view.setUint32(4 * i, after, true);
+      }
+    }
+    if (source.taken !== takenBefore) cache.markDirty(block);
+    return number;
+  }
+
+  #collect(ref: InodeRef, depth: number, pointer: number, from: number, runs: RunCollector): void {
+    if (pointer === 0) return;
+    this.#volume.checkPointer(pointer, `inode ${ref.number}`, depth === 0 ? 'block' : 'indirect block');
+    if (depth === 0) {
+      runs.add(pointer, ref.number);
+      return;
+    }
+    // A table from which nothing stays goes, too.
+    if (from === 0) runs.add(pointer, ref.number);
+    const { view } = this.#table(pointer);
+    const span = this.#pointers ** (depth - 1);
+    for (let i = Math.floor(from / span); i < this.#pointers; i++) {
+      const child = view.getUint32(4 * i, true);
+      if (child !== 0) this.#collect(ref, depth - 1, child, Math.max(0, from - i * span), runs);
+    }
+  }
+
+  /** Zeroes the pointers from `from` on in a table that stays. */
+  #clear(depth: number, pointer: number, from: number): void {
+    const block = this.#table(pointer);
+    const span = this.#pointers ** (depth - 1);
+    let first = Math.floor(from / span);
+    if (from % span !== 0) {
+      const child = block.view.getUint32(4 * first, true);
+      if (child !== 0) this.#clear(depth - 1, child, from % span);
+      first++;
+    }
+    block.bytes.fill(0, 4 * first);
+    this.#volume.cache.markDirty(block);
+  }
+
+  #table(pointer: number): ReturnType<Volume['cache']['get']> {
+    this.#volume.checkPointer(pointer, 'block map', 'indirect block');
+    return this.#volume.cache.get(pointer, WriteRank.mapping);
+  }
+}
+
+/** Hands out the blocks of some runs one by one. */
+class BlockSource {
+  taken = 0;
+  readonly #runs: readonly BlockRun[];
+  #index = 0;
+  #used = 0;
+
+  constructor(runs: readonly BlockRun[]) {
+    this.#runs = runs;
+  }
+
+  take(): number {
+    const run = this.#runs[this.#index];
+    if (run === undefined) throw new FsError('ENOSPC', { syscall: 'write' });
+    const block = run.start + this.#used;
+    if (++this.#used === run.length) {
+      this.#index++;
+      this.#used = 0;
+    }
+    this.taken++;
+    return block;
+  }
+}
+
+/** Puts single blocks together into runs, and notices a map that points at more blocks than there are. */
+class RunCollector {
+  total = 0;
+  readonly #runs: BlockRun[] = [];
+  readonly #limit: number;
+  #start = 0;
+  #length = 0;
+
+  constructor(limit: number) {
+    this.#limit = limit;
+  }
+
+  add(block: number, inode: number): void {
+    if (++this.total > this.#limit) {
+      throw new CorruptImageError({
+        structure: `inode ${inode}`,
+        field: 'i_block',
+        found: `more than ${this.#limit} blocks`,
+        expected: 'no more than the volume has',
+      });
+    }
+    if (block === this.#start + this.#length) {
+      this.#length++;
+      return;
+    }
+    if (this.#length > 0) this.#runs.push({ start: this.#start, length: this.#length });
+    this.#start = block;
+    this.#length = 1;
+  }
+
+  finish(): readonly BlockRun[] {
+    if (this.#length > 0) this.#runs.push({ start: this.#start, length: this.#length });
+    this.#length = 0;
+    return this.#runs;
+  }
+}

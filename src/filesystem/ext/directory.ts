@@ -1,0 +1,396 @@
+import { decodeUtf8 } from '../../bytes/utf8.ts';
+import { CorruptImageError, FsError } from '../../errors.ts';
+import type { NodeKind } from '../file-system.ts';
+import type { BlockAllocator } from './block-allocator.ts';
+import { type CachedBlock, WriteRank } from './block-cache.ts';
+import type { BlockMap } from './block-map.ts';
+import {
+  DirectoryEntryHeader,
+  entryFault,
+  entryLength,
+  entrySize,
+  initDirectoryBlock,
+  initEmptyBlock,
+  insertEntry,
+  isDotEntry,
+  kindOfType,
+  largestGap,
+  removeEntry,
+  typeOfKind,
+} from './directory-block.ts';
+import type { FileMap, MappedRun } from './file-map.ts';
+import { HashTree, type IndexedDirectory } from './htree.ts';
+import { InodeFlag } from './inode.ts';
+import type { InodeRef, InodeTable } from './inode-table.ts';
+import { CompatibleFeature, IncompatibleFeature } from './superblock.ts';
+import type { Volume } from './volume.ts';
+
+/** A directory in memory: where every name lies, so that neither lookup nor insertion scans. */
+export interface Directory extends IndexedDirectory {
+  readonly inode: number;
+  /** Name to the byte position of its entry in the directory. */
+  readonly names: Map<string, number>;
+  /** Blocks before this one have no gap worth a look. */
+  firstGap: number;
+}
+
+export interface RawEntry {
+  readonly name: string;
+  readonly inode: number;
+  /** Undefined where the entry does not say. */
+  readonly kind: NodeKind | undefined;
+}
+
+/** Names in memory over all directories; directories beyond it are forgotten, the least recently used first. */
+const NAME_LIMIT = 200_000;
+/** Longest directory, bytes: its size has no high half. */
+const MAX_DIRECTORY = 0x7fff_ffff;
+
+/** Reads directories and changes them, with their hash trees. */
+export class DirectoryStore {
+  readonly #volume: Volume;
+  readonly #inodes: InodeTable;
+  readonly #map: FileMap;
+  readonly #blockMap: BlockMap;
+  readonly #allocator: BlockAllocator;
+  readonly #tree: HashTree;
+  readonly #open = new Map<number, Directory>();
+  readonly #hasTypes: boolean;
+  readonly #canIndex: boolean;
+  #nameCount = 0;
+
+  constructor(
+    volume: Volume,
+    inodes: InodeTable,
+    map: FileMap,
+    blockMap: BlockMap,
+    allocator: BlockAllocator,
+  ) {
+    this.#volume = volume;
+    this.#inodes = inodes;
+    this.#map = map;
+    this.#blockMap = blockMap;
+    this.#allocator = allocator;
+    this.#tree = new HashTree(volume);
+    this.#hasTypes = (volume.features.incompatible & IncompatibleFeature.filetype) !== 0;
+    this.#canIndex = (volume.features.compatible & CompatibleFeature.dir_index) !== 0;
+  }
+
+  /** The directory with all its names. */
+  open(ref: InodeRef): Directory {
+    const known = this.#open.get(ref.number);
+    if (known !== undefined) {
+      this.#open.delete(ref.number);
+      this.#open.set(ref.number, known);
+      return known;
+    }
+    const directory: Directory = {
+      inode: ref.number,
+      blocks: this.#blocksOf(ref),
+      gaps: [],
+      names: new Map(),
+      firstGap: 0,
+    };
+    for (let position = 0; position < directory.blocks.length; position++) {
+      this.#check(directory.inode, directory.blocks[position]!);
+      this.#index(directory, position);
+    }
+    this.#open.set(ref.number, directory);
+    this.#nameCount += directory.names.size;
+    for (const [number, other] of this.#open) {
+      if (this.#nameCount <= NAME_LIMIT || number === ref.number) break;
+      this.#open.delete(number);
+      this.#nameCount -= other.names.size;
+    }
+    return directory;
+  }
+
+  /** Forgets what is in memory about a directory that is gone. */
+  forget(inode: number): void {
+    const directory = this.#open.get(inode);
+    if (directory === undefined) return;
+    this.#nameCount -= directory.names.size;
+    this.#open.delete(inode);
+  }
+
+  /** The inode behind a name, or undefined. */
+  lookup(ref: InodeRef, name: string): number | undefined {
+    return this.find(this.open(ref), name);
+  }
+
+  find(directory: Directory, name: string): number | undefined {
+    const place = directory.names.get(name);
+    if (place === undefined) return undefined;
+    const { block, at } = this.#entryAt(directory, place);
+    return DirectoryEntryHeader.inode.get(block.view, at);
+  }
+
+  /** Every entry but `.` and `..`, in the order of the directory, as it is now. */
+  list(ref: InodeRef): RawEntry[] {
+    const entries: RawEntry[] = [];
+    const { blockSize } = this.#volume.geometry;
+    for (const index of this.#open.get(ref.number)?.blocks ?? this.#blocksOf(ref)) {
+      const { view, bytes } = this.#check(ref.number, index);
+      for (let at = 0; at < blockSize; at += entryLength(view, at, blockSize)) {
+        const inode = DirectoryEntryHeader.inode.get(view, at);
+        if (inode === 0 || isDotEntry(view, at)) continue;
+        const name = decodeUtf8(bytes, at + 8, at + 8 + DirectoryEntryHeader.name_len.get(view, at));
+        const type = this.#hasTypes ? DirectoryEntryHeader.file_type.get(view, at) : 0;
+        entries.push({ name, inode, kind: kindOfType(type) });
+      }
+    }
+    return entries;
+  }
+
+  /** The inode of `..`. */
+  parent(ref: InodeRef): number {
+    const { block, at } = this.#dotDot(ref);
+    return DirectoryEntryHeader.inode.get(block.view, at);
+  }
+
+  setParent(ref: InodeRef, parent: number): void {
+    const { block, at } = this.#dotDot(ref);
+    DirectoryEntryHeader.inode.set(block.view, at, parent);
+    this.#volume.cache.markDirty(block);
+  }
+
+  /** How many blocks have to be taken before the name fits; ENOSPC when the directory cannot grow any more. */
+  growth(ref: InodeRef, directory: Directory, name: Uint8Array): number {
+    const size = entrySize(name.length);
+    if (this.#isIndexed(ref)) {
+      const hash = this.#tree.hash(directory, name);
+      const blocks = hash === undefined ? undefined : this.#tree.growth(directory, hash, size);
+      if (blocks !== undefined) return this.#missing(ref, directory, blocks);
+    }
+    if (this.#firstFit(directory, size) >= 0) return 0;
+    const first = this.#wantsIndex(ref, directory);
+    return this.#missing(ref, directory, first ? 2 : 1);
+  }
+
+  /** Makes room for the name and returns the block that has it. Nothing that a reader sees changes. */
+  reserve(ref: InodeRef, directory: Directory, name: Uint8Array): number {
+    const size = entrySize(name.length);
+    const append = (): number => this.#append(ref, directory);
+    const moved = (position: number): void => this.#index(directory, position);
+    if (!this.#isIndexed(ref)) {
+      const fit = this.#firstFit(directory, size);
+      if (fit >= 0) return fit;
+      if (!this.#wantsIndex(ref, directory)) return append();
+      this.#tree.plant(directory, append, moved);
+      this.#inodes.setFlag(ref, InodeFlag.index, true);
+    }
+    const hash = this.#tree.hash(directory, name);
+    if (hash !== undefined && this.#tree.growth(directory, hash, size) !== undefined) {
+      return this.#tree.reserve(directory, hash, size, append, moved);
+    }
+    // The tree is full, or not sound: what follows is a directory without index, which every reader understands.
+    this.#inodes.setFlag(ref, InodeFlag.index, false);
+    for (let position = 0; position < directory.blocks.length; position++) this.#index(directory, position);
+    directory.firstGap = 0;
+    const fit = this.#firstFit(directory, size);
+    return fit >= 0 ? fit : append();
+  }
+
+  /** Writes an entry into a block that `reserve` has named. */
+  insert(
+    directory: Directory,
+    position: number,
+    name: string,
+    bytes: Uint8Array,
+    inode: number,
+    kind: NodeKind,
+  ): void {
+    const { blockSize } = this.#volume.geometry;
+    const block = this.#block(directory, position);
+    const at = insertEntry(block.view, blockSize, bytes, inode, this.#hasTypes ? typeOfKind(kind) : 0);
+    directory.gaps[position] = largestGap(block.view, blockSize);
+    directory.names.set(name, position * blockSize + at);
+    this.#nameCount++;
+    this.#volume.cache.markDirty(block);
+  }
+
+  remove(directory: Directory, name: string): void {
+    const { blockSize } = this.#volume.geometry;
+    const place = directory.names.get(name)!;
+    const { block, at, position } = this.#entryAt(directory, place);
+    removeEntry(block.view, blockSize, at);
+    directory.names.delete(name);
+    this.#nameCount--;
+    directory.gaps[position] = largestGap(block.view, blockSize);
+    directory.firstGap = Math.min(directory.firstGap, position);
+    this.#volume.cache.markDirty(block);
+  }
+
+  /** Lets an existing name lead to another inode. */
+  replace(directory: Directory, name: string, inode: number, kind: NodeKind): void {
+    const { block, at } = this.#entryAt(directory, directory.names.get(name)!);
+    DirectoryEntryHeader.inode.set(block.view, at, inode);
+    if (this.#hasTypes) DirectoryEntryHeader.file_type.set(block.view, at, typeOfKind(kind));
+    this.#volume.cache.markDirty(block);
+  }
+
+  /** Gives a new directory its first block. */
+  create(ref: InodeRef, parent: number): void {
+    const index = this.#grow(ref, 0);
+    const block = this.#volume.cache.create(index, WriteRank.directory);
+    const { blockSize } = this.#volume.geometry;
+    initDirectoryBlock(
+      block.view,
+      blockSize,
+      ref.number,
+      parent,
+      this.#hasTypes ? typeOfKind('directory') : 0,
+    );
+    this.#inodes.setSize(ref, blockSize);
+    this.#open.set(ref.number, {
+      inode: ref.number,
+      blocks: [index],
+      gaps: [largestGap(block.view, blockSize)],
+      names: new Map(),
+      firstGap: 0,
+    });
+  }
+
+  #isIndexed(ref: InodeRef): boolean {
+    return this.#canIndex && this.#inodes.hasFlag(ref, InodeFlag.index);
+  }
+
+  /** As the kernel: a directory gets its index when its first block is full. */
+  #wantsIndex(ref: InodeRef, directory: Directory): boolean {
+    return this.#canIndex && directory.blocks.length === 1 && !this.#inodes.hasFlag(ref, InodeFlag.index);
+  }
+
+  #firstFit(directory: Directory, size: number): number {
+    const { gaps } = directory;
+    let passed = true;
+    for (let position = directory.firstGap; position < gaps.length; position++) {
+      if (gaps[position]! >= size) return position;
+      // Blocks too full even for a short name need not be looked at again before something is removed.
+      passed &&= gaps[position]! < 16;
+      if (passed) directory.firstGap = position + 1;
+    }
+    return -1;
+  }
+
+  #missing(ref: InodeRef, directory: Directory, count: number): number {
+    if (count === 0) return 0;
+    const { blockSize } = this.#volume.geometry;
+    if ((directory.blocks.length + count) * blockSize > MAX_DIRECTORY) {
+      throw new FsError('ENOSPC', { detail: 'no space left on device: the directory cannot grow any more' });
+    }
+    return this.#blockMap.missing(ref, directory.blocks.length, count);
+  }
+
+  #append(ref: InodeRef, directory: Directory): number {
+    const { blockSize } = this.#volume.geometry;
+    const index = this.#grow(ref, directory.blocks.length);
+    const block = this.#volume.cache.create(index, WriteRank.directory);
+    initEmptyBlock(block.view, blockSize);
+    directory.blocks.push(index);
+    directory.gaps.push(blockSize);
+    this.#inodes.setSize(ref, directory.blocks.length * blockSize);
+    // A change of the directory's shape on a volume without the feature invalidates whatever index there was.
+    if (!this.#canIndex) this.#inodes.setFlag(ref, InodeFlag.index, false);
+    return directory.blocks.length - 1;
+  }
+
+  /** Maps block `position` of a directory and returns where it lies. */
+  #grow(ref: InodeRef, position: number): number {
+    const missing = this.#blockMap.missing(ref, position, 1);
+    const run: MappedRun = { start: 0, length: 0 };
+    if (position > 0) this.#map.map(ref, position - 1, 1, run);
+    const group = Math.floor((ref.number - 1) / this.#volume.geometry.inodesPerGroup);
+    const goal = run.start > 0 ? run.start : this.#allocator.goalInGroup(group);
+    this.#blockMap.fill(ref, position, 1, this.#allocator.allocate(goal, missing, missing));
+    this.#map.map(ref, position, 1, run);
+    return run.start;
+  }
+
+  #blocksOf(ref: InodeRef): number[] {
+    const { blockSize, blockCount } = this.#volume.geometry;
+    const size = this.#inodes.size(ref);
+    const count = size / blockSize;
+    if (count === 0 || !Number.isInteger(count) || count > blockCount) {
+      throw this.#inodes.corrupt(
+        ref,
+        'i_size_lo',
+        `${size}`,
+        `a multiple of ${blockSize} from ${blockSize} to ${blockCount * blockSize}`,
+      );
+    }
+    const run: MappedRun = { start: 0, length: 0 };
+    const blocks: number[] = [];
+    while (blocks.length < count) {
+      this.#map.map(ref, blocks.length, count - blocks.length, run);
+      if (run.start === 0) {
+        throw this.#inodes.corrupt(ref, `block ${blocks.length}`, 'a hole', 'a block of the directory');
+      }
+      for (let i = 0; i < run.length; i++) blocks.push(run.start + i);
+    }
+    if (new Set(blocks).size !== blocks.length) {
+      throw this.#inodes.corrupt(ref, 'i_block', 'a block twice', 'every block once');
+    }
+    return blocks;
+  }
+
+  /** The block, after every entry in it was found to be sound. */
+  #check(inode: number, index: number): CachedBlock {
+    const block = this.#volume.cache.get(index, WriteRank.directory);
+    const { blockSize, inodeCount } = this.#volume.geometry;
+    for (let at = 0; at < blockSize; at += entryLength(block.view, at, blockSize)) {
+      const fault = entryFault(block.view, at, blockSize, inodeCount);
+      if (fault === undefined) continue;
+      throw new CorruptImageError({
+        structure: `directory entry of inode ${inode}`,
+        offset: index * blockSize + at,
+        ...fault,
+      });
+    }
+    return block;
+  }
+
+  /** Notes where the names of a block are, and its largest gap. */
+  #index(directory: Directory, position: number): void {
+    const { blockSize } = this.#volume.geometry;
+    const { view, bytes } = this.#block(directory, position);
+    for (let at = 0; at < blockSize; at += entryLength(view, at, blockSize)) {
+      if (DirectoryEntryHeader.inode.get(view, at) === 0 || isDotEntry(view, at)) continue;
+      const name = decodeUtf8(bytes, at + 8, at + 8 + DirectoryEntryHeader.name_len.get(view, at));
+      directory.names.set(name, position * blockSize + at);
+    }
+    directory.gaps[position] = largestGap(view, blockSize);
+  }
+
+  #block(directory: Directory, position: number): CachedBlock {
+    return this.#volume.cache.get(directory.blocks[position]!, WriteRank.directory);
+  }
+
+  #entryAt(directory: Directory, place: number): { block: CachedBlock; at: number; position: number } {
+    const { blockSize } = this.#volume.geometry;
+    const at = place % blockSize;
+    const position = (place - at) / blockSize;
+    return { block: this.#block(directory, position), at, position };
+  }
+
+  #dotDot(ref: InodeRef): { block: CachedBlock; at: number } {
+    const run: MappedRun = { start: 0, length: 0 };
+    this.#map.map(ref, 0, 1, run);
+    if (run.start === 0) throw this.#inodes.corrupt(ref, 'block 0', 'a hole', 'a block of the directory');
+    const block = this.#check(ref.number, run.start);
+    const { view } = block;
+    const at = entryLength(view, 0, this.#volume.geometry.blockSize);
+    const sound =
+      at < this.#volume.geometry.blockSize &&
+      DirectoryEntryHeader.name_len.get(view, at) === 2 &&
+      isDotEntry(view, at) &&
+      DirectoryEntryHeader.inode.get(view, at) !== 0;
+    if (sound) return { block, at };
+    throw new CorruptImageError({
+      structure: `directory of inode ${ref.number}`,
+      field: 'second entry',
+      offset: run.start * this.#volume.geometry.blockSize + at,
+      found: 'another name',
+      expected: '..',
+    });
+  }
+}

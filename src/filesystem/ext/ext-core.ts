@@ -1,0 +1,117 @@
+import type { Timestamp } from '../../bytes/time.ts';
+import { encodeUtf8 } from '../../bytes/utf8.ts';
+import type { Extent } from '../../device/block-device.ts';
+import { FsError } from '../../errors.ts';
+import type { Placement } from '../file-system.ts';
+import { BlockAllocator } from './block-allocator.ts';
+import { BlockMap } from './block-map.ts';
+import { MAX_NAME } from './directory-block.ts';
+import { DirectoryStore } from './directory.ts';
+import { FileContent } from './file-content.ts';
+import { FileMap } from './file-map.ts';
+import { InodeAllocator } from './inode-allocator.ts';
+import { Inode, ReservedInode } from './inode.ts';
+import { type InodeRef, InodeTable } from './inode-table.ts';
+import { isFastSymlink } from './symlink.ts';
+import { ChangeTime, ModificationTime } from './timestamp.ts';
+import type { Volume } from './volume.ts';
+import { XattrStore } from './xattr-store.ts';
+
+/** The parts of an open volume, wired together: what the file system's operations are made of. */
+export class ExtCore {
+  readonly volume: Volume;
+  readonly inodes: InodeTable;
+  readonly blocks: BlockAllocator;
+  readonly inodeAllocator: InodeAllocator;
+  readonly blockMap: BlockMap;
+  readonly fileMap: FileMap;
+  readonly content: FileContent;
+  readonly directories: DirectoryStore;
+  /** How often each node is retained. */
+  readonly retained = new Map<number, number>();
+  /** Nodes without a name that are retained. */
+  readonly orphans = new Set<number>();
+  /** How long new files are going to be, where their makers said so. */
+  readonly expectedSizes = new Map<number, number>();
+  /** The directory in which each directory was last seen. */
+  readonly parents = new Map<number, number>();
+  /** Operations on names and content so far. */
+  changeCount = 0;
+  readonly xattrs: XattrStore;
+
+  constructor(volume: Volume) {
+    this.volume = volume;
+    this.inodes = new InodeTable(volume);
+    this.blocks = new BlockAllocator(volume);
+    this.inodeAllocator = new InodeAllocator(volume);
+    this.blockMap = new BlockMap(volume, this.inodes, this.blocks);
+    this.fileMap = new FileMap(volume, this.inodes, this.blockMap);
+    this.content = new FileContent(volume, this.inodes, this.fileMap, this.blockMap, this.blocks);
+    this.directories = new DirectoryStore(volume, this.inodes, this.fileMap, this.blockMap, this.blocks);
+    this.xattrs = new XattrStore(this);
+  }
+
+  /** The inode, which must be in use. */
+  node(number: number): InodeRef {
+    const ref = this.inodes.load(number);
+    if (Inode.i_links_count.get(ref.view, ref.base) === 0 && !this.orphans.has(number)) {
+      throw this.inodes.corrupt(ref, 'i_links_count', '0', 'at least 1 for an inode with a name');
+    }
+    return ref;
+  }
+
+  /** The directory with this number; ENOTDIR when it is something else, ENOENT when it was removed. */
+  directory(number: number, syscall: string): InodeRef {
+    const ref = this.node(number);
+    if (this.inodes.kind(ref) !== 'directory') throw new FsError('ENOTDIR', { syscall });
+    return ref;
+  }
+
+  /** Inodes below the first ordinary one have fixed jobs: only the root may have a name. */
+  isNameable(number: number): boolean {
+    const { firstInode, inodeCount } = this.volume.geometry;
+    return number === ReservedInode.root || (number >= firstInode && number <= inodeCount);
+  }
+
+  /** Does `i_block` hold block numbers, and not a device number or a short target? */
+  hasBlocks(ref: InodeRef): boolean {
+    const kind = this.inodes.kind(ref);
+    return kind === 'file' || kind === 'directory' || (kind === 'symlink' && !isFastSymlink(this, ref));
+  }
+
+  read(ref: InodeRef, offset: number, into: Uint8Array): number {
+    this.fileMap.requireReadable(ref);
+    return this.content.read(ref, offset, into);
+  }
+
+  extents(ref: InodeRef): Iterable<Extent> {
+    this.fileMap.requireReadable(ref);
+    return this.content.extents(ref);
+  }
+
+  placement(ref: InodeRef): Iterable<Placement> {
+    this.fileMap.requireReadable(ref);
+    return this.content.placement(ref);
+  }
+
+  now(): Timestamp {
+    return this.volume.clock();
+  }
+
+  /** A directory's content changed. */
+  touchDirectory(ref: InodeRef): void {
+    const now = this.now();
+    this.inodes.setTime(ref, ModificationTime, now);
+    this.inodes.setTime(ref, ChangeTime, now);
+  }
+}
+
+/** The bytes of a name for a new entry; EINVAL and ENAMETOOLONG for what cannot be one. */
+export function nameBytes(name: string, syscall: string): Uint8Array {
+  if (name === '' || name === '.' || name === '..' || /[/\0]/.test(name)) {
+    throw new FsError('EINVAL', { syscall, path: name });
+  }
+  const bytes = encodeUtf8(name);
+  if (bytes.length > MAX_NAME) throw new FsError('ENAMETOOLONG', { syscall, path: name });
+  return bytes;
+}

@@ -1,0 +1,348 @@
+import { EPOCH, type Timestamp } from '../../bytes/time.ts';
+import { formatUuid } from '../../bytes/uuid.ts';
+import { encodeUtf8, decodeUtf8 } from '../../bytes/utf8.ts';
+import type { BlockDevice, Extent } from '../../device/block-device.ts';
+import { FsError } from '../../errors.ts';
+import type {
+  AttributeChanges,
+  Attributes,
+  Capabilities,
+  CreateOptions,
+  DirectoryEntry,
+  FileSystem,
+  FileSystemType,
+  NodeId,
+  OpenOptions,
+  Placement,
+  RenameOptions,
+  Usage,
+} from '../file-system.ts';
+import { decodeDevice } from './device-number.ts';
+import { MAX_NAME } from './directory-block.ts';
+import { ExtCore } from './ext-core.ts';
+import { featureNames, fileSystemType, readOnlyReason, refuseUnknownFeatures } from './features.ts';
+import { Inode, ReservedInode } from './inode.ts';
+import type { InodeRef } from './inode-table.ts';
+import { Namespace } from './namespace.ts';
+import { removeNode } from './node-removal.ts';
+import { Superblock } from './superblock.ts';
+import { readTarget } from './symlink.ts';
+import {
+  AccessTime,
+  BirthTime,
+  ChangeTime,
+  LONG_TIME_RANGE,
+  ModificationTime,
+  SHORT_TIME_RANGE,
+} from './timestamp.ts';
+import { measureUsage } from './usage.ts';
+import { Volume } from './volume.ts';
+
+/** An open ext2, ext3 or ext4 volume. ext2 is written to; what has a journal or extents is read. */
+export class ExtFileSystem implements FileSystem {
+  readonly type: FileSystemType;
+  readonly device: BlockDevice;
+  readonly readOnly: boolean;
+  readonly readOnlyReason: string | undefined;
+  readonly capabilities: Capabilities;
+  readonly root = ReservedInode.root as NodeId;
+  readonly uuid: string;
+  readonly #volume: Volume;
+  readonly #core: ExtCore;
+  readonly #names: Namespace;
+  #closed = false;
+
+  private constructor(volume: Volume, options: OpenOptions) {
+    this.#volume = volume;
+    this.device = volume.device;
+    this.type = fileSystemType(volume.features);
+    const reason = readOnlyReason(volume.superblock, volume.features);
+    this.readOnly = options.readOnly === true || volume.device.readOnly || reason !== undefined;
+    this.readOnlyReason = options.readOnly === true ? undefined : this.#reasonOf(reason);
+    this.#core = new ExtCore(volume);
+    this.#names = new Namespace(this.#core);
+    this.uuid = formatUuid(Superblock.s_uuid.get(volume.superblock, 0));
+    const long = volume.geometry.inodeSize > 128;
+    this.capabilities = {
+      symlinks: true,
+      hardLinks: true,
+      specialFiles: true,
+      ownership: true,
+      xattrs: true,
+      holes: true,
+      caseSensitive: true,
+      dosAttributes: false,
+      maxFileSize: this.#core.content.maxSize,
+      maxNameLength: MAX_NAME,
+      nameUnit: 'byte',
+      timeStep: long ? 1 : 1_000_000_000,
+      timeRange: long ? LONG_TIME_RANGE : SHORT_TIME_RANGE,
+    };
+  }
+
+  /** CorruptImageError, or UnsupportedError with the names of the features that are missing. */
+  static open(device: BlockDevice, options: OpenOptions = {}): ExtFileSystem {
+    const volume = Volume.open(device, options.clock ?? (() => EPOCH));
+    refuseUnknownFeatures(volume.features);
+    const fs = new ExtFileSystem(volume, options);
+    fs.#core.directory(fs.root, 'open');
+    if (!fs.readOnly && !volume.wasClean) volume.recount();
+    return fs;
+  }
+
+  get features(): readonly string[] {
+    return featureNames(this.#volume.currentFeatures());
+  }
+
+  get label(): string {
+    const bytes = Superblock.s_volume_name.get(this.#volume.superblock, 0);
+    const end = bytes.indexOf(0);
+    return decodeUtf8(bytes, 0, end < 0 ? bytes.length : end);
+  }
+
+  set label(label: string) {
+    this.#beginChange('setlabel');
+    const bytes = encodeUtf8(label);
+    if (bytes.length > Superblock.s_volume_name.length) {
+      throw new FsError('EINVAL', {
+        syscall: 'setlabel',
+        detail: `a label of ${bytes.length} bytes is too long: at most ${Superblock.s_volume_name.length} fit`,
+      });
+    }
+    Superblock.s_volume_name.set(this.#volume.superblock, 0, bytes);
+    this.#volume.markSuperblockDirty();
+  }
+
+  usage(): Usage {
+    return measureUsage(this.#volume);
+  }
+
+  lookup(directory: NodeId, name: string): NodeId | undefined {
+    this.#begin();
+    return this.#names.lookup(directory, name) as NodeId | undefined;
+  }
+
+  attributes(node: NodeId): Attributes {
+    this.#begin();
+    const { inodes } = this.#core;
+    const ref = this.#core.node(node);
+    const { view, base } = ref;
+    const kind = inodes.kind(ref);
+    const special = kind === 'character-device' || kind === 'block-device';
+    const words = base + Inode.i_block.offset;
+    return {
+      node,
+      kind,
+      size: special ? 0 : inodes.size(ref),
+      allocated: inodes.allocated(ref),
+      mode: Inode.i_mode.get(view, base) & 0o7777,
+      uid: inodes.uid(ref),
+      gid: inodes.gid(ref),
+      linkCount: Inode.i_links_count.get(view, base),
+      device: special
+        ? decodeDevice(view.getUint32(words, true), view.getUint32(words + 4, true))
+        : undefined,
+      atime: inodes.time(ref, AccessTime) ?? EPOCH,
+      mtime: inodes.time(ref, ModificationTime) ?? EPOCH,
+      ctime: inodes.time(ref, ChangeTime) ?? EPOCH,
+      birthtime: inodes.time(ref, BirthTime),
+      dosAttributes: 0,
+    };
+  }
+
+  setAttributes(node: NodeId, changes: AttributeChanges): void {
+    this.#beginChange('setattr');
+    const core = this.#core;
+    const ref = core.node(node);
+    const { inodes } = core;
+    if (changes.size !== undefined) {
+      this.#requireFile(ref, 'truncate');
+      if (!Number.isSafeInteger(changes.size) || changes.size < 0) {
+        throw new FsError('EINVAL', { syscall: 'truncate' });
+      }
+      core.content.resize(ref, changes.size);
+      if (changes.mtime === undefined) inodes.setTime(ref, ModificationTime, core.now());
+    }
+    if (changes.mode !== undefined) {
+      const kind = Inode.i_mode.get(ref.view, ref.base) & 0xf000;
+      Inode.i_mode.set(ref.view, ref.base, kind | (changes.mode & 0o7777));
+    }
+    if (changes.uid !== undefined || changes.gid !== undefined) {
+      inodes.setOwner(ref, changes.uid ?? inodes.uid(ref), changes.gid ?? inodes.gid(ref));
+    }
+    if (changes.atime !== undefined) inodes.setTime(ref, AccessTime, changes.atime);
+    if (changes.mtime !== undefined) inodes.setTime(ref, ModificationTime, changes.mtime);
+    if (changes.birthtime !== undefined) inodes.setTime(ref, BirthTime, changes.birthtime);
+    inodes.setTime(ref, ChangeTime, changes.ctime ?? core.now());
+  }
+
+  *entries(directory: NodeId): Iterable<DirectoryEntry> {
+    this.#begin();
+    yield* this.#names.entries(directory);
+  }
+
+  parent(directory: NodeId): NodeId {
+    this.#begin();
+    return this.#names.parent(directory) as NodeId;
+  }
+
+  create(directory: NodeId, name: string, options: CreateOptions): NodeId {
+    this.#beginChange('create');
+    return this.#names.create(directory, name, options) as NodeId;
+  }
+
+  link(node: NodeId, directory: NodeId, name: string): void {
+    this.#beginChange('link');
+    this.#names.link(node, directory, name);
+  }
+
+  unlink(directory: NodeId, name: string): void {
+    this.#beginChange('unlink');
+    this.#names.unlink(directory, name);
+  }
+
+  removeDirectory(directory: NodeId, name: string): void {
+    this.#beginChange('rmdir');
+    this.#names.removeDirectory(directory, name);
+  }
+
+  rename(
+    directory: NodeId,
+    name: string,
+    newDirectory: NodeId,
+    newName: string,
+    options: RenameOptions = {},
+  ): void {
+    this.#beginChange('rename');
+    this.#names.rename(directory, name, newDirectory, newName, options);
+  }
+
+  read(node: NodeId, offset: number, into: Uint8Array): number {
+    this.#begin();
+    const ref = this.#core.node(node);
+    this.#requireFile(ref, 'read');
+    return this.#core.read(ref, offset, into);
+  }
+
+  write(node: NodeId, offset: number, from: Uint8Array): void {
+    this.#beginChange('write');
+    const core = this.#core;
+    const ref = core.node(node);
+    this.#requireFile(ref, 'write');
+    if (!Number.isSafeInteger(offset) || offset < 0) throw new FsError('EINVAL', { syscall: 'write' });
+    core.content.write(ref, offset, from, core.expectedSizes.get(node) ?? 0);
+    this.#touch(ref);
+  }
+
+  *extents(node: NodeId): Iterable<Extent> {
+    this.#begin();
+    const ref = this.#core.node(node);
+    this.#requireFile(ref, 'extents');
+    yield* this.#core.extents(ref);
+  }
+
+  *placement(node: NodeId): Iterable<Placement> {
+    this.#begin();
+    const ref = this.#core.node(node);
+    this.#requireFile(ref, 'placement');
+    yield* this.#core.placement(ref);
+  }
+
+  readLink(node: NodeId): string {
+    this.#begin();
+    return readTarget(this.#core, this.#core.node(node));
+  }
+
+  listXattrs(node: NodeId): string[] {
+    this.#begin();
+    return this.#core.xattrs.list(this.#core.node(node));
+  }
+
+  getXattr(node: NodeId, name: string): Uint8Array | undefined {
+    this.#begin();
+    return this.#core.xattrs.get(this.#core.node(node), name);
+  }
+
+  setXattr(node: NodeId, name: string, value: Uint8Array): void {
+    this.#beginChange('setxattr');
+    const ref = this.#core.node(node);
+    this.#core.xattrs.set(ref, name, value);
+    this.#core.inodes.setTime(ref, ChangeTime, this.#core.now());
+  }
+
+  removeXattr(node: NodeId, name: string): void {
+    this.#beginChange('removexattr');
+    const ref = this.#core.node(node);
+    this.#core.xattrs.remove(ref, name);
+    this.#core.inodes.setTime(ref, ChangeTime, this.#core.now());
+  }
+
+  retain(node: NodeId): void {
+    const { retained } = this.#core;
+    retained.set(node, (retained.get(node) ?? 0) + 1);
+  }
+
+  release(node: NodeId): void {
+    const { retained, orphans } = this.#core;
+    const count = retained.get(node);
+    if (count === undefined) throw new RangeError(`Node ${node} is not retained`);
+    if (count > 1) {
+      retained.set(node, count - 1);
+      return;
+    }
+    retained.delete(node);
+    if (orphans.has(node)) removeNode(this.#core, this.#core.node(node));
+  }
+
+  sync(): void {
+    if (!this.readOnly) this.#volume.sync();
+  }
+
+  close(): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    if (this.readOnly) return;
+    // Nobody can ask for them any more.
+    for (const orphan of [...this.#core.orphans]) removeNode(this.#core, this.#core.node(orphan));
+    this.#volume.close();
+  }
+
+  [Symbol.dispose](): void {
+    this.close();
+  }
+
+  #reasonOf(reason: string | undefined): string | undefined {
+    if (reason !== undefined) return reason;
+    return this.#volume.device.readOnly ? 'the device is read-only' : undefined;
+  }
+
+  /** Every operation begins here: between two of them the cache may shrink. */
+  #begin(): void {
+    if (this.#closed) throw new TypeError('The file system is closed');
+    this.#volume.cache.trim();
+  }
+
+  #beginChange(syscall: string): void {
+    this.#begin();
+    this.#core.changeCount++;
+    if (!this.readOnly) return;
+    throw new FsError('EROFS', {
+      syscall,
+      ...(this.readOnlyReason === undefined
+        ? {}
+        : { detail: `read-only file system: ${this.readOnlyReason}` }),
+    });
+  }
+
+  #requireFile(ref: InodeRef, syscall: string): void {
+    const kind = this.#core.inodes.kind(ref);
+    if (kind === 'file') return;
+    throw new FsError(kind === 'directory' ? 'EISDIR' : 'EINVAL', { syscall });
+  }
+
+  #touch(ref: InodeRef): void {
+    const now: Timestamp = this.#core.now();
+    this.#core.inodes.setTime(ref, ModificationTime, now);
+    this.#core.inodes.setTime(ref, ChangeTime, now);
+  }
+}

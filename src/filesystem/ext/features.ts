@@ -1,0 +1,138 @@
+import { UnsupportedError } from '../../errors.ts';
+import type { FileSystemType } from '../file-system.ts';
+import {
+  CompatibleFeature,
+  IncompatibleFeature,
+  ReadOnlyCompatibleFeature,
+  Superblock,
+} from './superblock.ts';
+
+/** The three feature words of a superblock; all zero on revision 0, which has none. */
+export interface FeatureWords {
+  readonly compatible: number;
+  readonly incompatible: number;
+  readonly readOnlyCompatible: number;
+}
+
+/** Features without which a volume cannot even be read. `encrypt` and `casefold` are refused inode by inode. */
+const READABLE =
+  IncompatibleFeature.filetype |
+  IncompatibleFeature.needs_recovery |
+  IncompatibleFeature.meta_bg |
+  IncompatibleFeature.extent |
+  IncompatibleFeature['64bit'] |
+  IncompatibleFeature.mmp |
+  IncompatibleFeature.flex_bg |
+  IncompatibleFeature.ea_inode |
+  IncompatibleFeature.metadata_csum_seed |
+  IncompatibleFeature.large_dir |
+  IncompatibleFeature.inline_data |
+  IncompatibleFeature.encrypt |
+  IncompatibleFeature.casefold;
+
+/** Features that change nothing in what this driver writes. */
+const WRITABLE_INCOMPATIBLE =
+  IncompatibleFeature.filetype | IncompatibleFeature.meta_bg | IncompatibleFeature.flex_bg;
+
+const WRITABLE_READ_ONLY_COMPATIBLE =
+  ReadOnlyCompatibleFeature.sparse_super |
+  ReadOnlyCompatibleFeature.large_file |
+  ReadOnlyCompatibleFeature.extra_isize;
+
+const EXT3_INCOMPATIBLE =
+  IncompatibleFeature.filetype | IncompatibleFeature.needs_recovery | IncompatibleFeature.meta_bg;
+
+const EXT3_READ_ONLY_COMPATIBLE =
+  ReadOnlyCompatibleFeature.sparse_super |
+  ReadOnlyCompatibleFeature.large_file |
+  ReadOnlyCompatibleFeature.btree_dir;
+
+/** What a person calls the feature when it is the reason for not writing. */
+const REASONS: Readonly<Record<string, string>> = {
+  extent: 'extents (extent)',
+  '64bit': '64-bit block numbers (64bit)',
+  metadata_csum: 'metadata checksums (metadata_csum)',
+  uninit_bg: 'group descriptor checksums (uninit_bg)',
+  inline_data: 'inline data (inline_data)',
+  ea_inode: 'extended attributes in inodes (ea_inode)',
+  large_dir: 'three-level directory indexes (large_dir)',
+  bigalloc: 'clusters (bigalloc)',
+  quota: 'quotas (quota)',
+  project: 'project quotas (project)',
+  mmp: 'multiple-mount protection (mmp)',
+};
+
+export function readFeatures(view: DataView): FeatureWords {
+  if (Superblock.s_rev_level.get(view, 0) === 0) {
+    return { compatible: 0, incompatible: 0, readOnlyCompatible: 0 };
+  }
+  return {
+    compatible: Superblock.s_feature_compat.get(view, 0),
+    incompatible: Superblock.s_feature_incompat.get(view, 0),
+    readOnlyCompatible: Superblock.s_feature_ro_compat.get(view, 0),
+  };
+}
+
+/** As dumpe2fs lists them; a bit without a name is `FEATURE_C17`, `FEATURE_I17` or `FEATURE_R17`. */
+export function featureNames(words: FeatureWords): string[] {
+  return [
+    ...namesOf(words.compatible, CompatibleFeature, 'C'),
+    ...namesOf(words.incompatible, IncompatibleFeature, 'I'),
+    ...namesOf(words.readOnlyCompatible, ReadOnlyCompatibleFeature, 'R'),
+  ];
+}
+
+/** The generation a volume belongs to, by the features that each kernel driver knows: blkid's rule. */
+export function fileSystemType(words: FeatureWords): FileSystemType {
+  if (
+    (words.incompatible & ~EXT3_INCOMPATIBLE) !== 0 ||
+    (words.readOnlyCompatible & ~EXT3_READ_ONLY_COMPATIBLE) !== 0
+  ) {
+    return 'ext4';
+  }
+  return (words.compatible & CompatibleFeature.has_journal) !== 0 ? 'ext3' : 'ext2';
+}
+
+/** UnsupportedError with the names of the features that keep the volume from being read. */
+export function refuseUnknownFeatures(words: FeatureWords): void {
+  const unknown = namesOf(words.incompatible & ~READABLE, IncompatibleFeature, 'I');
+  if (unknown.length === 0) return;
+  throw new UnsupportedError(
+    `The file system cannot be read: unsupported features ${unknown.join(', ')}`,
+    unknown,
+  );
+}
+
+/** Why this volume is not written to, in a person's words; undefined when it can be. */
+export function readOnlyReason(view: DataView, words: FeatureWords): string | undefined {
+  if ((words.incompatible & IncompatibleFeature.needs_recovery) !== 0) {
+    return 'the journal holds changes that were not replayed (needs_recovery); what is shown is the state without them. Run e2fsck first';
+  }
+  const missing: string[] = [];
+  if ((words.compatible & CompatibleFeature.has_journal) !== 0) missing.push('the journal (has_journal)');
+  for (const name of [
+    ...namesOf(words.incompatible & ~WRITABLE_INCOMPATIBLE, IncompatibleFeature, 'I'),
+    ...namesOf(words.readOnlyCompatible & ~WRITABLE_READ_ONLY_COMPATIBLE, ReadOnlyCompatibleFeature, 'R'),
+  ]) {
+    missing.push(REASONS[name] ?? name);
+  }
+  if (missing.length > 0) {
+    return `${fileSystemType(words)} is read-only here: writing does not support ${missing.join(', ')}`;
+  }
+  const revision = Superblock.s_rev_level.get(view, 0);
+  if (revision > 1) return `revision ${revision} of the format is newer than revision 1`;
+  if (Superblock.s_rev_level.get(view, 0) === 1 && Superblock.s_last_orphan.get(view, 0) !== 0) {
+    return 'deleted files wait to be freed (s_last_orphan is set). Run e2fsck first';
+  }
+  return undefined;
+}
+
+function namesOf(word: number, table: Readonly<Record<string, number>>, letter: string): string[] {
+  const names: string[] = [];
+  for (let bit = 0; bit < 32; bit++) {
+    const value = (1 << bit) >>> 0;
+    if ((word & value) === 0) continue;
+    names.push(Object.keys(table).find((name) => table[name] === value) ?? `FEATURE_${letter}${bit}`);
+  }
+  return names;
+}

@@ -1,0 +1,248 @@
+import { type Extent } from '../../device/block-device.ts';
+import { CorruptImageError, FsError } from '../../errors.ts';
+import type { Placement } from '../file-system.ts';
+import type { BlockAllocator } from './block-allocator.ts';
+import type { BlockMap } from './block-map.ts';
+import type { FileMap, MappedRun } from './file-map.ts';
+import { InodeFlag } from './inode.ts';
+import type { InodeRef, InodeTable } from './inode-table.ts';
+import type { Volume } from './volume.ts';
+
+/** Writes that need padding up to this size are padded in one scratch block and go out in one piece. */
+const SCRATCH = 1 << 17;
+
+/** The bytes of regular files: straight between the caller's array and the device, a call a contiguous run. */
+export class FileContent {
+  readonly #volume: Volume;
+  readonly #inodes: InodeTable;
+  readonly #map: FileMap;
+  readonly #blockMap: BlockMap;
+  readonly #allocator: BlockAllocator;
+  readonly #run: MappedRun = { start: 0, length: 0 };
+  readonly #scratch: Uint8Array;
+
+  constructor(
+    volume: Volume,
+    inodes: InodeTable,
+    map: FileMap,
+    blockMap: BlockMap,
+    allocator: BlockAllocator,
+  ) {
+    this.#volume = volume;
+    this.#inodes = inodes;
+    this.#map = map;
+    this.#blockMap = blockMap;
+    this.#allocator = allocator;
+    this.#scratch = new Uint8Array(Math.max(SCRATCH, volume.geometry.blockSize));
+  }
+
+  /** Longest file, bytes. */
+  get maxSize(): number {
+    return this.#blockMap.maxBlocks * this.#volume.geometry.blockSize;
+  }
+
+  read(ref: InodeRef, offset: number, into: Uint8Array): number {
+    const size = this.#inodes.size(ref);
+    if (offset >= size) return 0;
+    const total = Math.min(into.length, size - offset);
+    const { blockSize } = this.#volume.geometry;
+    const run = this.#run;
+    const lastBlock = Math.floor((offset + total - 1) / blockSize);
+    for (let done = 0; done < total;) {
+      const block = Math.floor((offset + done) / blockSize);
+      const within = (offset + done) % blockSize;
+      this.#map.map(ref, block, lastBlock - block + 1, run);
+      const length = Math.min(run.length * blockSize - within, total - done);
+      if (run.start === 0) into.fill(0, done, done + length);
+      else {
+        const part = done === 0 && length === into.length ? into : into.subarray(done, done + length);
+        this.#volume.device.read(run.start * blockSize + within, part);
+      }
+      done += length;
+    }
+    return total;
+  }
+
+  /**
+   * Order: blocks are taken in the bitmaps and mapped in memory, the data goes to the device at once, and all metadata
+   * follows at the next flush. `expectedSize` is how long the file is going to be.
+   */
+  write(ref: InodeRef, offset: number, from: Uint8Array, expectedSize: number): void {
+    if (from.length === 0) return;
+    const { blockSize } = this.#volume.geometry;
+    const end = offset + from.length;
+    if (end > this.maxSize) throw new FsError('EFBIG', { syscall: 'write' });
+    const first = Math.floor(offset / blockSize);
+    const last = Math.floor((end - 1) / blockSize);
+    const missing = this.#blockMap.missing(ref, first, last - first + 1);
+    const oldSize = this.#inodes.size(ref);
+    let headIsNew = false;
+    let tailIsNew = false;
+    if (missing > 0) {
+      this.#volume.requireBlocks(missing, 'write');
+      headIsNew = offset % blockSize !== 0 && this.#isHole(ref, first);
+      tailIsNew = end % blockSize !== 0 && this.#isHole(ref, last);
+      const wanted = Math.ceil(expectedSize / blockSize) - first;
+      const runs = this.#allocator.allocate(this.#goal(ref, first), missing, Math.max(missing, wanted));
+      this.#blockMap.fill(ref, first, last - first + 1, runs);
+    }
+    try {
+      if (offset > oldSize) this.#zeroTail(ref, oldSize);
+      this.#store(ref, offset, from, headIsNew, tailIsNew);
+    } catch (error) {
+      // The device failed: what was taken behind the end of the file would be lost.
+      const kept = Math.max(first, Math.ceil(oldSize / blockSize));
+      if (missing > 0 && kept <= last) this.#blockMap.truncate(ref, kept);
+      throw error;
+    }
+    if (end > oldSize) this.#inodes.setSize(ref, end);
+  }
+
+  /** Truncates, or extends with a hole. */
+  resize(ref: InodeRef, size: number): void {
+    if (size > this.maxSize) throw new FsError('EFBIG', { syscall: 'truncate' });
+    const oldSize = this.#inodes.size(ref);
+    if (size < oldSize) {
+      this.#blockMap.truncate(ref, Math.ceil(size / this.#volume.geometry.blockSize));
+      this.#zeroTail(ref, size);
+    } else if (size > oldSize) this.#zeroTail(ref, oldSize);
+    this.#inodes.setSize(ref, size);
+  }
+
+  *extents(ref: InodeRef): Iterable<Extent> {
+    const { blockSize } = this.#volume.geometry;
+    const size = this.#inodes.size(ref);
+    let start = 0;
+    let kind: Extent['kind'] | undefined;
+    for (const run of this.#runs(ref, size)) {
+      const next = run.start === 0 ? 'hole' : 'data';
+      if (next !== kind) {
+        if (kind !== undefined) yield { offset: start, length: run.block * blockSize - start, kind };
+        start = run.block * blockSize;
+        kind = next;
+      }
+    }
+    if (kind !== undefined) yield { offset: start, length: size - start, kind };
+  }
+
+  *placement(ref: InodeRef): Iterable<Placement> {
+    const { blockSize } = this.#volume.geometry;
+    const size = this.#inodes.size(ref);
+    let pending: { block: number; start: number; length: number } | undefined;
+    const placed = (run: { block: number; start: number; length: number }): Placement => ({
+      fileOffset: run.block * blockSize,
+      deviceOffset: run.start * blockSize,
+      length: Math.min(run.length * blockSize, size - run.block * blockSize),
+    });
+    for (const run of this.#runs(ref, size)) {
+      if (
+        pending !== undefined &&
+        pending.start + pending.length === run.start &&
+        pending.block + pending.length === run.block
+      ) {
+        pending.length += run.length;
+        continue;
+      }
+      if (pending !== undefined) yield placed(pending);
+      pending = run.start === 0 ? undefined : { ...run };
+    }
+    if (pending !== undefined) yield placed(pending);
+  }
+
+  /** Every run of the file, holes too; CorruptImageError when it is mapped to more blocks than there are. */
+  *#runs(ref: InodeRef, size: number): Iterable<{ block: number; start: number; length: number }> {
+    const { blockSize, blockCount } = this.#volume.geometry;
+    const end = Math.ceil(size / blockSize);
+    const run: MappedRun = { start: 0, length: 0 };
+    let mapped = 0;
+    for (let block = 0; block < end;) {
+      // The inode table's block may have left the cache since the last step.
+      this.#map.map(this.#inodes.load(ref.number), block, end - block, run);
+      if (run.start !== 0) mapped += run.length;
+      if (mapped > blockCount) {
+        throw new CorruptImageError({
+          structure: `inode ${ref.number}`,
+          field: 'i_block',
+          found: `more than ${blockCount} blocks`,
+          expected: 'no more than the volume has',
+        });
+      }
+      yield { block, start: run.start, length: run.length };
+      block += run.length;
+    }
+  }
+
+  #isHole(ref: InodeRef, block: number): boolean {
+    this.#map.map(ref, block, 1, this.#run);
+    return this.#run.start === 0;
+  }
+
+  /** Right behind the file's last block before `block`, or where its group has room. */
+  #goal(ref: InodeRef, block: number): number {
+    const run = this.#run;
+    if (block > 0) {
+      this.#map.map(ref, block - 1, 1, run);
+      if (run.start !== 0 && run.start + 1 < this.#volume.geometry.blockCount) return run.start + 1;
+    }
+    return this.#allocator.goalInGroup(Math.floor((ref.number - 1) / this.#volume.geometry.inodesPerGroup));
+  }
+
+  #store(ref: InodeRef, offset: number, from: Uint8Array, headIsNew: boolean, tailIsNew: boolean): void {
+    const { device, geometry } = this.#volume;
+    const { blockSize } = geometry;
+    const run = this.#run;
+    const end = offset + from.length;
+    const last = Math.floor((end - 1) / blockSize);
+    for (let at = offset; at < end;) {
+      const block = Math.floor(at / blockSize);
+      const within = at % blockSize;
+      this.#map.map(ref, block, last - block + 1, run);
+      const where = run.start * blockSize;
+      let length = Math.min(run.length * blockSize - within, end - at);
+      const padHead = headIsNew && at === offset ? within : 0;
+      const padTail = tailIsNew && at + length === end ? blockSize - (end % blockSize) : 0;
+      if (padHead + padTail > 0) {
+        // Whole blocks before a padded tail go out directly, unless all of it is small.
+        if (padHead + length + padTail > this.#scratch.length) {
+          length = padHead > 0 ? blockSize - within : length - (blockSize - padTail);
+          if (padHead > 0)
+            this.#storePadded(where, from.subarray(at - offset, at - offset + length), padHead, 0);
+          else device.write(where + within, from.subarray(at - offset, at - offset + length));
+        } else {
+          const part = from.subarray(at - offset, at - offset + length);
+          this.#storePadded(where + within - padHead, part, padHead, padTail);
+        }
+      } else {
+        const whole = length === from.length;
+        device.write(where + within, whole ? from : from.subarray(at - offset, at - offset + length));
+      }
+      at += length;
+    }
+  }
+
+  #storePadded(where: number, part: Uint8Array, head: number, tail: number): void {
+    const total = head + part.length + tail;
+    const scratch = this.#scratch;
+    scratch.fill(0, 0, head);
+    scratch.set(part, head);
+    scratch.fill(0, head + part.length, total);
+    this.#volume.device.write(where, scratch.subarray(0, total));
+  }
+
+  /** Zeroes the rest of the block in which the file ends, so that nothing old shows up when it grows. */
+  #zeroTail(ref: InodeRef, size: number): void {
+    const { device, geometry } = this.#volume;
+    const within = size % geometry.blockSize;
+    if (within === 0) return;
+    this.#map.map(ref, Math.floor(size / geometry.blockSize), 1, this.#run);
+    if (this.#run.start === 0) return;
+    const length = geometry.blockSize - within;
+    this.#scratch.fill(0, 0, length);
+    device.write(this.#run.start * geometry.blockSize + within, this.#scratch.subarray(0, length));
+  }
+
+  /** UnsupportedError-free guard for writers: extent-mapped files are only ever read. */
+  isWritable(ref: InodeRef): boolean {
+    return !this.#inodes.hasFlag(ref, InodeFlag.extents) && !this.#inodes.hasFlag(ref, InodeFlag.inlineData);
+  }
+}

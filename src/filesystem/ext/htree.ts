@@ -1,0 +1,306 @@
+import { struct, u32le, u8 } from '../../bytes/struct.ts';
+import { type CachedBlock, WriteRank } from './block-cache.ts';
+import { directoryHash } from './directory-hash.ts';
+import { DirectoryEntryHeader, entryLength, entrySize, isDotEntry, packEntries } from './directory-block.ts';
+import { Superblock } from './superblock.ts';
+import type { Volume } from './volume.ts';
+
+/** `struct dx_root_info`, behind the entries `.` and `..` in block 0 (Linux Documentation/filesystems/ext4/directory.rst). */
+export const IndexRootInfo = struct('dx_root_info', 8, {
+  reserved_zero: u32le(0x00),
+  hash_version: u8(0x04), // 0 to 2; which of them is signed says s_flags
+  info_length: u8(0x05), // 8
+  indirect_levels: u8(0x06), // 0: the root points at leaves
+  unused_flags: u8(0x07), // bit 0 must be clear
+});
+
+const ROOT_INFO = 0x18;
+/** Where the entries of the root and of a node begin: the first holds limit and count in place of a hash. */
+const ROOT_ENTRIES = 0x20;
+const NODE_ENTRIES = 0x08;
+const ENTRY = 8;
+const BLOCK_MASK = 0x0fff_ffff;
+/** `s_flags`: hashes take bytes as unsigned. */
+const UNSIGNED_HASH = 2;
+
+/** What the index needs of a directory. */
+export interface IndexedDirectory {
+  /** Device blocks, by position in the directory. */
+  readonly blocks: number[];
+  /** Largest gap of each block. */
+  readonly gaps: number[];
+}
+
+/** Appends an empty block to the directory and returns its position. */
+export type AppendBlock = () => number;
+
+interface Node {
+  readonly block: CachedBlock;
+  readonly entries: number;
+  /** Entry that leads to the hash. */
+  readonly at: number;
+}
+
+interface Path {
+  readonly root: Node;
+  /** Undefined in an index of one level. */
+  readonly inner: Node | undefined;
+  /** Position of the leaf in the directory. */
+  readonly leaf: number;
+}
+
+/**
+ * The hash tree of a directory, kept valid as entries come: leaves are split in the middle, full nodes too, and the
+ * root grows a level once. Leaves are never merged, as in the kernel.
+ */
+export class HashTree {
+  readonly #volume: Volume;
+
+  constructor(volume: Volume) {
+    this.#volume = volume;
+  }
+
+  /** Hash by the directory's own version, or undefined when the root is not sound. */
+  hash(directory: IndexedDirectory, name: Uint8Array): number | undefined {
+    const { view } = this.#block(directory, 0);
+    const version = IndexRootInfo.hash_version.get(view, ROOT_INFO);
+    if (version > 2) return undefined;
+    return this.#hashAs(version, name);
+  }
+
+  /** Blocks that must be appended before an entry of `size` bytes fits; undefined when the index cannot take it. */
+  growth(directory: IndexedDirectory, hash: number, size: number): number | undefined {
+    const path = this.#find(directory, hash);
+    if (path === undefined) return undefined;
+    if (directory.gaps[path.leaf]! >= size) return 0;
+    if (!this.#isFull(path.inner ?? path.root)) return 1;
+    if (path.inner !== undefined && this.#isFull(path.root)) return undefined;
+    return 2;
+  }
+
+  /** Makes room for an entry and returns its leaf; `growth` must have said that this is possible. Moved entries go to `moved`. */
+  reserve(
+    directory: IndexedDirectory,
+    hash: number,
+    size: number,
+    append: AppendBlock,
+    moved: (position: number) => void,
+  ): number {
+    for (;;) {
+      const path = this.#find(directory, hash)!;
+      if (directory.gaps[path.leaf]! >= size) return path.leaf;
+      if (!this.#isFull(path.inner ?? path.root)) this.#splitLeaf(directory, path, append, moved);
+      else if (path.inner === undefined) this.#deepen(directory, path.root, append);
+      else this.#splitNode(directory, path.root, path.inner, append);
+    }
+  }
+
+  /** Turns a directory of one full block into an index over one leaf, which holds all entries but `.` and `..`. */
+  plant(directory: IndexedDirectory, append: AppendBlock, moved: (position: number) => void): void {
+    const { blockSize } = this.#volume.geometry;
+    const position = append();
+    const root = this.#block(directory, 0);
+    const leaf = this.#block(directory, position);
+    const entries = this.#entriesOf(root).filter((entry) => !isDotEntry(root.view, entry.at));
+    packEntries(
+      leaf.view,
+      blockSize,
+      entries.map((entry) => entry.bytes.slice()),
+    );
+    root.bytes.fill(0, ROOT_INFO);
+    DirectoryEntryHeader.rec_len.set(root.view, 12, Math.min(0xffff, blockSize - 12));
+    const version = Superblock.s_def_hash_version.get(this.#volume.superblock, 0);
+    IndexRootInfo.hash_version.set(root.view, ROOT_INFO, version <= 2 ? version : 1);
+    IndexRootInfo.info_length.set(root.view, ROOT_INFO, 8);
+    setCounts(root.view, ROOT_ENTRIES, this.#limit(ROOT_ENTRIES), 1);
+    root.view.setUint32(ROOT_ENTRIES + 4, position, true);
+    this.#volume.cache.markDirty(root);
+    this.#volume.cache.markDirty(leaf);
+    directory.gaps[0] = 0;
+    moved(position);
+  }
+
+  #hashAs(version: number, name: Uint8Array): number | undefined {
+    const { superblock } = this.#volume;
+    const unsigned = (Superblock.s_flags.get(superblock, 0) & UNSIGNED_HASH) !== 0;
+    return directoryHash(name, version + (unsigned ? 3 : 0), Superblock.s_hash_seed.get(superblock, 0));
+  }
+
+  #block(directory: IndexedDirectory, position: number): CachedBlock {
+    return this.#volume.cache.get(directory.blocks[position]!, WriteRank.directory);
+  }
+
+  #limit(entries: number): number {
+    return (this.#volume.geometry.blockSize - entries) / ENTRY;
+  }
+
+  /** Undefined when a node on the way is not sound. */
+  #find(directory: IndexedDirectory, hash: number): Path | undefined {
+    const rootBlock = this.#block(directory, 0);
+    const { view } = rootBlock;
+    const levels = IndexRootInfo.indirect_levels.get(view, ROOT_INFO);
+    if (
+      levels > 1 ||
+      IndexRootInfo.info_length.get(view, ROOT_INFO) !== 8 ||
+      (IndexRootInfo.unused_flags.get(view, ROOT_INFO) & 1) !== 0
+    ) {
+      return undefined;
+    }
+    const root = this.#node(rootBlock, ROOT_ENTRIES, hash);
+    if (root === undefined) return undefined;
+    let target = childOf(root);
+    let inner: Node | undefined;
+    if (levels === 1) {
+      if (target === 0 || target >= directory.blocks.length) return undefined;
+      inner = this.#node(this.#block(directory, target), NODE_ENTRIES, hash);
+      if (inner === undefined) return undefined;
+      target = childOf(inner);
+    }
+    if (target === 0 || target >= directory.blocks.length) return undefined;
+    return { root, inner, leaf: target };
+  }
+
+  #node(block: CachedBlock, entries: number, hash: number): Node | undefined {
+    const { view } = block;
+    const count = countOf(view, entries);
+    if (view.getUint16(entries, true) !== this.#limit(entries)) return undefined;
+    if (count === 0 || count > this.#limit(entries)) return undefined;
+    let low = 1;
+    let high = count - 1;
+    while (low <= high) {
+      const middle = (low + high) >>> 1;
+      if (view.getUint32(entries + ENTRY * middle, true) > hash) high = middle - 1;
+      else low = middle + 1;
+    }
+    return { block, entries, at: low - 1 };
+  }
+
+  #isFull(node: Node): boolean {
+    return countOf(node.block.view, node.entries) >= this.#limit(node.entries);
+  }
+
+  /** The root's entries move into a new node, the only one that the root then points at. */
+  #deepen(directory: IndexedDirectory, root: Node, append: AppendBlock): void {
+    const position = append();
+    const count = countOf(root.block.view, ROOT_ENTRIES);
+    const { bytes } = root.block;
+    this.#initNode(directory, position, bytes.subarray(ROOT_ENTRIES, ROOT_ENTRIES + count * ENTRY));
+    setCounts(root.block.view, ROOT_ENTRIES, this.#limit(ROOT_ENTRIES), 1);
+    root.block.view.setUint32(ROOT_ENTRIES + 4, position, true);
+    IndexRootInfo.indirect_levels.set(root.block.view, ROOT_INFO, 1);
+    this.#volume.cache.markDirty(root.block);
+  }
+
+  /** The upper half of a full node moves into a new one. */
+  #splitNode(directory: IndexedDirectory, root: Node, inner: Node, append: AppendBlock): void {
+    const position = append();
+    const { view, bytes } = inner.block;
+    const count = countOf(view, NODE_ENTRIES);
+    const kept = count >>> 1;
+    const hash = view.getUint32(NODE_ENTRIES + ENTRY * kept, true);
+    const from = NODE_ENTRIES + ENTRY * kept;
+    this.#initNode(directory, position, bytes.subarray(from, NODE_ENTRIES + ENTRY * count));
+    setCounts(view, NODE_ENTRIES, this.#limit(NODE_ENTRIES), kept);
+    this.#volume.cache.markDirty(inner.block);
+    this.#insert(root, hash, position);
+  }
+
+  #initNode(directory: IndexedDirectory, position: number, entries: Uint8Array): void {
+    const node = this.#block(directory, position);
+    const { blockSize } = this.#volume.geometry;
+    // To a driver without hash trees a node is a block with one unused entry.
+    node.bytes.fill(0);
+    DirectoryEntryHeader.rec_len.set(node.view, 0, Math.min(0xffff, blockSize));
+    node.bytes.set(entries, NODE_ENTRIES);
+    setCounts(node.view, NODE_ENTRIES, this.#limit(NODE_ENTRIES), entries.length / ENTRY);
+    this.#volume.cache.markDirty(node);
+    directory.gaps[position] = 0;
+  }
+
+  /** Entries of the upper half of the hashes move to a new leaf; the split is where the bytes are halved. */
+  #splitLeaf(
+    directory: IndexedDirectory,
+    path: Path,
+    append: AppendBlock,
+    moved: (position: number) => void,
+  ): void {
+    const { blockSize } = this.#volume.geometry;
+    const position = append();
+    const leaf = this.#block(directory, path.leaf);
+    const fresh = this.#block(directory, position);
+    const version = IndexRootInfo.hash_version.get(path.root.block.view, ROOT_INFO);
+    const entries = this.#entriesOf(leaf).map((entry) => ({
+      bytes: entry.bytes.slice(),
+      hash: this.#hashAs(version, entry.name) ?? 0,
+    }));
+    entries.sort((a, b) => a.hash - b.hash);
+    let kept = entries.length;
+    for (let size = 0; kept > 1; kept--) {
+      const next = entries[kept - 1]!.bytes.length;
+      if (size + next / 2 > blockSize / 2) break;
+      size += next;
+    }
+    if (kept === entries.length || kept === 0) kept = entries.length >>> 1;
+    const first = entries[kept];
+    // A lowest bit of 1 says that names with this very hash are also in the leaf before.
+    const continued = first !== undefined && kept > 0 && entries[kept - 1]!.hash === first.hash;
+    const hash = (first?.hash ?? 0) + (continued ? 1 : 0);
+    packEntries(
+      leaf.view,
+      blockSize,
+      entries.slice(0, kept).map((entry) => entry.bytes),
+    );
+    packEntries(
+      fresh.view,
+      blockSize,
+      entries.slice(kept).map((entry) => entry.bytes),
+    );
+    this.#volume.cache.markDirty(leaf);
+    this.#volume.cache.markDirty(fresh);
+    this.#insert(path.inner ?? path.root, hash, position);
+    moved(path.leaf);
+    moved(position);
+  }
+
+  #insert(node: Node, hash: number, position: number): void {
+    const { view, bytes } = node.block;
+    const count = countOf(view, node.entries);
+    const at = node.entries + ENTRY * (node.at + 1);
+    bytes.copyWithin(at + ENTRY, at, node.entries + ENTRY * count);
+    view.setUint32(at, hash, true);
+    view.setUint32(at + 4, position, true);
+    view.setUint16(node.entries + 2, count + 1, true);
+    this.#volume.cache.markDirty(node.block);
+  }
+
+  /** The used entries of a block, each trimmed to the bytes that it needs. */
+  #entriesOf(block: CachedBlock): { at: number; bytes: Uint8Array; name: Uint8Array }[] {
+    const { blockSize } = this.#volume.geometry;
+    const entries: { at: number; bytes: Uint8Array; name: Uint8Array }[] = [];
+    for (let at = 0; at < blockSize;) {
+      const nameLength = DirectoryEntryHeader.name_len.get(block.view, at);
+      if (DirectoryEntryHeader.inode.get(block.view, at) !== 0) {
+        entries.push({
+          at,
+          bytes: block.bytes.subarray(at, at + entrySize(nameLength)),
+          name: block.bytes.subarray(at + 8, at + 8 + nameLength),
+        });
+      }
+      at += entryLength(block.view, at, blockSize);
+    }
+    return entries;
+  }
+}
+
+function countOf(view: DataView, entries: number): number {
+  return view.getUint16(entries + 2, true);
+}
+
+function setCounts(view: DataView, entries: number, limit: number, count: number): void {
+  view.setUint16(entries, limit, true);
+  view.setUint16(entries + 2, count, true);
+}
+
+function childOf(node: Node): number {
+  return node.block.view.getUint32(node.entries + ENTRY * node.at + 4, true) & BLOCK_MASK;
+}

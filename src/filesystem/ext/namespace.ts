@@ -1,0 +1,300 @@
+import { encodeUtf8 } from '../../bytes/utf8.ts';
+import { CorruptImageError, FsError } from '../../errors.ts';
+import type { CreateOptions, DirectoryEntry, NodeId, NodeKind, RenameOptions } from '../file-system.ts';
+import { encodeDevice } from './device-number.ts';
+import type { Directory } from './directory.ts';
+import { type ExtCore, nameBytes } from './ext-core.ts';
+import { Inode, InodeKind, ReservedInode } from './inode.ts';
+import type { InodeRef } from './inode-table.ts';
+import { dropLink } from './node-removal.ts';
+import { targetBlocks, writeTarget } from './symlink.ts';
+import { AccessTime, BirthTime, ChangeTime, ModificationTime } from './timestamp.ts';
+
+/** `EXT2_LINK_MAX`: also what e2fsck and the kernel's ext2 hold to. */
+const MAX_LINKS = 32000;
+
+const MODES: Readonly<Record<NodeKind, number>> = {
+  file: InodeKind.file | 0o644,
+  directory: InodeKind.directory | 0o755,
+  symlink: InodeKind.symlink | 0o777,
+  'character-device': InodeKind.characterDevice | 0o644,
+  'block-device': InodeKind.blockDevice | 0o644,
+  fifo: InodeKind.fifo | 0o644,
+  socket: InodeKind.socket | 0o644,
+};
+
+/** Operations on names: every check, also for space, comes before the first change. */
+export class Namespace {
+  readonly #core: ExtCore;
+
+  constructor(core: ExtCore) {
+    this.#core = core;
+  }
+
+  /** The inode behind a name, or undefined. */
+  lookup(directory: number, name: string): number | undefined {
+    const core = this.#core;
+    const ref = core.directory(directory, 'lookup');
+    const inode = core.directories.lookup(ref, name);
+    if (inode !== undefined) this.#requireNameable(directory, name, inode);
+    return inode;
+  }
+
+  /** The directory's entries as they are when the walk begins, less those that vanish meanwhile. */
+  *entries(directory: number): Iterable<DirectoryEntry> {
+    const core = this.#core;
+    const raw = core.directories.list(core.directory(directory, 'readdir'));
+    const subdirectories = new Set<number>();
+    const changes = core.changeCount;
+    for (const entry of raw) {
+      if (core.changeCount !== changes && this.lookup(directory, entry.name) !== entry.inode) continue;
+      this.#requireNameable(directory, entry.name, entry.inode);
+      const kind = entry.kind ?? core.inodes.kind(core.node(entry.inode));
+      if (kind === 'directory') this.#requireTree(directory, entry.name, entry.inode, subdirectories);
+      yield { name: entry.name, node: entry.inode as NodeId, kind };
+    }
+  }
+
+  parent(directory: number): number {
+    const core = this.#core;
+    if (directory === ReservedInode.root) return directory;
+    const parent = core.directories.parent(core.directory(directory, 'parent'));
+    this.#requireNameable(directory, '..', parent);
+    return parent;
+  }
+
+  create(parent: number, name: string, options: CreateOptions): number {
+    const core = this.#core;
+    const { inodes, volume, directories } = core;
+    const bytes = nameBytes(name, 'create');
+    const parentRef = core.directory(parent, 'create');
+    const directory = directories.open(parentRef);
+    if (directory.names.has(name)) throw new FsError('EEXIST', { syscall: 'create', path: name });
+    const isDirectory = options.kind === 'directory';
+    if (isDirectory) this.#requireLinkRoom(parentRef, 'mkdir');
+    const target = options.kind === 'symlink' ? encodeUtf8(options.target ?? '') : undefined;
+    const device = this.#deviceWords(options);
+    core.inodeAllocator.require('create');
+    const own = isDirectory ? 1 : target === undefined ? 0 : targetBlocks(volume, target);
+    volume.requireBlocks(own + directories.growth(parentRef, directory, bytes), 'create');
+
+    const position = directories.reserve(parentRef, directory, bytes);
+    const number = core.inodeAllocator.allocate(parent, isDirectory);
+    const ref = inodes.load(number);
+    inodes.reset(ref);
+    const mode = (MODES[options.kind] & 0xf000) | ((options.mode ?? MODES[options.kind]) & 0o7777);
+    Inode.i_mode.set(ref.view, ref.base, mode);
+    Inode.i_links_count.set(ref.view, ref.base, isDirectory ? 2 : 1);
+    inodes.setOwner(ref, options.uid ?? 0, options.gid ?? 0);
+    const now = core.now();
+    inodes.setTime(ref, AccessTime, options.atime ?? now);
+    inodes.setTime(ref, ModificationTime, options.mtime ?? now);
+    inodes.setTime(ref, ChangeTime, options.ctime ?? now);
+    inodes.setTime(ref, BirthTime, options.birthtime ?? now);
+    if (isDirectory) {
+      directories.create(ref, parent);
+      this.#addLinks(parentRef, 1);
+    }
+    if (target !== undefined) writeTarget(core, ref, target);
+    if (device !== undefined) {
+      ref.view.setUint32(ref.base + Inode.i_block.offset, device[0], true);
+      ref.view.setUint32(ref.base + Inode.i_block.offset + 4, device[1], true);
+    }
+    if (options.expectedSize !== undefined) core.expectedSizes.set(number, options.expectedSize);
+    directories.insert(directory, position, name, bytes, number, options.kind);
+    core.touchDirectory(parentRef);
+    return number;
+  }
+
+  link(node: number, parent: number, name: string): void {
+    const core = this.#core;
+    const bytes = nameBytes(name, 'link');
+    const ref = core.node(node);
+    const kind = core.inodes.kind(ref);
+    if (kind === 'directory') throw new FsError('EPERM', { syscall: 'link', path: name });
+    const parentRef = core.directory(parent, 'link');
+    const directory = core.directories.open(parentRef);
+    if (directory.names.has(name)) throw new FsError('EEXIST', { syscall: 'link', path: name });
+    this.#requireLinkRoom(ref, 'link');
+    core.volume.requireBlocks(core.directories.growth(parentRef, directory, bytes), 'link');
+
+    const position = core.directories.reserve(parentRef, directory, bytes);
+    this.#addLinks(ref, 1);
+    core.orphans.delete(node);
+    core.inodes.setTime(ref, ChangeTime, core.now());
+    core.directories.insert(directory, position, name, bytes, node, kind);
+    core.touchDirectory(parentRef);
+  }
+
+  unlink(parent: number, name: string): void {
+    const core = this.#core;
+    const { parentRef, directory, ref } = this.#existing(parent, name, 'unlink');
+    if (core.inodes.kind(ref) === 'directory') {
+      throw new FsError('EISDIR', { syscall: 'unlink', path: name });
+    }
+    core.directories.remove(directory, name);
+    core.touchDirectory(parentRef);
+    core.inodes.setTime(ref, ChangeTime, core.now());
+    dropLink(core, ref, Inode.i_links_count.get(ref.view, ref.base) - 1);
+  }
+
+  removeDirectory(parent: number, name: string): void {
+    const core = this.#core;
+    const { parentRef, directory, ref } = this.#existing(parent, name, 'rmdir');
+    if (core.inodes.kind(ref) !== 'directory') {
+      throw new FsError('ENOTDIR', { syscall: 'rmdir', path: name });
+    }
+    this.#requireEmpty(ref, name, 'rmdir');
+    core.directories.remove(directory, name);
+    this.#addLinks(parentRef, -1);
+    core.touchDirectory(parentRef);
+    core.inodes.setTime(ref, ChangeTime, core.now());
+    dropLink(core, ref, 0);
+  }
+
+  rename(parent: number, name: string, newParent: number, newName: string, options: RenameOptions): void {
+    const core = this.#core;
+    const { directories } = core;
+    const bytes = nameBytes(newName, 'rename');
+    const { parentRef, directory, ref } = this.#existing(parent, name, 'rename');
+    const newParentRef = core.directory(newParent, 'rename');
+    const newDirectory = directories.open(newParentRef);
+    const kind = core.inodes.kind(ref);
+    const isDirectory = kind === 'directory';
+    if (isDirectory) this.#requireOutside(ref.number, newParent);
+    const moves = isDirectory && parent !== newParent;
+
+    const replaced = directories.find(newDirectory, newName);
+    if (replaced !== undefined) {
+      if (options.noReplace === true) throw new FsError('EEXIST', { syscall: 'rename', dest: newName });
+      if (replaced === ref.number) return;
+      const old = this.#replaceable(newParent, newName, replaced, isDirectory);
+      directories.replace(newDirectory, newName, ref.number, kind);
+      directories.remove(directory, name);
+      core.inodes.setTime(old, ChangeTime, core.now());
+      if (isDirectory) this.#addLinks(newParentRef, -1);
+      dropLink(core, old, isDirectory ? 0 : Inode.i_links_count.get(old.view, old.base) - 1);
+    } else {
+      if (moves) this.#requireLinkRoom(newParentRef, 'rename');
+      core.volume.requireBlocks(directories.growth(newParentRef, newDirectory, bytes), 'rename');
+      const position = directories.reserve(newParentRef, newDirectory, bytes);
+      directories.insert(newDirectory, position, newName, bytes, ref.number, kind);
+      directories.remove(directory, name);
+    }
+    if (moves) {
+      directories.setParent(ref, newParent);
+      core.parents.delete(ref.number);
+      this.#addLinks(parentRef, -1);
+      this.#addLinks(newParentRef, 1);
+    }
+    core.inodes.setTime(ref, ChangeTime, core.now());
+    core.touchDirectory(parentRef);
+    if (newParent !== parent) core.touchDirectory(newParentRef);
+  }
+
+  /** CorruptImageError when the name leads to an inode that has another job, or to none. */
+  #requireNameable(directory: number, name: string, inode: number): void {
+    if (this.#core.isNameable(inode)) return;
+    const { firstInode, inodeCount } = this.#core.volume.geometry;
+    throw new CorruptImageError({
+      structure: `directory entry "${name}" of inode ${directory}`,
+      field: 'inode',
+      found: `${inode}`,
+      expected: `2 or ${firstInode} to ${inodeCount}`,
+    });
+  }
+
+  /**
+   * Directories are a tree: the same one under a second name, or one that holds a directory above it, would send every
+   * walk around for ever. What was seen is kept, so that this costs no reading.
+   */
+  #requireTree(directory: number, name: string, inode: number, siblings: Set<number>): void {
+    const known = this.#core.parents.get(inode);
+    if (
+      inode !== ReservedInode.root &&
+      !siblings.has(inode) &&
+      (known === undefined || known === directory)
+    ) {
+      siblings.add(inode);
+      this.#core.parents.set(inode, directory);
+      return;
+    }
+    throw new CorruptImageError({
+      structure: `directory entry "${name}" of inode ${directory}`,
+      field: 'inode',
+      found: `${inode}, a directory that has a name already`,
+      expected: 'a directory with one name',
+    });
+  }
+
+  #existing(
+    parent: number,
+    name: string,
+    syscall: string,
+  ): { parentRef: InodeRef; directory: Directory; ref: InodeRef } {
+    const core = this.#core;
+    const parentRef = core.directory(parent, syscall);
+    const directory = core.directories.open(parentRef);
+    const inode = core.directories.find(directory, name);
+    if (inode === undefined) throw new FsError('ENOENT', { syscall, path: name });
+    this.#requireNameable(parent, name, inode);
+    return { parentRef, directory, ref: core.node(inode) };
+  }
+
+  #replaceable(parent: number, name: string, inode: number, byDirectory: boolean): InodeRef {
+    const core = this.#core;
+    this.#requireNameable(parent, name, inode);
+    const ref = core.node(inode);
+    const isDirectory = core.inodes.kind(ref) === 'directory';
+    if (byDirectory && !isDirectory) throw new FsError('ENOTDIR', { syscall: 'rename', dest: name });
+    if (!byDirectory && isDirectory) throw new FsError('EISDIR', { syscall: 'rename', dest: name });
+    if (isDirectory) this.#requireEmpty(ref, name, 'rename');
+    return ref;
+  }
+
+  #requireEmpty(ref: InodeRef, name: string, syscall: string): void {
+    if (this.#core.directories.open(ref).names.size === 0) return;
+    throw new FsError('ENOTEMPTY', { syscall, path: name });
+  }
+
+  /** EINVAL when `node` is `inside` or one of the directories above it. */
+  #requireOutside(node: number, inside: number): void {
+    const core = this.#core;
+    const seen = new Set<number>();
+    for (let at = inside; ; at = core.directories.parent(core.directory(at, 'rename'))) {
+      if (at === node) throw new FsError('EINVAL', { syscall: 'rename' });
+      if (at === ReservedInode.root) return;
+      if (!core.isNameable(at) || seen.has(at)) {
+        throw new CorruptImageError({
+          structure: `directory of inode ${inside}`,
+          field: '..',
+          found: `a way up that leads to inode ${at} and not to the root`,
+          expected: 'the root',
+        });
+      }
+      seen.add(at);
+    }
+  }
+
+  #requireLinkRoom(ref: InodeRef, syscall: string): void {
+    const links = Inode.i_links_count.get(ref.view, ref.base);
+    if (links < MAX_LINKS) return;
+    throw new FsError('EMLINK', {
+      syscall,
+      detail: `too many links: inode ${ref.number} has ${links}, at most ${MAX_LINKS} are possible`,
+    });
+  }
+
+  #addLinks(ref: InodeRef, count: number): void {
+    Inode.i_links_count.set(ref.view, ref.base, Inode.i_links_count.get(ref.view, ref.base) + count);
+    this.#core.inodes.markDirty(ref);
+  }
+
+  #deviceWords(options: CreateOptions): readonly [number, number] | undefined {
+    if (options.kind !== 'character-device' && options.kind !== 'block-device') return undefined;
+    const words = encodeDevice(options.device ?? { major: 0, minor: 0 });
+    if (words === undefined)
+      throw new FsError('EINVAL', { syscall: 'mknod', detail: 'device number too large' });
+    return words;
+  }
+}

@@ -1,0 +1,34 @@
+import type { ExtCore } from './ext-core.ts';
+import { Inode } from './inode.ts';
+import type { InodeRef } from './inode-table.ts';
+
+/** One name less: the node goes with its last name, unless somebody retains it. */
+export function dropLink(core: ExtCore, ref: InodeRef, links: number): void {
+  Inode.i_links_count.set(ref.view, ref.base, links);
+  core.inodes.markDirty(ref);
+  if (links > 0) return;
+  if (core.retained.has(ref.number)) core.orphans.add(ref.number);
+  else removeNode(core, ref);
+}
+
+/** Frees content, attributes and the inode itself, which keeps its mode and says when it was deleted. */
+export function removeNode(core: ExtCore, ref: InodeRef): void {
+  const { inodes, volume } = core;
+  const kind = inodes.kind(ref);
+  const directory = kind === 'directory';
+  core.xattrs.removeAll(ref);
+  if (core.hasBlocks(ref)) core.blockMap.truncate(ref, 0);
+  core.inodeAllocator.free(ref.number, directory);
+  if (directory) core.directories.forget(ref.number);
+  core.parents.delete(ref.number);
+  core.orphans.delete(ref.number);
+  core.expectedSizes.delete(ref.number);
+  inodes.setSize(ref, 0);
+  const { seconds } = core.now();
+  if (seconds > volume.geometry.inodeCount && seconds <= 0xffff_ffff) {
+    Inode.i_dtime.set(ref.view, ref.base, seconds);
+  } else {
+    // e2fsck takes a small i_dtime for a link in the list of orphans, and misses it in an inode that has a mode.
+    inodes.wipe(ref);
+  }
+}

@@ -1,0 +1,159 @@
+import { viewOf } from '../../bytes/struct.ts';
+import type { Timestamp } from '../../bytes/time.ts';
+import type { BlockDevice } from '../../device/block-device.ts';
+import { CorruptImageError, FsError } from '../../errors.ts';
+import { BlockCache } from './block-cache.ts';
+import { type FeatureWords, readFeatures } from './features.ts';
+import { type Geometry, readGeometry } from './geometry.ts';
+import { GroupTable } from './group-table.ts';
+import { SUPERBLOCK_OFFSET, Superblock } from './superblock.ts';
+
+/** `s_state`: cleanly unmounted. */
+const VALID = 1;
+
+/** One ext volume: the device, its geometry, the superblock in memory, and the cache that all metadata goes through. */
+export class Volume {
+  readonly device: BlockDevice;
+  readonly geometry: Geometry;
+  readonly features: FeatureWords;
+  /** The 1024 bytes of the superblock as they will be written. */
+  readonly superblock: DataView;
+  readonly cache: BlockCache;
+  readonly groups: GroupTable;
+  readonly clock: () => Timestamp;
+  readonly #superblockBytes: Uint8Array;
+  readonly #stateAtOpen: number;
+  #superblockDirty = false;
+
+  private constructor(
+    device: BlockDevice,
+    superblock: Uint8Array,
+    geometry: Geometry,
+    clock: () => Timestamp,
+  ) {
+    this.device = device;
+    this.geometry = geometry;
+    this.#superblockBytes = superblock;
+    this.superblock = viewOf(superblock);
+    this.features = readFeatures(this.superblock);
+    this.clock = clock;
+    this.#stateAtOpen = Superblock.s_state.get(this.superblock, 0);
+    this.cache = new BlockCache(device, geometry.blockSize, () => this.#markUnclean());
+    this.groups = new GroupTable(this);
+  }
+
+  /** CorruptImageError when the superblock is not sound. */
+  static open(device: BlockDevice, clock: () => Timestamp): Volume {
+    const superblock = new Uint8Array(Superblock.$size);
+    if (device.size < SUPERBLOCK_OFFSET + Superblock.$size) {
+      throw new CorruptImageError({
+        structure: 'device',
+        field: 'size',
+        found: `${device.size} bytes`,
+        expected: `at least ${SUPERBLOCK_OFFSET + Superblock.$size}`,
+      });
+    }
+    device.read(SUPERBLOCK_OFFSET, superblock);
+    return new Volume(device, superblock, readGeometry(viewOf(superblock), device.size), clock);
+  }
+
+  get wasClean(): boolean {
+    return (this.#stateAtOpen & VALID) !== 0;
+  }
+
+  get freeBlocks(): number {
+    const low = Superblock.s_free_blocks_count_lo.get(this.superblock, 0);
+    if (!this.geometry.has64bit) return low;
+    return low + Superblock.s_free_blocks_count_hi.get(this.superblock, 0) * 0x1_0000_0000;
+  }
+
+  set freeBlocks(count: number) {
+    Superblock.s_free_blocks_count_lo.set(this.superblock, 0, count);
+    this.#superblockDirty = true;
+  }
+
+  get freeInodes(): number {
+    return Superblock.s_free_inodes_count.get(this.superblock, 0);
+  }
+
+  set freeInodes(count: number) {
+    Superblock.s_free_inodes_count.set(this.superblock, 0, count);
+    this.#superblockDirty = true;
+  }
+
+  /** The feature words as they are now: a first large file or attribute block adds to them. */
+  currentFeatures(): FeatureWords {
+    return readFeatures(this.superblock);
+  }
+
+  /** Counts free blocks and inodes anew from the group descriptors: after a crash the superblock's counts are old. */
+  recount(): void {
+    let blocks = 0;
+    let inodes = 0;
+    for (let index = 0; index < this.geometry.groupCount; index++) {
+      const group = this.groups.get(index);
+      blocks += group.freeBlocks;
+      inodes += group.freeInodes;
+    }
+    Superblock.s_free_blocks_count_lo.set(this.superblock, 0, blocks);
+    Superblock.s_free_inodes_count.set(this.superblock, 0, inodes);
+  }
+
+  /** To be called after a change in `superblock` that is to reach the device. */
+  markSuperblockDirty(): void {
+    this.#superblockDirty = true;
+  }
+
+  /** ENOSPC when fewer blocks are free. */
+  requireBlocks(count: number, syscall: string): void {
+    if (count > 0 && count > this.freeBlocks) {
+      throw new FsError('ENOSPC', {
+        syscall,
+        detail: `no space left on device: ${count} blocks of ${this.geometry.blockSize} bytes are needed, ${this.freeBlocks} are free`,
+      });
+    }
+  }
+
+  /** CorruptImageError unless the block may hold something that an inode points at. */
+  checkPointer(block: number, structure: string, field: string): void {
+    const { firstDataBlock, blockCount } = this.geometry;
+    if (block > firstDataBlock && block < blockCount) return;
+    throw new CorruptImageError({
+      structure,
+      field,
+      found: `block ${block}`,
+      expected: `a block from ${firstDataBlock + 1} to ${blockCount - 1}`,
+    });
+  }
+
+  /** Dirty metadata, then the superblock, then the device's own flush. */
+  sync(): void {
+    if (!this.cache.hasChanged && !this.#superblockDirty) return;
+    this.cache.flush();
+    if (this.#superblockDirty) this.#writeSuperblock();
+    this.device.flush();
+  }
+
+  /** `sync`, and the state that the volume had before the first change. */
+  close(): void {
+    if (this.cache.hasChanged || this.#superblockDirty) {
+      this.cache.flush();
+      Superblock.s_state.set(this.superblock, 0, this.#stateAtOpen);
+      this.#writeSuperblock();
+      this.device.flush();
+    }
+    this.cache.clear();
+  }
+
+  #markUnclean(): void {
+    if (!this.wasClean) return;
+    Superblock.s_state.set(this.superblock, 0, this.#stateAtOpen & ~VALID);
+    this.#writeSuperblock();
+  }
+
+  #writeSuperblock(): void {
+    Superblock.s_wtime.set(this.superblock, 0, this.clock().seconds);
+    this.device.write(SUPERBLOCK_OFFSET, this.#superblockBytes);
+    this.#superblockDirty = false;
+  }
+}
