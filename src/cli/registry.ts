@@ -12,7 +12,38 @@ export interface RegistryEntry {
   load(): Promise<Applet>;
 }
 
-export const REGISTRY: readonly RegistryEntry[] = [];
+export const REGISTRY: readonly RegistryEntry[] = [
+  {
+    names: ['boot'],
+    kind: 'verb',
+    summary: 'boot an image in QEMU',
+    load: async () => (await import('./verbs/boot.ts')).boot,
+  },
+  {
+    names: ['grub'],
+    kind: 'applet',
+    summary: 'install the GRUB legacy boot loader in disk images, from a shell of commands',
+    load: async () => (await import('./applets/grub.ts')).grub,
+  },
+  {
+    names: ['completion'],
+    kind: 'verb',
+    summary: 'print the completion script for a shell',
+    load: async () => (await import('./verbs/completion.ts')).completion,
+  },
+  {
+    names: ['applets'],
+    kind: 'verb',
+    summary: 'list the classic tools, or link their names to this program',
+    load: async () => (await import('./verbs/applets.ts')).applets,
+  },
+  {
+    names: ['mkfs.fat', 'mkdosfs', 'mkfs.vfat', 'mkfs.msdos'],
+    kind: 'applet',
+    summary: 'make a FAT12, FAT16 or FAT32 file system',
+    load: async () => (await import('./applets/mkfs-fat.ts')).mkfsFat,
+  },
+];
 
 export function findCommand(name: string): RegistryEntry | undefined {
   return REGISTRY.find((entry) => entry.names.includes(name));
