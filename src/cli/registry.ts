@@ -14,6 +14,12 @@ export interface RegistryEntry {
 
 export const REGISTRY: readonly RegistryEntry[] = [
   {
+    names: ['fdisk'],
+    kind: 'applet',
+    summary: 'edit the partition table (MBR) of a disk image',
+    load: async () => (await import('./applets/fdisk.ts')).fdisk,
+  },
+  {
     names: ['boot'],
     kind: 'verb',
     summary: 'boot an image in QEMU',

@@ -1,0 +1,212 @@
+import { cylinderSize } from '../../../bytes/chs.ts';
+import { alignInRange } from '../../../partition/disk-layout.ts';
+import { freeRanges } from '../../../partition/free-space.ts';
+import { MAX_PARTITIONS, type MbrEditor } from '../../../partition/mbr-editor.ts';
+import { partitionTypeName } from '../../../partition/mbr-type.ts';
+import { numberList } from './partition-choice.ts';
+import type { Dialog } from './dialog.ts';
+import type { Disk } from './disk.ts';
+import { humanSize } from './human-size.ts';
+
+const LINUX = 0x83;
+const EXTENDED = 0x05;
+/** A table entry has 32 bits for a sector. */
+const LAST_SECTOR = 0xffff_ffff;
+
+/** The `n` command. Returns the index of the new partition, or undefined when there is none. */
+export function newPartition(disk: Disk, dialog: Dialog): number | undefined {
+  const editor = disk.editor!;
+  const { cylinders } = disk.layout.geometry;
+  if (disk.layout.dosCompatible && cylinders === 0) {
+    dialog.warn('Incomplete geometry setting.');
+    return undefined;
+  }
+  const primary = editor.partitions.slice(0, 4);
+  const freeCount = primary.filter(({ used }) => !used).length;
+  const hasExtended = editor.extendedIndex !== undefined;
+  if (freeCount === 0 && editor.slotCount >= MAX_PARTITIONS) {
+    dialog.info('The maximum number of partitions has been created.');
+    return undefined;
+  }
+  if (freeCount === 0) {
+    if (!hasExtended) {
+      dialog.info('To create more partitions, first replace a primary with an extended partition.');
+      return undefined;
+    }
+    dialog.info('All primary partitions are in use.');
+    return newLogical(disk, dialog);
+  }
+  if (!freeRanges(editor).some((range) => !range.logical)) {
+    dialog.info('All space for primary partitions is in use.');
+    return hasExtended ? newLogical(disk, dialog) : undefined;
+  }
+  if (editor.slotCount >= MAX_PARTITIONS) {
+    dialog.info('All logical partitions are in use. Adding a primary partition.');
+    return newPrimary(disk, dialog, LINUX);
+  }
+  const counts = `${4 - freeCount - (hasExtended ? 1 : 0)} primary, ${hasExtended ? 1 : 0} extended, ${freeCount} free`;
+  const chosen = dialog.askChoice(
+    'Partition type',
+    [
+      { key: 'p', label: `primary (${counts})` },
+      hasExtended
+        ? { key: 'l', label: 'logical (numbered from 5)' }
+        : { key: 'e', label: 'extended (container for logical partitions)' },
+    ],
+    freeCount === 1 && !hasExtended ? 'e' : 'p',
+  );
+  if (chosen === 'l') return newLogical(disk, dialog);
+  return newPrimary(disk, dialog, chosen === 'e' ? EXTENDED : LINUX);
+}
+
+function newPrimary(disk: Disk, dialog: Dialog, type: number): number | undefined {
+  const free = disk
+    .editor!.partitions.slice(0, 4)
+    .filter(({ used }) => !used)
+    .map(({ index }) => index + 1);
+  let number = free[0]!;
+  if (free.length === 1) dialog.info(`Selected partition ${number}`);
+  else {
+    number = dialog.askNumber({
+      prompt: 'Partition number',
+      low: 1,
+      high: 4,
+      fallback: number,
+      range: numberList(free),
+      allowed: free,
+    });
+  }
+  return place(disk, dialog, number - 1, type);
+}
+
+function newLogical(disk: Disk, dialog: Dialog): number | undefined {
+  const editor = disk.editor!;
+  const index = editor.addSlot();
+  dialog.info(`Adding logical partition ${index + 1}`);
+  let placed: number | undefined;
+  try {
+    placed = place(disk, dialog, index, LINUX);
+  } finally {
+    if (placed === undefined) editor.removeSlot(index);
+  }
+  return placed;
+}
+
+/** Asks where the partition begins and ends, and makes it. */
+function place(disk: Disk, dialog: Dialog, index: number, type: number): number | undefined {
+  const { layout } = disk;
+  const editor = disk.editor!;
+  const logical = index >= 4;
+  const unit = disk.cylinders ? cylinderSize(layout.geometry) : 1;
+  const extended = editor.extendedIndex === undefined ? undefined : editor.partition(editor.extendedIndex);
+  const lowest = (logical ? extended!.startSector : 0) + layout.firstSector;
+  let limit = logical
+    ? extended!.endSector
+    : Math.min(disk.cylinders ? layout.geometry.cylinders * unit - 1 : layout.sectorCount - 1, LAST_SECTOR);
+  const start = chooseStart(disk, dialog, index, lowest, limit, unit);
+  if (start > limit && (index > 4 || start !== lowest)) {
+    dialog.warn('No free sectors available.');
+    return undefined;
+  }
+  let tableSector = 0;
+  if (logical) {
+    tableSector = start - layout.firstSector;
+    // The first sector of the extended partition holds the first boot record of the chain.
+    if (index > 4 && tableSector === extended!.startSector) tableSector++;
+  }
+  limit = limitOf(editor, index, start, limit, layout.firstSector);
+  let end = limit;
+  if (Math.floor(start / unit) !== Math.floor(limit / unit)) {
+    end = chooseEnd(disk, dialog, start, limit, unit);
+  }
+  if (logical) editor.placeTable(index, index === 4 ? extended!.startSector : tableSector);
+  editor.setPartition(index, type, start, end);
+  const size = humanSize((end - start + 1) * layout.sectorSize, { digits: 1, long: true });
+  dialog.info(
+    `Created a new partition ${index + 1} of type '${partitionTypeName(type)}' and of size ${size}.`,
+  );
+  return index;
+}
+
+function chooseStart(
+  disk: Disk,
+  dialog: Dialog,
+  index: number,
+  lowest: number,
+  limit: number,
+  unit: number,
+): number {
+  const editor = disk.editor!;
+  let start = lowest;
+  let asked = false;
+  for (;;) {
+    const wanted = start;
+    start = skipUsed(editor, index, start, disk.layout.firstSector);
+    if (start > limit) return start;
+    if (start !== wanted) {
+      if (start >= wanted + unit && asked) {
+        dialog.info(`Sector ${wanted} is already allocated.`);
+        asked = false;
+      }
+      continue;
+    }
+    if (asked) return start;
+    const aligned = alignInRange(disk.layout, start, start, limit);
+    const fallback = aligned > limit || aligned < start ? start : aligned;
+    const answer = dialog.askNumber({
+      prompt: disk.cylinders ? 'First cylinder' : 'First sector',
+      low: Math.floor(start / unit) + (disk.cylinders ? 1 : 0),
+      high: Math.floor(limit / unit) + (disk.cylinders ? 1 : 0),
+      fallback: Math.floor(fallback / unit) + (disk.cylinders ? 1 : 0),
+    });
+    start = disk.cylinders ? Math.max((answer - 1) * unit, start) : answer;
+    asked = true;
+  }
+}
+
+/** One pass over the partitions: where it lands in one, the sector moves past its end. */
+function skipUsed(editor: MbrEditor, index: number, sector: number, gap: number): number {
+  const logical = index >= 4;
+  let at = sector;
+  for (const partition of editor.partitions) {
+    if (logical && partition.index > 4 && partition.index !== index) {
+      if (at === editor.tableSector(partition.index)) at += gap;
+    }
+    if (!partition.used || (partition.extended && logical)) continue;
+    const end = partition.endSector + (logical ? gap : 0);
+    if (at >= partition.startSector && at <= end) at = end + 1;
+  }
+  return at;
+}
+
+/** The last sector before something else begins. */
+function limitOf(editor: MbrEditor, index: number, start: number, limit: number, gap: number): number {
+  const logical = index >= 4;
+  let last = limit;
+  for (const partition of editor.partitions) {
+    if (!partition.used || (partition.extended && logical)) continue;
+    const end = partition.startSector - 1 - (logical && partition.index >= 4 ? gap : 0);
+    if (start < partition.startSector && last >= end) last = end;
+  }
+  return last;
+}
+
+function chooseEnd(disk: Disk, dialog: Dialog, start: number, limit: number, unit: number): number {
+  const { layout } = disk;
+  const shift = disk.cylinders ? 1 : 0;
+  const low = Math.floor(start / unit) + shift;
+  const high = Math.floor(limit / unit) + shift;
+  const what = disk.cylinders ? 'cylinder' : 'sector';
+  const answer = dialog.askLastSector({
+    prompt: `Last ${what}, +/-${what}s or +/-size{K,M,G,T,P}`,
+    low,
+    high,
+    fallback: high < low ? undefined : high,
+    base: low,
+    unitSize: unit * layout.sectorSize,
+  });
+  if (disk.cylinders) return Math.min(answer.sector * unit - 1, limit);
+  if (!answer.fromSize || layout.grain === 1 || answer.sector - start < layout.grain) return answer.sector;
+  // A size is not meant to the sector: the partition after this one shall begin on the grain.
+  return Math.min(alignInRange(layout, answer.sector, start, limit) - 1, limit);
+}

@@ -1,0 +1,45 @@
+import { PARTITION_TYPES } from '../../../partition/mbr-type.ts';
+
+const NAME_WIDTH = 15;
+
+/** Names for the types that are asked for most, with their ids. */
+const ALIASES: readonly (readonly [name: string, type: number])[] = [
+  ['linux', 0x83],
+  ['swap', 0x82],
+  ['extended', 0x05],
+  ['uefi', 0xef],
+  ['raid', 0xfd],
+  ['lvm', 0x8e],
+  ['linuxex', 0x85],
+];
+
+/** What `l` shows on a terminal of this width. */
+export function typeList(width: number): string {
+  const types = [...PARTITION_TYPES];
+  const columnCount = Math.max(1, Math.floor(width / (NAME_WIDTH + 5)));
+  const rowCount = Math.ceil(types.length / columnCount);
+  let text = '';
+  for (let row = 0; row < rowCount; row++) {
+    const cells: string[] = [];
+    for (let i = row; i < types.length; i += rowCount) {
+      const [id, name] = types[i]!;
+      cells.push(`${hexId(id)} ${name.slice(0, NAME_WIDTH).padEnd(NAME_WIDTH)}`);
+    }
+    text += `\n${cells.join('  ')}`;
+  }
+  text += '\n\nAliases:\n';
+  for (const [name, id] of ALIASES) text += `   ${name.padEnd(14)} - ${hexId(id).toUpperCase()}\n`;
+  return text;
+}
+
+/** The type that an answer names: an alias, or hexadecimal digits of which the last two count. */
+export function parseType(answer: string): number {
+  const alias = ALIASES.find(([name]) => name === answer);
+  if (alias !== undefined) return alias[1];
+  const digits = /^\s*(?:0x)?([\da-f]+)/i.exec(answer)?.[1];
+  return digits === undefined ? 0 : Number.parseInt(digits.slice(-2), 16);
+}
+
+function hexId(id: number): string {
+  return id.toString(16).padStart(2, '0');
+}
