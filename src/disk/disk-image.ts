@@ -140,7 +140,8 @@ export class DiskImage {
   #onlyFileSystem(): FileSystem {
     if (probeFileSystem(this.device) !== undefined) return this.#open(0, this.device);
     const holders = this.partitions.filter(
-      ({ device }) => device !== undefined && probeFileSystem(device) !== undefined,
+      ({ kind, device }) =>
+        kind !== 'extended' && device !== undefined && probeFileSystem(device) !== undefined,
     );
     if (holders.length === 1) return this.fileSystem(holders[0]!.number);
     if (this.partitions.length === 0) {

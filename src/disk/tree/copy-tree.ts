@@ -1,0 +1,504 @@
+import type { Timestamp } from '../../bytes/time.ts';
+import { isZero } from '../../bytes/is-zero.ts';
+import { CorruptImageError, FsError, hasCode, isOwnError } from '../../errors.ts';
+import type { CreateOptions } from '../../filesystem/file-system.ts';
+import {
+  type FileIdentity,
+  type TreeAttributes,
+  type TreeSource,
+  type TreeTarget,
+  nameKind,
+} from './tree.ts';
+
+export interface CopyOptions {
+  readonly recursive: boolean;
+  /** Symlinks of the source that are copied as what is behind them. */
+  readonly follow: 'none' | 'operands' | 'all';
+  /** Modes as they are, with setuid, setgid and sticky; otherwise without these and less `umask`. */
+  readonly keepMode: boolean;
+  readonly umask: number;
+  readonly keepTimes: boolean;
+  /** All times are this one. */
+  readonly time?: Timestamp;
+  readonly keepOwner: boolean;
+  readonly keepXattrs: boolean;
+  /** Instead of the owner of the source. */
+  readonly uid?: number;
+  readonly gid?: number;
+  /** Directories that are there already get the attributes of those of the source, too. */
+  readonly updateDirectories: boolean;
+  /** What is there stays. */
+  readonly noClobber: boolean;
+  /** Removes what cannot be overwritten, and tries again. */
+  readonly force: boolean;
+  /** Files of the source that are never copied, and of the target that are never overwritten: the images themselves. */
+  readonly excluded?: ReadonlySet<FileIdentity>;
+}
+
+/** What the engine tells of its work while it works. */
+export interface CopyListener {
+  /** Something was not copied; the rest goes on. `what`: `cannot create directory 'x'`. */
+  problem(what: string, error: unknown): void;
+  copied?(from: string, to: string): void;
+  /** So many more bytes of content are done. */
+  progress?(bytes: number): void;
+}
+
+/** How many things the target could not hold although their content was copied. */
+export interface CopyLosses {
+  hardLinks: number;
+  xattrs: number;
+  owners: number;
+}
+
+/** The target cannot take any more; the listener has been told why. */
+export class CopyStopped extends Error {
+  override readonly name = 'CopyStopped';
+}
+
+/** Deeper trees are refused: only damaged images have them, and each level costs stack. */
+const MAX_DEPTH = 2000;
+
+const BUFFER_SIZE = 1 << 20;
+const ZERO_BLOCK = 4096;
+
+/**
+ * Copies trees of files from a source to a target, file by file, in the order of names. What cannot be copied is told to
+ * the listener, and the rest is copied; what leaves the target unusable (full, read-only, damaged) is thrown.
+ */
+export class TreeCopy<S, T> {
+  readonly losses: CopyLosses = { hardLinks: 0, xattrs: 0, owners: 0 };
+  readonly #source: TreeSource<S>;
+  readonly #target: TreeTarget<T>;
+  readonly #options: CopyOptions;
+  readonly #listener: CopyListener;
+  readonly #buffer: Uint8Array;
+  readonly #sameTree: boolean;
+  /** Files with several names, by identity, to the first copy. */
+  readonly #links = new Map<FileIdentity, T>();
+  /** Directories of the source that were entered under a name of their own. */
+  readonly #entered = new Set<FileIdentity>();
+  /** The directories above the one that is being copied, itself included. */
+  readonly #above = new Set<FileIdentity>();
+  /** Directories of the target in which it all ends up: when the source holds one of them, it holds its own copy. */
+  #targetAncestors: ReadonlySet<FileIdentity> = new Set();
+  /** Whose fault is an error that comes up now? */
+  #reading = true;
+
+  constructor(
+    source: TreeSource<S>,
+    target: TreeTarget<T>,
+    options: CopyOptions,
+    listener: CopyListener,
+    buffer: Uint8Array = new Uint8Array(BUFFER_SIZE),
+  ) {
+    this.#source = source;
+    this.#target = target;
+    this.#options = options;
+    this.#listener = listener;
+    this.#buffer = buffer;
+    this.#sameTree = (source as unknown) === target;
+  }
+
+  /** Copies one operand to `name` in `directory`. `created`: entries of that directory that earlier operands have made. */
+  copy(place: S, directory: T, name: string, created: Set<FileIdentity>): void {
+    this.#targetAncestors = new Set(this.#sameTree ? this.#target.ancestors(directory) : []);
+    this.#copyNode(place, directory, name, created, 0);
+  }
+
+  /** Copies what is in a directory into one that is there, as `cp -r source/. target` does. */
+  copyContents(place: S, directory: T, created: Set<FileIdentity>): void {
+    this.#targetAncestors = new Set(this.#sameTree ? this.#target.ancestors(directory) : []);
+    const attributes = this.#source.attributes(place);
+    if (attributes.kind !== 'directory') throw new FsError('ENOTDIR');
+    this.#copyChildren(place, attributes, directory, created, 0);
+    if (this.#options.updateDirectories) {
+      this.#reading = false;
+      this.#target.finishDirectory(directory, this.#wanted(attributes));
+    }
+  }
+
+  #copyNode(place: S, directory: T, name: string, created: Set<FileIdentity>, depth: number): void {
+    const { follow } = this.#options;
+    this.#reading = true;
+    try {
+      let from = place;
+      let attributes = this.#source.attributes(from);
+      let followed = false;
+      if (attributes.kind === 'symlink' && (follow === 'all' || (follow === 'operands' && depth === 0))) {
+        from = this.#source.follow(from);
+        attributes = this.#source.attributes(from);
+        followed = true;
+      }
+      if (this.#options.excluded?.has(attributes.identity) === true) {
+        throw new FsError('EBUSY', { detail: 'it is the image itself' });
+      }
+      if (attributes.kind === 'directory') {
+        this.#copyDirectory(from, attributes, directory, name, created, depth, followed);
+      } else if (!this.#linkToFirst(attributes, directory, name, created)) {
+        const made =
+          attributes.kind === 'file'
+            ? this.#copyFile(from, attributes, directory, name, created)
+            : this.#copySpecial(from, attributes, directory, name, created);
+        if (made === undefined) return;
+        if (attributes.linkCount > 1) this.#links.set(attributes.identity, made);
+      }
+      if (attributes.kind !== 'directory') {
+        this.#listener.copied?.(this.#source.describe(place), this.#target.describe(directory, name));
+      }
+    } catch (error) {
+      this.#tell(error, place, directory, name);
+    }
+  }
+
+  /** A problem of one file, or one that ends everything? */
+  #tell(error: unknown, place: S, directory: T, name: string): void {
+    const expected = isOwnError(error) || (error instanceof Error && 'syscall' in error);
+    if (!expected) throw error;
+    if (this.#reading) this.#listener.problem(`cannot copy '${this.#source.describe(place)}'`, error);
+    else this.#listener.problem(`cannot create '${this.#target.describe(directory, name)}'`, error);
+    if (!this.#reading && isFatal(error))
+      throw new CopyStopped('Nothing more can be copied', { cause: error });
+  }
+
+  #copyDirectory(
+    place: S,
+    attributes: TreeAttributes,
+    directory: T,
+    name: string,
+    created: Set<FileIdentity>,
+    depth: number,
+    followed: boolean,
+  ): void {
+    if (!this.#options.recursive) {
+      throw new FsError('EISDIR', { detail: 'it is a directory, and -r was not given' });
+    }
+    if (this.#targetAncestors.has(attributes.identity)) {
+      throw new FsError('EINVAL', { detail: 'a directory cannot be copied into itself' });
+    }
+    this.#reading = false;
+    const node = this.#wanted(attributes);
+    let made: T;
+    let fresh = true;
+    try {
+      made = this.#target.make(directory, name, node);
+      created.add(this.#target.entryKey(made, name));
+    } catch (error) {
+      if (!hasCode(error, 'EEXIST')) throw error;
+      made = this.#existing(directory, name, created);
+      if (this.#target.kind(made) !== 'directory') {
+        throw new FsError('ENOTDIR', { detail: 'a directory cannot replace what is there and is none' });
+      }
+      fresh = false;
+    }
+    if (fresh) {
+      this.#listener.copied?.(this.#source.describe(place), this.#target.describe(directory, name));
+      this.#copyXattrs(place, made);
+    }
+    this.#reading = true;
+    this.#copyChildren(place, attributes, made, new Set(), depth, followed);
+    this.#reading = false;
+    if (fresh || this.#options.updateDirectories) this.#target.finishDirectory(made, node);
+  }
+
+  #copyChildren(
+    place: S,
+    attributes: TreeAttributes,
+    directory: T,
+    created: Set<FileIdentity>,
+    depth: number,
+    followed = false,
+  ): void {
+    const { identity } = attributes;
+    // A directory has one name. Where a damaged image gives it two, following both could go on forever.
+    if (this.#above.has(identity) || (!followed && this.#entered.has(identity))) {
+      throw new FsError('ELOOP', { detail: 'the directory was reached before under another name' });
+    }
+    if (depth >= MAX_DEPTH) {
+      throw new FsError('ENAMETOOLONG', { detail: `directories are nested more than ${MAX_DEPTH} deep` });
+    }
+    this.#above.add(identity);
+    this.#entered.add(identity);
+    try {
+      for (const child of this.#source.children(place)) {
+        this.#copyNode(child.place, directory, child.name, created, depth + 1);
+      }
+    } finally {
+      this.#above.delete(identity);
+    }
+  }
+
+  /** Returns undefined when what is there was to stay. */
+  #copyFile(
+    place: S,
+    attributes: TreeAttributes,
+    directory: T,
+    name: string,
+    created: Set<FileIdentity>,
+  ): T | undefined {
+    const { capabilities } = this.#target;
+    if (attributes.size > capabilities.maxFileSize) {
+      throw new FsError('EFBIG', {
+        detail: `it has ${attributes.size} bytes, a file on ${capabilities.name} has at most ${capabilities.maxFileSize}`,
+      });
+    }
+    this.#source.openFile(place);
+    let made: T | undefined;
+    let open = false;
+    try {
+      this.#reading = false;
+      const node = this.#wanted(attributes);
+      try {
+        made = this.#target.makeFile(directory, name, node);
+        created.add(this.#target.entryKey(made, name));
+      } catch (error) {
+        if (!hasCode(error, 'EEXIST')) throw error;
+        made = this.#replaceFile(attributes, directory, name, node, created);
+        if (made === undefined) return undefined;
+      }
+      open = true;
+      const size = this.#copyContent(attributes);
+      this.#reading = false;
+      open = false;
+      this.#target.endFile(size, node);
+    } catch (error) {
+      const reading = this.#reading;
+      if (open) {
+        // Half a file is worse than none.
+        this.#target.endFile(0, undefined);
+        this.#target.unlink(directory, name);
+      }
+      this.#reading = reading;
+      throw error;
+    } finally {
+      this.#source.closeFile();
+    }
+    this.#copyXattrs(place, made);
+    return made;
+  }
+
+  /** Opens what is in the way for writing, or removes it and makes a new file; undefined when it has to stay. */
+  #replaceFile(
+    attributes: TreeAttributes,
+    directory: T,
+    name: string,
+    node: Wanted,
+    created: Set<FileIdentity>,
+  ): T | undefined {
+    const existing = this.#claim(attributes, directory, name, created);
+    if (existing === undefined) return undefined;
+    if (this.#target.kind(existing) === 'file') {
+      try {
+        this.#target.reopenFile(existing);
+        if (!this.#options.keepMode) this.#leaveMode(node);
+        return existing;
+      } catch (error) {
+        if (!this.#options.force || !(hasCode(error, 'EACCES') || hasCode(error, 'EPERM'))) throw error;
+      }
+    }
+    this.#target.unlink(directory, name);
+    return this.#target.makeFile(directory, name, node);
+  }
+
+  #copySpecial(
+    place: S,
+    attributes: TreeAttributes,
+    directory: T,
+    name: string,
+    created: Set<FileIdentity>,
+  ): T | undefined {
+    const { capabilities } = this.#target;
+    const { kind } = attributes;
+    if (kind === 'symlink' ? !capabilities.symlinks : !capabilities.specialFiles) {
+      this.#reading = false;
+      throw new FsError('EOPNOTSUPP', { detail: `${capabilities.name} has no ${nameKind(kind)}s` });
+    }
+    const node: CreateOptions = {
+      ...this.#wanted(attributes),
+      ...(kind === 'symlink' ? { target: this.#source.readLink(place) } : {}),
+      ...(attributes.device === undefined ? {} : { device: attributes.device }),
+    };
+    this.#reading = false;
+    let made: T;
+    try {
+      made = this.#target.make(directory, name, node);
+    } catch (error) {
+      if (!hasCode(error, 'EEXIST')) throw error;
+      if (this.#claim(attributes, directory, name, created) === undefined) return undefined;
+      this.#target.unlink(directory, name);
+      made = this.#target.make(directory, name, node);
+    }
+    created.add(this.#target.entryKey(made, name));
+    this.#copyXattrs(place, made);
+    return made;
+  }
+
+  /** Another name of a file that is there already? Then a hard link does, where the target has them. */
+  #linkToFirst(attributes: TreeAttributes, directory: T, name: string, created: Set<FileIdentity>): boolean {
+    if (attributes.linkCount < 2) return false;
+    const first = this.#links.get(attributes.identity);
+    if (first === undefined) return false;
+    if (!this.#target.capabilities.hardLinks) {
+      this.losses.hardLinks++;
+      return false;
+    }
+    this.#reading = false;
+    try {
+      this.#target.link(first, directory, name);
+    } catch (error) {
+      if (hasCode(error, 'EMLINK')) {
+        this.losses.hardLinks++;
+        return false;
+      }
+      if (!hasCode(error, 'EEXIST')) throw error;
+      if (this.#claim(attributes, directory, name, created) === undefined) return true;
+      this.#target.unlink(directory, name);
+      this.#target.link(first, directory, name);
+    }
+    // Its node is in the set already where nodes are the keys; where names are, this one counts.
+    created.add(this.#target.entryKey(first, name));
+    return true;
+  }
+
+  /** What is in the way of something that is no directory and may be replaced; undefined when it has to stay. */
+  #claim(attributes: TreeAttributes, directory: T, name: string, created: Set<FileIdentity>): T | undefined {
+    const existing = this.#existing(directory, name, created);
+    if (this.#options.noClobber) return undefined;
+    if (this.#target.kind(existing) === 'directory') {
+      throw new FsError('EISDIR', {
+        detail: 'a directory is there, which nothing but a directory can replace',
+      });
+    }
+    const identity = this.#target.identity(existing);
+    if (this.#sameTree && identity === attributes.identity) {
+      throw new FsError('EINVAL', { detail: 'source and target are the same file' });
+    }
+    if (this.#options.excluded?.has(identity) === true) {
+      throw new FsError('EBUSY', { detail: 'it is the image itself' });
+    }
+    return existing;
+  }
+
+  #existing(directory: T, name: string, created: Set<FileIdentity>): T {
+    const existing = this.#target.find(directory, name);
+    if (existing === undefined) throw new FsError('EEXIST');
+    if (created.has(this.#target.entryKey(existing, name))) {
+      throw new FsError('EEXIST', {
+        detail: `${this.#target.capabilities.name} cannot tell this name from one that was copied just before`,
+      });
+    }
+    return existing;
+  }
+
+  /** Returns the size that the copy has to have. */
+  #copyContent(attributes: TreeAttributes): number {
+    const extents = attributes.sparse ? this.#source.fileExtents(attributes) : undefined;
+    if (extents !== undefined) {
+      for (const extent of extents) {
+        if (extent.kind === 'data') this.#copyRange(extent.offset, extent.offset + extent.length, false);
+        else this.#listener.progress?.(extent.length);
+      }
+      return attributes.size;
+    }
+    return this.#copyRange(0, attributes.size, attributes.sparse);
+  }
+
+  /** Copies [offset, end) or what there is of it; returns where it ended. With `findHoles`, blocks of zeros are left out. */
+  #copyRange(offset: number, end: number, findHoles: boolean): number {
+    const buffer = this.#buffer;
+    // Files of /proc say that they are empty and are not.
+    const unknown = end === 0;
+    let at = offset;
+    while (at < end || unknown) {
+      this.#reading = true;
+      const wanted = unknown ? buffer.length : Math.min(buffer.length, end - at);
+      const count = this.#source.readFile(at, wanted === buffer.length ? buffer : buffer.subarray(0, wanted));
+      if (count === 0) break;
+      this.#reading = false;
+      if (findHoles) this.#writeWithoutZeros(at, count);
+      else this.#target.writeFile(at, count === buffer.length ? buffer : buffer.subarray(0, count));
+      at += count;
+      this.#listener.progress?.(count);
+    }
+    return at;
+  }
+
+  #writeWithoutZeros(offset: number, count: number): void {
+    const buffer = this.#buffer;
+    let start = 0;
+    for (let at = 0; at < count; at += ZERO_BLOCK) {
+      const end = Math.min(at + ZERO_BLOCK, count);
+      if (!isZero(buffer.subarray(at, end))) continue;
+      if (at > start) this.#target.writeFile(offset + start, buffer.subarray(start, at));
+      start = end;
+    }
+    if (count > start) this.#target.writeFile(offset + start, buffer.subarray(start, count));
+  }
+
+  #copyXattrs(place: S, made: T): void {
+    if (!this.#options.keepXattrs) return;
+    this.#reading = true;
+    const xattrs = this.#source.xattrs(place);
+    if (xattrs.length === 0) return;
+    this.#reading = false;
+    if (!this.#target.capabilities.xattrs) {
+      this.losses.xattrs++;
+      return;
+    }
+    for (const { name, value } of xattrs) {
+      try {
+        this.#target.setXattr(made, name, value);
+      } catch (error) {
+        if (!(error instanceof Error) || !('code' in error)) throw error;
+        this.#listener.problem(
+          `cannot set the attribute ${name} of the copy of '${this.#source.describe(place)}'`,
+          error,
+        );
+      }
+    }
+  }
+
+  /** As cp(1) does: without -p a file that is overwritten stays whose it was. */
+  #leaveMode(node: Wanted): void {
+    delete node.mode;
+    if (this.#options.uid === undefined) delete node.uid;
+    if (this.#options.gid === undefined) delete node.gid;
+  }
+
+  #wanted(attributes: TreeAttributes): Wanted {
+    const { keepMode, umask, keepTimes, time, keepOwner, uid, gid } = this.#options;
+    const node: Wanted = { kind: attributes.kind };
+    if (attributes.kind !== 'symlink') {
+      node.mode = keepMode ? attributes.mode : attributes.mode & 0o777 & ~umask;
+    }
+    if (uid !== undefined) node.uid = uid;
+    else if (keepOwner && this.#source.capabilities.ownership) node.uid = attributes.uid;
+    if (gid !== undefined) node.gid = gid;
+    else if (keepOwner && this.#source.capabilities.ownership) node.gid = attributes.gid;
+    if ((node.uid ?? 0) !== 0 || (node.gid ?? 0) !== 0) {
+      if (!this.#target.capabilities.ownership) this.losses.owners++;
+    }
+    if (time !== undefined) {
+      node.atime = time;
+      node.mtime = time;
+    } else if (keepTimes) {
+      node.atime = attributes.atime;
+      node.mtime = attributes.mtime;
+    }
+    if (attributes.dosAttributes !== 0 && this.#target.capabilities.dosAttributes) {
+      node.dosAttributes = attributes.dosAttributes;
+    }
+    if (attributes.kind === 'file') node.expectedSize = attributes.size;
+    return node;
+  }
+}
+
+type Wanted = { -readonly [K in keyof CreateOptions]: CreateOptions[K] };
+
+/** Nothing more can be written after one of these. */
+function isFatal(error: unknown): boolean {
+  return (
+    error instanceof CorruptImageError ||
+    ['ENOSPC', 'EROFS', 'EIO', 'EDQUOT', 'ENXIO'].some((code) => hasCode(error, code))
+  );
+}

@@ -1,0 +1,368 @@
+import fs from 'node:fs';
+import path from 'node:path';
+import { type Timestamp, millisecondsOf, timestampFromNanoseconds } from '../bytes/time.ts';
+import { decodeUtf8, encodeUtf8 } from '../bytes/utf8.ts';
+import type { Extent } from '../device/block-device.ts';
+import {
+  type FileIdentity,
+  type TreeAttributes,
+  type TreeCapabilities,
+  type TreeChild,
+  type TreeSource,
+  type TreeTarget,
+  type Xattr,
+  NO_XATTRS,
+  compareNames,
+} from '../disk/tree/tree.ts';
+import { ERRNO, type ErrnoCode, FsError, hasCode } from '../errors.ts';
+import type { CreateOptions, NodeKind } from '../filesystem/file-system.ts';
+import { nativeFileOperations } from './native-file.ts';
+import { nativeNodeOperations } from './native-node.ts';
+
+const { O_CREAT, O_EXCL, O_NOFOLLOW, O_RDONLY, O_TRUNC, O_WRONLY } = fs.constants;
+const BIGINT = { bigint: true } as const;
+const BIGINT_IF_THERE = { bigint: true, throwIfNoEntry: false } as const;
+
+/**
+ * The files of the host, for copying from them and to them. A place is a path: absolute, or counted from `cwd`.
+ *
+ * As a target it never follows a symlink and takes from names one step down only, so that nothing is written outside
+ * of the directory that the caller has named, whatever the source calls its files.
+ */
+export class HostTree implements TreeSource<string>, TreeTarget<string> {
+  readonly capabilities: TreeCapabilities = {
+    name: 'the host',
+    symlinks: true,
+    hardLinks: true,
+    specialFiles: true,
+    ownership: true,
+    xattrs: nativeNodeOperations() !== undefined,
+    holes: true,
+    dosAttributes: false,
+    maxFileSize: Number.MAX_SAFE_INTEGER,
+  };
+  ownersLost = 0;
+  readonly #prefix: string;
+  readonly #umask = process.umask();
+  readonly #isRoot = process.geteuid?.() === 0;
+  /** Files of this device are known by their inode number alone. */
+  #device: bigint | undefined;
+  #readingFd = -1;
+  #writingFd = -1;
+  #writingPath = '';
+  #written = 0;
+  /** Bits that the open file has already. */
+  #mode = -1;
+
+  constructor(cwd: string) {
+    this.#prefix = cwd === process.cwd() ? '' : cwd.endsWith('/') ? cwd : `${cwd}/`;
+  }
+
+  describe(place: string, name?: string): string {
+    return name === undefined ? place : join(place, name);
+  }
+
+  attributes(place: string): TreeAttributes {
+    return this.#attributesOf(fs.lstatSync(this.#path(place), BIGINT));
+  }
+
+  follow(place: string): string {
+    return decodeUtf8(fs.realpathSync(this.#path(place), { encoding: 'buffer' }));
+  }
+
+  children(directory: string): TreeChild<string>[] {
+    const names = this.#names(directory);
+    return names.map((name) => ({ name, place: join(directory, name) })).sort(compareNames);
+  }
+
+  readLink(place: string): string {
+    return decodeUtf8(fs.readlinkSync(this.#path(place), { encoding: 'buffer' }));
+  }
+
+  xattrs(place: string): readonly Xattr[] {
+    const native = nativeNodeOperations();
+    if (native === undefined) return NO_XATTRS;
+    const absolute = this.#absolute(place);
+    const names = native.listXattrs(absolute);
+    if (names.length === 0) return NO_XATTRS;
+    const xattrs: Xattr[] = [];
+    for (const name of names) {
+      const value = native.getXattr(absolute, name);
+      if (value !== undefined) xattrs.push({ name, value });
+    }
+    return xattrs;
+  }
+
+  openFile(place: string): void {
+    this.#readingFd = fs.openSync(this.#path(place), O_RDONLY | O_NOFOLLOW);
+  }
+
+  readFile(offset: number, into: Uint8Array): number {
+    return fs.readSync(this.#readingFd, into, 0, into.length, offset);
+  }
+
+  *fileExtents(attributes: TreeAttributes): Iterable<Extent> {
+    const native = nativeFileOperations();
+    if (native === undefined) {
+      yield { offset: 0, length: attributes.size, kind: 'data' };
+      return;
+    }
+    const end = attributes.size;
+    for (let at = 0; at < end;) {
+      const data = Math.min(native.seekData(this.#readingFd, at) ?? end, end);
+      if (data > at) yield { offset: at, length: data - at, kind: 'hole' };
+      if (data >= end) return;
+      const hole = Math.min(native.seekHole(this.#readingFd, data) ?? end, end);
+      yield { offset: data, length: hole - data, kind: 'data' };
+      at = hole;
+    }
+  }
+
+  closeFile(): void {
+    fs.closeSync(this.#readingFd);
+    this.#readingFd = -1;
+  }
+
+  find(directory: string, name: string): string | undefined {
+    const place = below(directory, name);
+    return fs.lstatSync(this.#path(place), { throwIfNoEntry: false }) === undefined ? undefined : place;
+  }
+
+  kind(place: string): NodeKind {
+    return kindOf(fs.lstatSync(this.#path(place), BIGINT));
+  }
+
+  identity(place: string): FileIdentity {
+    return this.#identityOf(fs.lstatSync(this.#path(place), BIGINT));
+  }
+
+  entryKey(_place: string, name: string): string {
+    return name;
+  }
+
+  ancestors(directory: string): FileIdentity[] {
+    const found: FileIdentity[] = [];
+    for (let place = fs.realpathSync(this.#path(directory)); ; place = path.dirname(place)) {
+      found.push(this.identity(place));
+      if (path.dirname(place) === place) return found;
+    }
+  }
+
+  make(directory: string, name: string, node: CreateOptions): string {
+    const place = below(directory, name);
+    const target = this.#path(place);
+    if (node.kind === 'directory') {
+      // Whoever fills it must be able to write into it; finishDirectory sets what it shall have.
+      fs.mkdirSync(target, ((node.mode ?? 0o777) & 0o777) | 0o700);
+      return place;
+    }
+    if (node.kind === 'symlink') {
+      fs.symlinkSync(hostText(node.target!), target);
+      this.#own(node, (uid, gid) => fs.lchownSync(target, uid, gid));
+    } else {
+      const native = nativeNodeOperations();
+      if (native === undefined) {
+        throw new FsError('EOPNOTSUPP', { detail: 'this needs the package koffi, which is not installed' });
+      }
+      const mode = node.mode ?? 0o666;
+      const device = node.device ?? { major: 0, minor: 0 };
+      raise(native.makeNode(this.#absolute(place), node.kind, mode & 0o777, device), 'mknod', place);
+      this.#own(node, (uid, gid) => fs.lchownSync(target, uid, gid));
+      fs.chmodSync(target, mode);
+    }
+    this.#setTimes(place, node);
+    return place;
+  }
+
+  makeFile(directory: string, name: string, node: CreateOptions): string {
+    const place = below(directory, name);
+    const mode = (node.mode ?? 0o666) & 0o777;
+    this.#writingFd = fs.openSync(this.#path(place), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, mode);
+    this.#writingPath = place;
+    this.#mode = mode & ~this.#umask;
+    this.#written = 0;
+    return place;
+  }
+
+  reopenFile(place: string): void {
+    this.#writingFd = fs.openSync(this.#path(place), O_WRONLY | O_TRUNC | O_NOFOLLOW);
+    this.#writingPath = place;
+    this.#mode = -1;
+    this.#written = 0;
+  }
+
+  writeFile(offset: number, from: Uint8Array): void {
+    for (let done = 0; done < from.length;) {
+      done += fs.writeSync(this.#writingFd, from, done, from.length - done, offset + done);
+    }
+    this.#written = Math.max(this.#written, offset + from.length);
+  }
+
+  endFile(size: number, node: CreateOptions | undefined): void {
+    const fd = this.#writingFd;
+    this.#writingFd = -1;
+    try {
+      if (node === undefined) return;
+      if (size > this.#written) fs.ftruncateSync(fd, size);
+      const owned = this.#own(node, (uid, gid) => fs.fchownSync(fd, uid, gid));
+      // A change of the owner clears setuid and setgid.
+      if (node.mode !== undefined && (node.mode !== this.#mode || (owned && (node.mode & 0o6000) !== 0))) {
+        fs.fchmodSync(fd, node.mode);
+      }
+      const { atime, mtime } = node;
+      if (atime === undefined || mtime === undefined) return;
+      const native = nativeNodeOperations();
+      if (native === undefined) fs.futimesSync(fd, inSeconds(atime), inSeconds(mtime));
+      else raise(native.setOpenTimes(fd, atime, mtime), 'futimens', this.#writingPath);
+    } finally {
+      fs.closeSync(fd);
+    }
+  }
+
+  finishDirectory(place: string, node: CreateOptions): void {
+    const target = this.#path(place);
+    this.#own(node, (uid, gid) => fs.lchownSync(target, uid, gid));
+    if (node.mode !== undefined) fs.chmodSync(target, node.mode);
+    this.#setTimes(place, node);
+  }
+
+  link(existing: string, directory: string, name: string): void {
+    fs.linkSync(this.#path(existing), this.#path(below(directory, name)));
+  }
+
+  setXattr(place: string, name: string, value: Uint8Array): void {
+    const native = nativeNodeOperations();
+    if (native === undefined) throw new FsError('EOPNOTSUPP');
+    raise(native.setXattr(this.#absolute(place), name, value), 'lsetxattr', place);
+  }
+
+  unlink(directory: string, name: string): void {
+    fs.unlinkSync(this.#path(below(directory, name)));
+  }
+
+  /** Calls `change` with the owner that is wanted, where this process may give it; says whether it did. */
+  #own(node: CreateOptions, change: (uid: number, gid: number) => void): boolean {
+    if (node.uid === undefined && node.gid === undefined) return false;
+    if (!this.#isRoot) {
+      if (node.uid !== process.getuid?.() || node.gid !== process.getgid?.()) this.ownersLost++;
+      return false;
+    }
+    try {
+      // 4294967295 is chown(2)'s word for "as it is".
+      change(node.uid ?? 0xffff_ffff, node.gid ?? 0xffff_ffff);
+      return true;
+    } catch (error) {
+      if (!hasCode(error, 'EPERM') && !hasCode(error, 'EINVAL')) throw error;
+      this.ownersLost++;
+      return false;
+    }
+  }
+
+  #setTimes(place: string, { atime, mtime }: CreateOptions): void {
+    if (atime === undefined || mtime === undefined) return;
+    const native = nativeNodeOperations();
+    if (native === undefined) fs.lutimesSync(this.#path(place), inSeconds(atime), inSeconds(mtime));
+    else raise(native.setTimes(this.#absolute(place), atime, mtime), 'utimensat', place);
+  }
+
+  #names(directory: string): string[] {
+    const target = this.#path(directory);
+    const names = fs.readdirSync(target);
+    // Node puts U+FFFD where a name is not UTF-8: only then are bytes needed.
+    if (!names.some((name) => name.includes('\ufffd'))) return names;
+    return fs.readdirSync(target, { encoding: 'buffer' }).map((name) => decodeUtf8(name));
+  }
+
+  #absolute(place: string): string {
+    return this.#prefix === '' || place.startsWith('/') ? place : this.#prefix + place;
+  }
+
+  #path(place: string): string | Buffer {
+    return hostText(this.#absolute(place));
+  }
+
+  #attributesOf(stats: fs.BigIntStats): TreeAttributes {
+    const kind = kindOf(stats);
+    const size = Number(stats.size);
+    return {
+      kind,
+      identity: this.#identityOf(stats),
+      size,
+      sparse: kind === 'file' && Number(stats.blocks) * 512 < size,
+      mode: Number(stats.mode) & 0o7777,
+      uid: Number(stats.uid),
+      gid: Number(stats.gid),
+      linkCount: kind === 'directory' ? 1 : Number(stats.nlink),
+      device: kind === 'character-device' || kind === 'block-device' ? deviceNumbers(stats.rdev) : undefined,
+      atime: timestampFromNanoseconds(stats.atimeNs),
+      mtime: timestampFromNanoseconds(stats.mtimeNs),
+      dosAttributes: 0,
+    };
+  }
+
+  #identityOf(stats: fs.BigIntStats): FileIdentity {
+    this.#device ??= stats.dev;
+    return stats.dev === this.#device ? Number(stats.ino) : `${stats.dev}:${stats.ino}`;
+  }
+
+  /** What `excluded` of the copy engine wants; undefined when nothing is there. */
+  identityIfThere(place: string): FileIdentity | undefined {
+    const stats = fs.statSync(this.#path(place), BIGINT_IF_THERE);
+    return stats === undefined ? undefined : this.#identityOf(stats);
+  }
+}
+
+function kindOf(stats: fs.BigIntStats): NodeKind {
+  switch (Number(stats.mode) & 0o170000) {
+    case 0o040000:
+      return 'directory';
+    case 0o120000:
+      return 'symlink';
+    case 0o020000:
+      return 'character-device';
+    case 0o060000:
+      return 'block-device';
+    case 0o010000:
+      return 'fifo';
+    case 0o140000:
+      return 'socket';
+    default:
+      return 'file';
+  }
+}
+
+/** glibc's major() and minor(). */
+function deviceNumbers(device: bigint): { major: number; minor: number } {
+  return {
+    major: Number(((device >> 32n) & 0xfffff000n) | ((device >> 8n) & 0xfffn)),
+    minor: Number(((device >> 12n) & 0xffffff00n) | (device & 0xffn)),
+  };
+}
+
+/** A text for a call of node: as bytes where it stands for bytes that are not UTF-8. */
+function hostText(text: string): string | Buffer {
+  return /[\ud800-\udfff]/u.test(text) ? Buffer.from(encodeUtf8(text)) : text;
+}
+
+function join(directory: string, name: string): string {
+  return directory === '' ? name : directory.endsWith('/') ? directory + name : `${directory}/${name}`;
+}
+
+/** One step down. EINVAL for what would be none. */
+function below(directory: string, name: string): string {
+  if (name === '' || name === '.' || name === '..' || name.includes('/') || name.includes('\0')) {
+    throw new FsError('EINVAL', { detail: 'no file of the host can have this name' });
+  }
+  return join(directory, name);
+}
+
+function inSeconds(time: Timestamp): number {
+  return millisecondsOf(time) / 1000;
+}
+
+function raise(errno: number, syscall: string, place: string): void {
+  if (errno === 0) return;
+  const code = (Object.keys(ERRNO) as ErrnoCode[]).find((candidate) => ERRNO[candidate][0] === errno);
+  if (code !== undefined) throw new FsError(code, { syscall, path: place });
+  throw new FsError('EIO', { syscall, path: place, detail: `errno ${errno}` });
+}
