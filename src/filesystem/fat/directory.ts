@@ -214,7 +214,7 @@ export class Directory {
     this.#release(target);
     target.detach(former);
     // Until the old name of `node` is gone from the device, the device keeps the entry of `target`.
-    if (!storage.isArriving(slot - longSlots)) storage.arrive(slot, 1, former);
+    if (!storage.isArriving(slot - longSlots)) storage.arrive(slot, 1, former.slice());
     storage.bytes.set(entry, base);
     ShortEntry.DIR_Name.set(storage.view, base, former.subarray(0, 11));
     ShortEntry.DIR_NTRes.set(storage.view, base, ShortEntry.DIR_NTRes.get(target.entryView, 0));

@@ -1,0 +1,110 @@
+import fs from 'node:fs';
+import path from 'node:path';
+import { expect, it } from 'vitest';
+import { FaultDevice } from '../../src/device/fault-device.ts';
+import { MemoryDevice } from '../../src/device/memory-device.ts';
+import { hasCode } from '../../src/errors.ts';
+import { FatFileSystem } from '../../src/filesystem/fat/file-system.ts';
+import { type FatFormatOptions, formatFat } from '../../src/filesystem/fat/format.ts';
+import type { FileSystem, NodeId } from '../../src/filesystem/file-system.ts';
+import { describeWithTools, runTool, temporaryFolder } from '../support/tools.ts';
+
+/** A session with every kind of change, several commits, and reuse of what was freed. */
+function session(fs_: FileSystem): void {
+  const { root } = fs_;
+  const folder = fs_.create(root, 'a folder', { kind: 'directory' });
+  const inner = fs_.create(folder, 'inner', { kind: 'directory' });
+  const files: NodeId[] = [];
+  for (let i = 0; i < 12; i++) {
+    const file = fs_.create(i % 2 === 0 ? folder : root, `a file with a long name ${i}.text`, {
+      kind: 'file',
+    });
+    fs_.write(file, 0, new Uint8Array(700 * i + 1).fill(i + 1));
+    files.push(file);
+  }
+  fs_.sync();
+  fs_.rename(root, 'a file with a long name 1.text', inner, 'moved.txt');
+  fs_.rename(folder, 'a file with a long name 0.text', folder, 'renamed within its directory.txt');
+  fs_.rename(folder, 'a file with a long name 2.text', root, 'a file with a long name 3.text');
+  fs_.unlink(root, 'a file with a long name 5.text');
+  fs_.setAttributes(files[4]!, { size: 600 });
+  fs_.write(files[4]!, 600, new Uint8Array(2000).fill(0xaa));
+  fs_.sync();
+  fs_.rename(root, 'a folder', root, 'folder under another name');
+  const late = fs_.create(root, 'late and large', { kind: 'file' });
+  fs_.write(late, 0, new Uint8Array(60_000).fill(0xbb));
+  fs_.setAttributes(files[6]!, { size: 0 });
+  fs_.rename(folder, 'inner', root, 'inner');
+  fs_.rename(root, 'late and large', inner, 'moved.txt');
+  fs_.sync();
+  const other = fs_.create(root, 'other', { kind: 'directory' });
+  fs_.rename(root, 'inner', other, 'inner');
+  fs_.unlink(folder, 'a file with a long name 8.text');
+  fs_.close();
+}
+
+/** What fsck.fat says when space is lost, an interrupted session was not closed, or FSInfo lags: none of it harms. */
+const HARMLESS = [
+  /^fsck\.fat 4\.2/,
+  /^\s*$/,
+  /^Dirty bit is set/,
+  /^ ?Automatically removing dirty bit/,
+  /^FATs differ but appear to be intact/,
+  /^ {2}Using first FAT/,
+  /^There are differences between boot sector and its backup/,
+  /^This is mostly harmless/,
+  /^ {2}65:01\/00$/,
+  /^ {2}Not automatically fixing this/,
+  /^Reclaimed \d+ unused clusters? \(\d+ bytes\)/,
+  /^Free cluster summary wrong/,
+  /^ {2}Auto-correcting/,
+  /^Leaving filesystem unchanged/,
+  // A long name whose slots lie in two clusters was half written or half removed.
+  /^Orphaned long file name part/,
+  /^ {2}Auto-deleting/,
+  /files, \d+\/\d+ clusters/,
+];
+
+/** A chain that is longer than its file: space again. One that is shorter says `is N bytes`, without `>`. */
+const LONG_CHAIN =
+  /^\/.*\n {2}File size is \d+ bytes, cluster chain length is > \d+ bytes\.\n {2}Truncating.*\n/gm;
+
+const VOLUMES: readonly [name: string, size: number, options: Omit<FatFormatOptions, 'volumeId'>][] = [
+  ['FAT12', 360 * 1024, {}],
+  ['FAT16', 2400 * 1024, { fatBits: 16, sectorsPerCluster: 1 }],
+  ['FAT32', 2 << 20, { fatBits: 32 }],
+];
+
+describeWithTools(['fsck.fat'], 'A session that is cut off at any of its writes', () => {
+  const folder = temporaryFolder();
+  for (const [name, size, options] of VOLUMES) {
+    it(`costs ${name} space at most`, () => {
+      const image = path.join(folder, `${name}.img`);
+      const problems: string[] = [];
+      let cuts = 0;
+      for (let cut = 0; ; cut++) {
+        const memory = new MemoryDevice(size);
+        formatFat(memory, { ...options, volumeId: 1 });
+        const device = new FaultDevice(memory, { failWritesFrom: cut });
+        let wasCut = false;
+        try {
+          session(FatFileSystem.open(device));
+        } catch (error) {
+          if (!hasCode(error, 'EIO')) throw error;
+          wasCut = true;
+        }
+        fs.writeFileSync(image, memory.toBytes());
+        const { stdout } = runTool('fsck.fat', ['-n', image]);
+        const harmful = stdout
+          .replaceAll(LONG_CHAIN, '')
+          .split('\n')
+          .filter((line) => !HARMLESS.some((known) => known.test(line)));
+        if (harmful.length > 0) problems.push(`write ${cut}: ${harmful.join(' | ')}`);
+        if (!wasCut) break;
+        cuts++;
+      }
+      expect(problems).toEqual([]);
+      expect(cuts).toBeGreaterThan(50);
+    });
+  }
+});
