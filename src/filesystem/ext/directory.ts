@@ -1,9 +1,8 @@
+import { viewOf } from '../../bytes/struct.ts';
 import { decodeUtf8 } from '../../bytes/utf8.ts';
 import { CorruptImageError, FsError } from '../../errors.ts';
 import type { NodeKind } from '../file-system.ts';
-import type { BlockAllocator } from './block-allocator.ts';
 import { type CachedBlock, WriteRank } from './block-cache.ts';
-import type { BlockMap } from './block-map.ts';
 import {
   DirectoryEntryHeader,
   entryFault,
@@ -18,8 +17,10 @@ import {
   removeEntry,
   typeOfKind,
 } from './directory-block.ts';
-import type { FileMap, MappedRun } from './file-map.ts';
+import type { ExtCore } from './ext-core.ts';
+import type { MappedRun } from './file-map.ts';
 import { HashTree, type IndexedDirectory } from './htree.ts';
+import { inlineEntryAreas, inlineParent } from './inline-data.ts';
 import { InodeFlag } from './inode.ts';
 import type { InodeRef, InodeTable } from './inode-table.ts';
 import { CompatibleFeature, IncompatibleFeature } from './superblock.ts';
@@ -48,29 +49,20 @@ const MAX_DIRECTORY = 0x7fff_ffff;
 
 /** Reads directories and changes them, with their hash trees. */
 export class DirectoryStore {
+  readonly #core: ExtCore;
   readonly #volume: Volume;
   readonly #inodes: InodeTable;
-  readonly #map: FileMap;
-  readonly #blockMap: BlockMap;
-  readonly #allocator: BlockAllocator;
   readonly #tree: HashTree;
   readonly #open = new Map<number, Directory>();
   readonly #hasTypes: boolean;
   readonly #canIndex: boolean;
   #nameCount = 0;
 
-  constructor(
-    volume: Volume,
-    inodes: InodeTable,
-    map: FileMap,
-    blockMap: BlockMap,
-    allocator: BlockAllocator,
-  ) {
+  constructor(core: ExtCore) {
+    const { volume } = core;
+    this.#core = core;
     this.#volume = volume;
-    this.#inodes = inodes;
-    this.#map = map;
-    this.#blockMap = blockMap;
-    this.#allocator = allocator;
+    this.#inodes = core.inodes;
     this.#tree = new HashTree(volume);
     this.#hasTypes = (volume.features.incompatible & IncompatibleFeature.filetype) !== 0;
     this.#canIndex = (volume.features.compatible & CompatibleFeature.dir_index) !== 0;
@@ -115,6 +107,7 @@ export class DirectoryStore {
 
   /** The inode behind a name, or undefined. */
   lookup(ref: InodeRef, name: string): number | undefined {
+    if (this.#core.isInline(ref)) return this.list(ref).find((entry) => entry.name === name)?.inode;
     return this.find(this.open(ref), name);
   }
 
@@ -128,22 +121,23 @@ export class DirectoryStore {
   /** Every entry but `.` and `..`, in the order of the directory, as it is now. */
   list(ref: InodeRef): RawEntry[] {
     const entries: RawEntry[] = [];
-    const { blockSize } = this.#volume.geometry;
+    if (this.#core.isInline(ref)) {
+      for (const area of inlineEntryAreas(this.#core, ref)) {
+        this.#checkEntries(ref.number, viewOf(area), area.length, undefined);
+        this.#listInto(entries, area, viewOf(area));
+      }
+      return entries;
+    }
     for (const index of this.#open.get(ref.number)?.blocks ?? this.#blocksOf(ref)) {
       const { view, bytes } = this.#check(ref.number, index);
-      for (let at = 0; at < blockSize; at += entryLength(view, at, blockSize)) {
-        const inode = DirectoryEntryHeader.inode.get(view, at);
-        if (inode === 0 || isDotEntry(view, at)) continue;
-        const name = decodeUtf8(bytes, at + 8, at + 8 + DirectoryEntryHeader.name_len.get(view, at));
-        const type = this.#hasTypes ? DirectoryEntryHeader.file_type.get(view, at) : 0;
-        entries.push({ name, inode, kind: kindOfType(type) });
-      }
+      this.#listInto(entries, bytes, view);
     }
     return entries;
   }
 
   /** The inode of `..`. */
   parent(ref: InodeRef): number {
+    if (this.#core.isInline(ref)) return inlineParent(ref);
     const { block, at } = this.#dotDot(ref);
     return DirectoryEntryHeader.inode.get(block.view, at);
   }
@@ -278,7 +272,7 @@ export class DirectoryStore {
     if ((directory.blocks.length + count) * blockSize > MAX_DIRECTORY) {
       throw new FsError('ENOSPC', { detail: 'no space left on device: the directory cannot grow any more' });
     }
-    return this.#blockMap.missing(ref, directory.blocks.length, count);
+    return this.#core.blockMap.missing(ref, directory.blocks.length, count);
   }
 
   #append(ref: InodeRef, directory: Directory): number {
@@ -296,17 +290,18 @@ export class DirectoryStore {
 
   /** Maps block `position` of a directory and returns where it lies. */
   #grow(ref: InodeRef, position: number): number {
-    const missing = this.#blockMap.missing(ref, position, 1);
+    const missing = this.#core.blockMap.missing(ref, position, 1);
     const run: MappedRun = { start: 0, length: 0 };
-    if (position > 0) this.#map.map(ref, position - 1, 1, run);
+    if (position > 0) this.#core.fileMap.map(ref, position - 1, 1, run);
     const group = Math.floor((ref.number - 1) / this.#volume.geometry.inodesPerGroup);
-    const goal = run.start > 0 ? run.start : this.#allocator.goalInGroup(group);
-    this.#blockMap.fill(ref, position, 1, this.#allocator.allocate(goal, missing, missing));
-    this.#map.map(ref, position, 1, run);
+    const goal = run.start > 0 ? run.start : this.#core.blocks.goalInGroup(group);
+    this.#core.blockMap.fill(ref, position, 1, this.#core.blocks.allocate(goal, missing, missing));
+    this.#core.fileMap.map(ref, position, 1, run);
     return run.start;
   }
 
   #blocksOf(ref: InodeRef): number[] {
+    this.#core.fileMap.requireReadable(ref);
     const { blockSize, blockCount } = this.#volume.geometry;
     const size = this.#inodes.size(ref);
     const count = size / blockSize;
@@ -321,7 +316,7 @@ export class DirectoryStore {
     const run: MappedRun = { start: 0, length: 0 };
     const blocks: number[] = [];
     while (blocks.length < count) {
-      this.#map.map(ref, blocks.length, count - blocks.length, run);
+      this.#core.fileMap.map(ref, blocks.length, count - blocks.length, run);
       if (run.start === 0) {
         throw this.#inodes.corrupt(ref, `block ${blocks.length}`, 'a hole', 'a block of the directory');
       }
@@ -336,17 +331,32 @@ export class DirectoryStore {
   /** The block, after every entry in it was found to be sound. */
   #check(inode: number, index: number): CachedBlock {
     const block = this.#volume.cache.get(index, WriteRank.directory);
-    const { blockSize, inodeCount } = this.#volume.geometry;
-    for (let at = 0; at < blockSize; at += entryLength(block.view, at, blockSize)) {
-      const fault = entryFault(block.view, at, blockSize, inodeCount);
+    const { blockSize } = this.#volume.geometry;
+    this.#checkEntries(inode, block.view, blockSize, index * blockSize);
+    return block;
+  }
+
+  #checkEntries(inode: number, view: DataView, size: number, deviceOffset: number | undefined): void {
+    const { inodeCount } = this.#volume.geometry;
+    for (let at = 0; at < size; at += entryLength(view, at, size)) {
+      const fault = entryFault(view, at, size, inodeCount);
       if (fault === undefined) continue;
       throw new CorruptImageError({
         structure: `directory entry of inode ${inode}`,
-        offset: index * blockSize + at,
+        ...(deviceOffset === undefined ? {} : { offset: deviceOffset + at }),
         ...fault,
       });
     }
-    return block;
+  }
+
+  #listInto(entries: RawEntry[], bytes: Uint8Array, view: DataView): void {
+    for (let at = 0; at < bytes.length; at += entryLength(view, at, bytes.length)) {
+      const inode = DirectoryEntryHeader.inode.get(view, at);
+      if (inode === 0 || isDotEntry(view, at)) continue;
+      const name = decodeUtf8(bytes, at + 8, at + 8 + DirectoryEntryHeader.name_len.get(view, at));
+      const type = this.#hasTypes ? DirectoryEntryHeader.file_type.get(view, at) : 0;
+      entries.push({ name, inode, kind: kindOfType(type) });
+    }
   }
 
   /** Notes where the names of a block are, and its largest gap. */
@@ -374,7 +384,7 @@ export class DirectoryStore {
 
   #dotDot(ref: InodeRef): { block: CachedBlock; at: number } {
     const run: MappedRun = { start: 0, length: 0 };
-    this.#map.map(ref, 0, 1, run);
+    this.#core.fileMap.map(ref, 0, 1, run);
     if (run.start === 0) throw this.#inodes.corrupt(ref, 'block 0', 'a hole', 'a block of the directory');
     const block = this.#check(ref.number, run.start);
     const { view } = block;

@@ -10,7 +10,8 @@ import { DirectoryStore } from './directory.ts';
 import { FileContent } from './file-content.ts';
 import { FileMap } from './file-map.ts';
 import { InodeAllocator } from './inode-allocator.ts';
-import { Inode, ReservedInode } from './inode.ts';
+import { inlinePlacement, readInline } from './inline-data.ts';
+import { Inode, InodeFlag, ReservedInode } from './inode.ts';
 import { type InodeRef, InodeTable } from './inode-table.ts';
 import { isFastSymlink } from './symlink.ts';
 import { ChangeTime, ModificationTime } from './timestamp.ts';
@@ -47,7 +48,7 @@ export class ExtCore {
     this.blockMap = new BlockMap(volume, this.inodes, this.blocks);
     this.fileMap = new FileMap(volume, this.inodes, this.blockMap);
     this.content = new FileContent(volume, this.inodes, this.fileMap, this.blockMap, this.blocks);
-    this.directories = new DirectoryStore(volume, this.inodes, this.fileMap, this.blockMap, this.blocks);
+    this.directories = new DirectoryStore(this);
     this.xattrs = new XattrStore(this);
   }
 
@@ -81,17 +82,24 @@ export class ExtCore {
 
   read(ref: InodeRef, offset: number, into: Uint8Array): number {
     this.fileMap.requireReadable(ref);
+    if (this.isInline(ref)) return readInline(this, ref, offset, into);
     return this.content.read(ref, offset, into);
   }
 
   extents(ref: InodeRef): Iterable<Extent> {
     this.fileMap.requireReadable(ref);
-    return this.content.extents(ref);
+    if (!this.isInline(ref)) return this.content.extents(ref);
+    const length = this.inodes.size(ref);
+    return length === 0 ? [] : [{ offset: 0, length, kind: 'data' }];
   }
 
   placement(ref: InodeRef): Iterable<Placement> {
     this.fileMap.requireReadable(ref);
-    return this.content.placement(ref);
+    return this.isInline(ref) ? inlinePlacement(this, ref) : this.content.placement(ref);
+  }
+
+  isInline(ref: InodeRef): boolean {
+    return this.inodes.hasFlag(ref, InodeFlag.inlineData);
   }
 
   now(): Timestamp {

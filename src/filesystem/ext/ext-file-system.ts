@@ -303,7 +303,7 @@ export class ExtFileSystem implements FileSystem {
     this.#closed = true;
     if (this.readOnly) return;
     // Nobody can ask for them any more.
-    for (const orphan of [...this.#core.orphans]) removeNode(this.#core, this.#core.node(orphan));
+    for (const orphan of this.#core.orphans) removeNode(this.#core, this.#core.node(orphan));
     this.#volume.close();
   }
 

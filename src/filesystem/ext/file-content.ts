@@ -4,7 +4,6 @@ import type { Placement } from '../file-system.ts';
 import type { BlockAllocator } from './block-allocator.ts';
 import type { BlockMap } from './block-map.ts';
 import type { FileMap, MappedRun } from './file-map.ts';
-import { InodeFlag } from './inode.ts';
 import type { InodeRef, InodeTable } from './inode-table.ts';
 import type { Volume } from './volume.ts';
 
@@ -239,10 +238,5 @@ export class FileContent {
     const length = geometry.blockSize - within;
     this.#scratch.fill(0, 0, length);
     device.write(this.#run.start * geometry.blockSize + within, this.#scratch.subarray(0, length));
-  }
-
-  /** UnsupportedError-free guard for writers: extent-mapped files are only ever read. */
-  isWritable(ref: InodeRef): boolean {
-    return !this.#inodes.hasFlag(ref, InodeFlag.extents) && !this.#inodes.hasFlag(ref, InodeFlag.inlineData);
   }
 }

@@ -10,8 +10,8 @@ import { dropLink } from './node-removal.ts';
 import { targetBlocks, writeTarget } from './symlink.ts';
 import { AccessTime, BirthTime, ChangeTime, ModificationTime } from './timestamp.ts';
 
-/** `EXT2_LINK_MAX`: also what e2fsck and the kernel's ext2 hold to. */
-const MAX_LINKS = 32000;
+/** `EXT4_LINK_MAX`: the limit of the kernel's ext4 driver, which serves ext2 volumes, too, and of e2fsck. */
+const MAX_LINKS = 65000;
 
 const MODES: Readonly<Record<NodeKind, number>> = {
   file: InodeKind.file | 0o644,

@@ -42,6 +42,7 @@ export function isFastSymlink(core: ExtCore, ref: InodeRef): boolean {
 /** EINVAL for what is no symlink. */
 export function readTarget(core: ExtCore, ref: InodeRef): string {
   if (core.inodes.kind(ref) !== 'symlink') throw new FsError('EINVAL', { syscall: 'readlink' });
+  core.fileMap.requireReadable(ref);
   const size = core.inodes.size(ref);
   const fast = isFastSymlink(core, ref);
   const most = fast ? FAST_LIMIT - 1 : core.volume.geometry.blockSize;

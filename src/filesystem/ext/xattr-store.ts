@@ -1,25 +1,306 @@
-import { FsError } from '../../errors.ts';
+import { encodeUtf8 } from '../../bytes/utf8.ts';
+import { CorruptImageError, FsError } from '../../errors.ts';
+import { type CachedBlock, WriteRank } from './block-cache.ts';
 import type { ExtCore } from './ext-core.ts';
+import { hex } from './geometry.ts';
+import { InodeFlag } from './inode.ts';
 import type { InodeRef } from './inode-table.ts';
+import { aclFromDisk, aclToDisk } from './posix-acl.ts';
+import { CompatibleFeature, Superblock } from './superblock.ts';
+import {
+  MAX_XATTR_NAME,
+  type StoredXattr,
+  XATTR_MAGIC,
+  XattrHeader,
+  XattrIndex,
+  compareXattrs,
+  fullName,
+  parseXattrs,
+  splitName,
+  writeXattrs,
+  xattrsSize,
+} from './xattr-format.ts';
+
+/** `EXT4_XATTR_REFCOUNT_MAX`: inodes that share one attribute block. */
+const MAX_SHARES = 1024;
+/** Longest value that an inode of its own may hold. */
+const MAX_VALUE = 1 << 16;
+
+/** Extended attributes: in the inode behind its fields where there is room, else in one block, which inodes may share. */
 export class XattrStore {
   readonly #core: ExtCore;
+  /** Attribute blocks written so far, by `h_hash`: inodes with the same attributes share one. */
+  readonly #written = new Map<number, number>();
+
   constructor(core: ExtCore) {
     this.#core = core;
   }
-  list(_ref: InodeRef): string[] {
-    return [];
+
+  list(ref: InodeRef): string[] {
+    const names: string[] = [];
+    for (const entry of [...this.#inInode(ref), ...this.#inBlock(ref)]) {
+      const name = this.#isInlineData(ref, entry) ? undefined : fullName(entry.index, entry.name);
+      if (name !== undefined) names.push(name);
+    }
+    return names.sort();
   }
-  get(_ref: InodeRef, _name: string): Uint8Array | undefined {
-    return undefined;
+
+  get(ref: InodeRef, full: string): Uint8Array | undefined {
+    const wanted = splitName(full);
+    if (wanted === undefined) return undefined;
+    const entry = this.find(ref, wanted.index, wanted.name);
+    if (entry === undefined || this.#isInlineData(ref, entry)) return undefined;
+    const value = entry.valueInode === 0 ? entry.value.slice() : this.#readValueInode(ref, entry);
+    if (!isAcl(wanted.index)) return value;
+    const acl = aclFromDisk(value);
+    if (acl !== undefined) return acl;
+    throw this.#corrupt(ref, full, 'other bytes', 'an access control list of version 1');
   }
-  set(_ref: InodeRef, _name: string, _value: Uint8Array): void {
-    throw new FsError('EOPNOTSUPP', { syscall: 'setxattr' });
+
+  /** The entry as it is stored, in place. */
+  find(ref: InodeRef, index: number, name: string): StoredXattr | undefined {
+    const isIt = (entry: StoredXattr): boolean => entry.index === index && entry.name === name;
+    return this.#inInode(ref).find(isIt) ?? this.#inBlock(ref).find(isIt);
   }
-  remove(_ref: InodeRef, _name: string): void {
-    throw new FsError('ENODATA', { syscall: 'removexattr' });
+
+  set(ref: InodeRef, full: string, value: Uint8Array): void {
+    const { index, name } = this.#requireName(full, 'setxattr');
+    const stored = isAcl(index) ? aclToDisk(value) : value;
+    if (stored === undefined) {
+      throw new FsError('EINVAL', {
+        syscall: 'setxattr',
+        detail: `the value of ${full} is no access control list`,
+      });
+    }
+    const added: StoredXattr = { index, name, value: stored, valueInode: 0, size: stored.length };
+    const isOther = (entry: StoredXattr): boolean => entry.index !== index || entry.name !== name;
+    const inInode = this.#inInode(ref).filter(isOther);
+    const inBlock = this.#inBlock(ref).filter(isOther);
+    const region = this.#inodeRegion(ref);
+    if (region !== undefined && xattrsSize([...inInode, added]) <= region.length - 4) {
+      inInode.push(added);
+    } else {
+      inBlock.push(added);
+      const room = this.#core.volume.geometry.blockSize - XattrHeader.$size;
+      const size = xattrsSize(inBlock);
+      if (size > room) {
+        throw new FsError('ENOSPC', {
+          syscall: 'setxattr',
+          detail: `no space left on device: the attributes would take ${size} bytes, a block has room for ${room}`,
+        });
+      }
+      if (this.#needsBlock(ref)) this.#core.volume.requireBlocks(1, 'setxattr');
+    }
+    this.#store(ref, inInode, inBlock);
   }
+
+  remove(ref: InodeRef, full: string): void {
+    const { index, name } = this.#requireName(full, 'removexattr');
+    if (this.find(ref, index, name) === undefined) {
+      throw new FsError('ENODATA', { syscall: 'removexattr', detail: `there is no attribute ${full}` });
+    }
+    const isOther = (entry: StoredXattr): boolean => entry.index !== index || entry.name !== name;
+    this.#store(ref, this.#inInode(ref).filter(isOther), this.#inBlock(ref).filter(isOther));
+  }
+
+  /** Gives the attribute block of a node that goes away back, or this node's share of it. */
   removeAll(ref: InodeRef): void {
-    void this.#core;
-    void ref;
+    const number = this.#core.inodes.attributeBlock(ref);
+    if (number === 0) return;
+    this.#release(ref, this.#block(ref, number));
   }
+
+  #requireName(full: string, syscall: string): { index: number; name: string } {
+    const split = splitName(full);
+    // The kernel keeps system.* for lists of access control, and system.data for the content of small files.
+    if (split === undefined || split.index === XattrIndex.system) {
+      throw new FsError('EOPNOTSUPP', {
+        syscall,
+        detail: `ext has no place for an attribute named "${full}"`,
+      });
+    }
+    if (encodeUtf8(split.name).length > MAX_XATTR_NAME) {
+      throw new FsError('ERANGE', {
+        syscall,
+        detail: `the name of an attribute has at most ${MAX_XATTR_NAME} bytes`,
+      });
+    }
+    return split;
+  }
+
+  /** The bytes of the inode behind its fields, with the magic word, or undefined where there are none. */
+  #inodeRegion(ref: InodeRef): Uint8Array | undefined {
+    const { inodeSize } = this.#core.volume.geometry;
+    const extra = this.#core.inodes.extraSize(ref);
+    if (extra === 0 || 128 + extra + 8 > inodeSize) return undefined;
+    return ref.block.bytes.subarray(ref.base + 128 + extra, ref.base + inodeSize);
+  }
+
+  #inInode(ref: InodeRef): readonly StoredXattr[] {
+    const region = this.#inodeRegion(ref);
+    if (region === undefined) return [];
+    const view = new DataView(region.buffer, region.byteOffset, region.length);
+    if (view.getUint32(0, true) !== XATTR_MAGIC) return [];
+    return this.#parse(ref, region, 4, 4);
+  }
+
+  #inBlock(ref: InodeRef): readonly StoredXattr[] {
+    const number = this.#core.inodes.attributeBlock(ref);
+    if (number === 0) return [];
+    return this.#parse(ref, this.#block(ref, number).bytes, XattrHeader.$size, 0);
+  }
+
+  #parse(ref: InodeRef, region: Uint8Array, start: number, origin: number): readonly StoredXattr[] {
+    const parsed = parseXattrs(region, start, origin);
+    if (Array.isArray(parsed)) return parsed as readonly StoredXattr[];
+    const { field, found, expected } = parsed as Exclude<typeof parsed, readonly StoredXattr[]>;
+    throw this.#corrupt(ref, field, found, expected);
+  }
+
+  #block(ref: InodeRef, number: number): CachedBlock {
+    this.#core.volume.checkPointer(number, `inode ${ref.number}`, 'i_file_acl');
+    const block = this.#core.volume.cache.get(number, WriteRank.mapping);
+    const magic = XattrHeader.h_magic.get(block.view, 0);
+    if (magic !== XATTR_MAGIC) throw this.#corrupt(ref, 'h_magic', hex(magic, 8), hex(XATTR_MAGIC, 8));
+    return block;
+  }
+
+  #isInlineData(ref: InodeRef, entry: StoredXattr): boolean {
+    return (
+      entry.index === XattrIndex.system &&
+      entry.name === 'data' &&
+      this.#core.inodes.hasFlag(ref, InodeFlag.inlineData)
+    );
+  }
+
+  #readValueInode(ref: InodeRef, entry: StoredXattr): Uint8Array {
+    const { inodes, content, volume } = this.#core;
+    if (entry.valueInode > volume.geometry.inodeCount || entry.size > MAX_VALUE) {
+      throw this.#corrupt(
+        ref,
+        'e_value_inum',
+        `${entry.valueInode} with ${entry.size} bytes`,
+        'an inode with a value',
+      );
+    }
+    const holder = inodes.load(entry.valueInode);
+    if (!inodes.hasFlag(holder, InodeFlag.eaInode)) {
+      throw this.#corrupt(ref, 'e_value_inum', `${entry.valueInode}`, 'an inode that holds a value');
+    }
+    const value = new Uint8Array(entry.size);
+    if (content.read(holder, 0, value) === entry.size) return value;
+    throw this.#corrupt(ref, 'e_value_size', `${entry.size}`, 'the size of the inode that holds the value');
+  }
+
+  /** Would storing attributes in a block take a new one? */
+  #needsBlock(ref: InodeRef): boolean {
+    const number = this.#core.inodes.attributeBlock(ref);
+    return number === 0 || XattrHeader.h_refcount.get(this.#block(ref, number).view, 0) > 1;
+  }
+
+  #store(ref: InodeRef, inInode: readonly StoredXattr[], inBlock: readonly StoredXattr[]): void {
+    // The values are views of what is about to be overwritten.
+    const keep = (entry: StoredXattr): StoredXattr => ({ ...entry, value: entry.value.slice() });
+    const inner = inInode.map(keep);
+    const outer = inBlock.map(keep).sort(compareXattrs);
+    this.#storeBlock(ref, outer);
+    const region = this.#inodeRegion(ref);
+    if (region === undefined) return;
+    if (inner.length === 0) region.fill(0);
+    else {
+      new DataView(region.buffer, region.byteOffset).setUint32(0, XATTR_MAGIC, true);
+      writeXattrs(region, 4, 4, inner, false);
+    }
+    this.#core.inodes.markDirty(ref);
+  }
+
+  #storeBlock(ref: InodeRef, list: readonly StoredXattr[]): void {
+    const { inodes, volume, blocks, inodeAllocator } = this.#core;
+    const { cache, geometry } = volume;
+    const number = inodes.attributeBlock(ref);
+    const old = number === 0 ? undefined : this.#block(ref, number);
+    if (list.length === 0) {
+      if (old !== undefined) this.#release(ref, old);
+      return;
+    }
+    const bytes = new Uint8Array(geometry.blockSize);
+    const view = new DataView(bytes.buffer);
+    const hash = writeXattrs(bytes, XattrHeader.$size, 0, list, true);
+    XattrHeader.h_magic.set(view, 0, XATTR_MAGIC);
+    XattrHeader.h_refcount.set(view, 0, 1);
+    XattrHeader.h_blocks.set(view, 0, 1);
+    XattrHeader.h_hash.set(view, 0, hash);
+
+    const twin = this.#twin(hash, bytes);
+    if (twin !== undefined && twin.index === number) return;
+    if (twin !== undefined) {
+      if (old !== undefined) this.#release(ref, old);
+      XattrHeader.h_refcount.set(twin.view, 0, XattrHeader.h_refcount.get(twin.view, 0) + 1);
+      cache.markDirty(twin);
+      this.#attach(ref, twin.index);
+      return;
+    }
+    let target = old;
+    if (target === undefined || XattrHeader.h_refcount.get(target.view, 0) > 1) {
+      const goal = blocks.goalInGroup(inodeAllocator.groupOf(ref.number));
+      const taken = blocks.allocate(goal, 1)[0]!.start;
+      if (target !== undefined) this.#release(ref, target);
+      target = cache.create(taken, WriteRank.mapping);
+      this.#attach(ref, taken);
+    } else this.#forget(target);
+    target.bytes.set(bytes);
+    cache.markDirty(target);
+    this.#written.set(hash, target.index);
+  }
+
+  /** A block with the same content that takes one more inode. */
+  #twin(hash: number, bytes: Uint8Array): CachedBlock | undefined {
+    const number = this.#written.get(hash);
+    if (number === undefined) return undefined;
+    const block = this.#core.volume.cache.get(number, WriteRank.mapping);
+    if (XattrHeader.h_refcount.get(block.view, 0) >= MAX_SHARES) return undefined;
+    for (let at = XattrHeader.h_blocks.offset; at < bytes.length; at++) {
+      if (block.bytes[at] !== bytes[at]) return undefined;
+    }
+    return block;
+  }
+
+  #attach(ref: InodeRef, number: number): void {
+    const { inodes, volume } = this.#core;
+    inodes.setAttributeBlock(ref, number);
+    inodes.addBlocks(ref, 1);
+    const { superblock } = volume;
+    const features = Superblock.s_feature_compat.get(superblock, 0);
+    if ((features & CompatibleFeature.ext_attr) !== 0 || Superblock.s_rev_level.get(superblock, 0) === 0)
+      return;
+    Superblock.s_feature_compat.set(superblock, 0, features | CompatibleFeature.ext_attr);
+    volume.markSuperblockDirty();
+  }
+
+  #release(ref: InodeRef, block: CachedBlock): void {
+    const { inodes, volume, blocks } = this.#core;
+    const shares = XattrHeader.h_refcount.get(block.view, 0);
+    if (shares > 1) {
+      XattrHeader.h_refcount.set(block.view, 0, shares - 1);
+      volume.cache.markDirty(block);
+    } else {
+      this.#forget(block);
+      blocks.free(block.index, 1);
+    }
+    inodes.setAttributeBlock(ref, 0);
+    inodes.addBlocks(ref, -1);
+  }
+
+  #forget(block: CachedBlock): void {
+    const hash = XattrHeader.h_hash.get(block.view, 0);
+    if (this.#written.get(hash) === block.index) this.#written.delete(hash);
+  }
+
+  #corrupt(ref: InodeRef, field: string, found: string, expected: string): CorruptImageError {
+    return new CorruptImageError({ structure: `attributes of inode ${ref.number}`, field, found, expected });
+  }
+}
+
+function isAcl(index: number): boolean {
+  return index === XattrIndex.aclAccess || index === XattrIndex.aclDefault;
 }
