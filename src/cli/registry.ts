@@ -14,6 +14,102 @@ export interface RegistryEntry {
 
 export const REGISTRY: readonly RegistryEntry[] = [
   {
+    names: ['create'],
+    kind: 'verb',
+    summary: 'make an empty image',
+    load: async () => (await import('./verbs/create.ts')).create,
+  },
+  {
+    names: ['inspect'],
+    kind: 'verb',
+    summary: 'show what is in an image',
+    load: async () => (await import('./verbs/inspect.ts')).inspect,
+  },
+  {
+    names: ['ls'],
+    kind: 'verb',
+    summary: 'list files of an image',
+    load: async () => (await import('./verbs/ls.ts')).ls,
+  },
+  {
+    names: ['tree'],
+    kind: 'verb',
+    summary: 'show the files of an image as a tree',
+    load: async () => (await import('./verbs/tree.ts')).tree,
+  },
+  {
+    names: ['find'],
+    kind: 'verb',
+    summary: 'search for files of an image',
+    load: async () => (await import('./verbs/find.ts')).find,
+  },
+  {
+    names: ['cat'],
+    kind: 'verb',
+    summary: 'print files of an image',
+    load: async () => (await import('./verbs/cat.ts')).cat,
+  },
+  {
+    names: ['cp'],
+    kind: 'verb',
+    summary: 'copy files into, out of and between images',
+    load: async () => (await import('./verbs/cp.ts')).cp,
+  },
+  {
+    names: ['mv'],
+    kind: 'verb',
+    summary: 'rename or move files of an image',
+    load: async () => (await import('./verbs/mv.ts')).mv,
+  },
+  {
+    names: ['rm'],
+    kind: 'verb',
+    summary: 'remove files of an image',
+    load: async () => (await import('./verbs/rm.ts')).rm,
+  },
+  {
+    names: ['mkdir'],
+    kind: 'verb',
+    summary: 'make directories in an image',
+    load: async () => (await import('./verbs/mkdir.ts')).mkdir,
+  },
+  {
+    names: ['ln'],
+    kind: 'verb',
+    summary: 'make links in an image',
+    load: async () => (await import('./verbs/ln.ts')).ln,
+  },
+  {
+    names: ['stat'],
+    kind: 'verb',
+    summary: 'show what an image knows of a file',
+    load: async () => (await import('./verbs/stat.ts')).stat,
+  },
+  {
+    names: ['touch'],
+    kind: 'verb',
+    summary: 'set the times of files of an image',
+    load: async () => (await import('./verbs/touch.ts')).touch,
+  },
+  {
+    names: ['chmod'],
+    kind: 'verb',
+    summary: 'change the mode of files of an image',
+    load: async () => (await import('./verbs/chmod.ts')).chmod,
+  },
+  {
+    names: ['chown'],
+    kind: 'verb',
+    summary: 'change the owner of files of an image',
+    load: async () => (await import('./verbs/chown.ts')).chown,
+  },
+  {
+    names: ['df'],
+    kind: 'verb',
+    summary: 'show the space in the file systems of images',
+    load: async () => (await import('./verbs/df.ts')).df,
+  },
+  {
     names: ['fdisk'],
     kind: 'applet',
     summary: 'edit the partition table (MBR) of a disk image',

@@ -20,6 +20,9 @@ import { nativeFileOperations } from './native-file.ts';
 import { nativeNodeOperations } from './native-node.ts';
 
 const { O_CREAT, O_EXCL, O_NOFOLLOW, O_RDONLY, O_TRUNC, O_WRONLY } = fs.constants;
+/** Bounds the memory that measuring a tree takes: some 400 bytes each. */
+const KNOWN_MAX = 50_000;
+
 const BIGINT = { bigint: true } as const;
 const BIGINT_IF_THERE = { bigint: true, throwIfNoEntry: false } as const;
 
@@ -47,6 +50,8 @@ export class HostTree implements TreeSource<string>, TreeTarget<string> {
   readonly #isRoot = process.geteuid?.() === 0;
   /** Files of this device are known by their inode number alone. */
   #device: bigint | undefined;
+  readonly #known = new Map<string, TreeAttributes>();
+  #remembering = false;
   #readingFd = -1;
   #writingFd = -1;
   #writingPath = '';
@@ -63,7 +68,19 @@ export class HostTree implements TreeSource<string>, TreeTarget<string> {
   }
 
   attributes(place: string): TreeAttributes {
-    return this.#attributesOf(fs.lstatSync(this.#path(place), BIGINT));
+    const known = this.#known.get(place);
+    if (known !== undefined) {
+      this.#known.delete(place);
+      return known;
+    }
+    const attributes = this.#attributesOf(fs.lstatSync(this.#path(place), BIGINT));
+    if (this.#remembering && this.#known.size < KNOWN_MAX) this.#known.set(place, attributes);
+    return attributes;
+  }
+
+  /** What `attributes` tells from now on is told a second time without asking the host: one walk to measure, one to copy. */
+  remember(remembering: boolean): void {
+    this.#remembering = remembering;
   }
 
   follow(place: string): string {
@@ -288,6 +305,7 @@ export class HostTree implements TreeSource<string>, TreeTarget<string> {
       kind,
       identity: this.#identityOf(stats),
       size,
+      allocated: Number(stats.blocks) * 512,
       sparse: kind === 'file' && Number(stats.blocks) * 512 < size,
       mode: Number(stats.mode) & 0o7777,
       uid: Number(stats.uid),

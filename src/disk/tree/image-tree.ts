@@ -192,6 +192,7 @@ function treeAttributes(attributes: Attributes): TreeAttributes {
     kind: attributes.kind,
     identity: attributes.node,
     size: attributes.size,
+    allocated: attributes.allocated,
     sparse: attributes.allocated < attributes.size,
     mode: attributes.mode,
     uid: attributes.uid,

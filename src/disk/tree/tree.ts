@@ -84,6 +84,8 @@ export interface TreeAttributes {
   readonly identity: FileIdentity;
   /** Bytes. */
   readonly size: number;
+  /** Space that the content takes, bytes. */
+  readonly allocated: number;
   /** Takes less space than its size: worth asking for holes. */
   readonly sparse: boolean;
   readonly mode: number;

@@ -1,0 +1,85 @@
+import { formatSize } from '../bytes/size.ts';
+import type { FileSystemReport, ImageReport, PartitionReport } from './inspect.ts';
+
+/** An image's report as lines for people. `name`: what the image is called. */
+export function renderImageReport(report: ImageReport, name: string): string[] {
+  const { size, sectorSize, bootCode, table, fileSystems } = report;
+  const lines = [
+    `${name}: ${amount(size)}, ${Math.floor(size / sectorSize)} sectors of ${sectorSize} bytes`,
+    `Boot code: ${bootCode.name}`,
+  ];
+  if (table === undefined) lines.push('Partition table: none');
+  else {
+    lines.push(
+      `Partition table: MBR${table.protective ? ' (protects a GPT, which is not read)' : ''}, disk identifier ${table.diskIdentifier}`,
+    );
+    if (table.partitions.length > 0) lines.push('', ...renderPartitions(table.partitions));
+    if (table.findings.length > 0) lines.push('', ...table.findings.map((finding) => `Note: ${finding}`));
+  }
+  for (const fileSystem of fileSystems) lines.push('', ...renderFileSystem(fileSystem));
+  if (fileSystems.length === 0) lines.push('', 'No file system that userloop knows was found');
+  return lines;
+}
+
+function renderPartitions(partitions: readonly PartitionReport[]): string[] {
+  const rows = [
+    ['Nr', 'Boot', 'Start', 'Sectors', 'Size', 'Id', 'Type', 'Boot code'],
+    ...partitions.map((each) => [
+      `${each.number}`,
+      each.active ? '*' : '',
+      `${each.startSector}`,
+      `${each.sectorCount}`,
+      formatSize(each.size),
+      each.type.slice(2),
+      each.typeName,
+      each.bootCode?.name ?? 'past the end of the image',
+    ]),
+  ];
+  const widths = rows[0]!.map((_, column) => Math.max(...rows.map((row) => row[column]!.length)));
+  const right = new Set([0, 2, 3, 4]);
+  return rows.map((row) =>
+    row
+      .map((cell, column) =>
+        right.has(column) ? cell.padStart(widths[column]!) : cell.padEnd(widths[column]!),
+      )
+      .join('  ')
+      .trimEnd(),
+  );
+}
+
+function renderFileSystem({ partition, offset, size, error, details }: FileSystemReport): string[] {
+  const where =
+    partition === undefined ? (offset === 0 ? 'Whole image' : `At byte ${offset}`) : `Partition ${partition}`;
+  if (details === undefined)
+    return [`${where}: a file system that cannot be opened`, `  Because:    ${error ?? ''}`];
+  const {
+    type,
+    label,
+    uuid,
+    features,
+    state,
+    blockSize,
+    totalBlocks,
+    freeBlocks,
+    availableBlocks,
+    totalNodes,
+    freeNodes,
+    readOnlyReason,
+  } = details;
+  const unit = type.startsWith('fat') ? 'clusters' : 'blocks';
+  const used = totalBlocks - freeBlocks;
+  const lines = [
+    `${where}: ${type}, ${amount(size)}, ${state}`,
+    `  Label:      ${label === '' ? '(none)' : label}`,
+    `  UUID:       ${uuid}`,
+    `  Space:      ${formatSize(totalBlocks * blockSize)}, ${formatSize(used * blockSize)} used, ${formatSize(availableBlocks * blockSize)} available (${totalBlocks} ${unit} of ${blockSize} bytes)`,
+  ];
+  if (totalNodes > 0) lines.push(`  Inodes:     ${totalNodes}, ${totalNodes - freeNodes} used`);
+  if (features.length > 0) lines.push(`  Features:   ${features.join(' ')}`);
+  if (readOnlyReason !== undefined) lines.push(`  Read-only:  ${readOnlyReason}`);
+  return lines;
+}
+
+function amount(size: number): string {
+  return `${formatSize(size)} (${size} bytes)`;
+}
