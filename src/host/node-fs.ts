@@ -47,10 +47,10 @@ export type NodeFs = Pick<Node, (CallbackName | keyof SyncApi<Bytes>) & keyof No
  *
  * @example
  * ```ts
- * import { formatExt, MemoryDevice, nodeFs, openFileSystem } from 'userloop';
+ * import { formatDevice, MemoryDevice, nodeFs, openFileSystem } from 'userloop';
  *
  * const device = new MemoryDevice(1440 * 1024);
- * formatExt(device);
+ * formatDevice(device, 'ext2');
  * using fileSystem = openFileSystem(device);
  * const fs = nodeFs(fileSystem);
  * fs.mkdirSync('/boot/grub', { recursive: true });

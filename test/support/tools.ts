@@ -49,11 +49,19 @@ export function runTool(
   return { status: result.status ?? 128, stdout: result.stdout, stderr: result.stderr };
 }
 
+const folders: string[] = [];
+
 /** A fresh folder; the files below it are removed when the process ends. */
 export function temporaryFolder(): string {
+  // One listener for all of them: node warns of many.
+  if (folders.length === 0) process.on('exit', removeFolders);
   const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'userloop-test-'));
-  process.on('exit', () => fs.rmSync(folder, { recursive: true, force: true }));
+  folders.push(folder);
   return folder;
+}
+
+function removeFolders(): void {
+  for (const folder of folders) fs.rmSync(folder, { recursive: true, force: true });
 }
 
 /** First difference of two files that may be large and sparse: `undefined` when they are the same. */

@@ -161,6 +161,7 @@ describe('limits and refusals', () => {
     const fs = nodeFs(new MemoryFileSystem({ readOnly: true }));
     expect(() => fs.writeFileSync('/f', 'x')).toThrow("EROFS: read-only file system, open '/f'");
     expect(() => fs.accessSync('/', fs.constants.W_OK)).toThrow('EROFS');
+    expect(() => fs.mkdirSync('/')).toThrow('EEXIST');
     expect(() => fs.closeSync(3)).toThrow('EBADF: bad file descriptor, close');
     // Node leaves the path out here; a message is better with it.
     expect(() => fs.opendirSync('/none')).toThrow("ENOENT: no such file or directory, opendir '/none'");

@@ -78,6 +78,8 @@ export function directoryCalls<B extends Uint8Array>(context: Context<B>) {
 
   function makeDirectory(path: string, mode: number): void {
     const { directory, name } = parentAndName(fileSystem, path, 'EEXIST');
+    // Before the driver can say EROFS: Linux answers in this order, and mkdirp loops count on it.
+    if (fileSystem.lookup(directory, name) !== undefined) throw new FsError('EEXIST');
     fileSystem.create(directory, name, {
       kind: 'directory',
       mode: mode & 0o7777 & ~context.umask,

@@ -56,6 +56,7 @@ export function nameCalls<B extends Uint8Array>(context: Context<B>) {
     attempt({ syscall: 'symlink', path: text, dest: name }, () => {
       if (text === '') throw new FsError('ENOENT');
       const place = parentAndName(fileSystem, name, 'EEXIST');
+      if (fileSystem.lookup(place.directory, place.name) !== undefined) throw new FsError('EEXIST');
       fileSystem.create(place.directory, place.name, {
         kind: 'symlink',
         target: text,
