@@ -26,6 +26,8 @@ export interface CachedBlock {
 
 /** Bytes that may stay in memory between operations. */
 const LIMIT = 24 << 20;
+/** Bytes of memory taken at once for new blocks. */
+const SLAB = 1 << 18;
 /** Longest single write of merged neighbours, bytes. */
 const MERGE = 1 << 20;
 
@@ -44,6 +46,9 @@ export class BlockCache {
   #dirty: CachedBlock[] = [];
   #changed = false;
   #merge: Uint8Array | undefined;
+  /** Blocks are cut out of larger pieces: many small allocations outside of the heap are slow. */
+  #slab: Uint8Array = new Uint8Array(0);
+  #slabUsed = 0;
 
   /** `onFirstChange` runs before the first block becomes dirty. */
   constructor(device: BlockDevice, blockSize: number, onFirstChange: () => void) {
@@ -55,6 +60,11 @@ export class BlockCache {
 
   get hasChanged(): boolean {
     return this.#changed;
+  }
+
+  /** Is it time for `trim`? */
+  get isFull(): boolean {
+    return this.#young.size >= this.#blockLimit;
   }
 
   get(index: number, rank: WriteRank): CachedBlock {
@@ -107,7 +117,6 @@ export class BlockCache {
 
   /** Keeps memory within bounds. Only between operations. */
   trim(): void {
-    if (this.#young.size < this.#blockLimit) return;
     this.flush();
     this.#old = this.#young;
     this.#young = new Map();
@@ -153,7 +162,12 @@ export class BlockCache {
   }
 
   #fresh(index: number, rank: WriteRank): CachedBlock {
-    const bytes = new Uint8Array(this.#blockSize);
+    if (this.#slab.length - this.#slabUsed < this.#blockSize) {
+      this.#slab = new Uint8Array(Math.max(SLAB, this.#blockSize));
+      this.#slabUsed = 0;
+    }
+    const bytes = this.#slab.subarray(this.#slabUsed, this.#slabUsed + this.#blockSize);
+    this.#slabUsed += this.#blockSize;
     return { index, bytes, view: viewOf(bytes), rank, dirty: false };
   }
 

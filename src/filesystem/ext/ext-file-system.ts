@@ -319,7 +319,7 @@ export class ExtFileSystem implements FileSystem {
   /** Every operation begins here: between two of them the cache may shrink. */
   #begin(): void {
     if (this.#closed) throw new TypeError('The file system is closed');
-    this.#volume.cache.trim();
+    this.#volume.trim();
   }
 
   #beginChange(syscall: string): void {

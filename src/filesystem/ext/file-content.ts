@@ -7,9 +7,6 @@ import type { FileMap, MappedRun } from './file-map.ts';
 import type { InodeRef, InodeTable } from './inode-table.ts';
 import type { Volume } from './volume.ts';
 
-/** Writes that need padding up to this size are padded in one scratch block and go out in one piece. */
-const SCRATCH = 1 << 17;
-
 /** The bytes of regular files: straight between the caller's array and the device, a call a contiguous run. */
 export class FileContent {
   readonly #volume: Volume;
@@ -18,7 +15,6 @@ export class FileContent {
   readonly #blockMap: BlockMap;
   readonly #allocator: BlockAllocator;
   readonly #run: MappedRun = { start: 0, length: 0 };
-  readonly #scratch: Uint8Array;
 
   constructor(
     volume: Volume,
@@ -32,7 +28,6 @@ export class FileContent {
     this.#map = map;
     this.#blockMap = blockMap;
     this.#allocator = allocator;
-    this.#scratch = new Uint8Array(Math.max(SCRATCH, volume.geometry.blockSize));
   }
 
   /** Longest file, bytes. */
@@ -54,6 +49,7 @@ export class FileContent {
       const length = Math.min(run.length * blockSize - within, total - done);
       if (run.start === 0) into.fill(0, done, done + length);
       else {
+        this.#volume.data.settle(run.start * blockSize + within, length);
         const part = done === 0 && length === into.length ? into : into.subarray(done, done + length);
         this.#volume.device.read(run.start * blockSize + within, part);
       }
@@ -186,8 +182,9 @@ export class FileContent {
     return this.#allocator.goalInGroup(Math.floor((ref.number - 1) / this.#volume.geometry.inodesPerGroup));
   }
 
+  /** Stores bytes into blocks that are all mapped; a new block is written wholly, zeros around the content. */
   #store(ref: InodeRef, offset: number, from: Uint8Array, headIsNew: boolean, tailIsNew: boolean): void {
-    const { device, geometry } = this.#volume;
+    const { data, geometry } = this.#volume;
     const { blockSize } = geometry;
     const run = this.#run;
     const end = offset + from.length;
@@ -196,47 +193,36 @@ export class FileContent {
       const block = Math.floor(at / blockSize);
       const within = at % blockSize;
       this.#map.map(ref, block, last - block + 1, run);
-      const where = run.start * blockSize;
+      const where = run.start * blockSize + within;
       let length = Math.min(run.length * blockSize - within, end - at);
-      const padHead = headIsNew && at === offset ? within : 0;
-      const padTail = tailIsNew && at + length === end ? blockSize - (end % blockSize) : 0;
-      if (padHead + padTail > 0) {
-        // Whole blocks before a padded tail go out directly, unless all of it is small.
-        if (padHead + length + padTail > this.#scratch.length) {
-          length = padHead > 0 ? blockSize - within : length - (blockSize - padTail);
-          if (padHead > 0)
-            this.#storePadded(where, from.subarray(at - offset, at - offset + length), padHead, 0);
-          else device.write(where + within, from.subarray(at - offset, at - offset + length));
-        } else {
-          const part = from.subarray(at - offset, at - offset + length);
-          this.#storePadded(where + within - padHead, part, padHead, padTail);
-        }
+      const head = headIsNew && at === offset ? within : 0;
+      const tail = tailIsNew && at + length === end ? blockSize - (end % blockSize) : 0;
+      if (data.isSmall(head + length + tail)) {
+        const target = data.place(where - head, head + length + tail);
+        if (head > 0) target.fill(0, 0, head);
+        target.set(length === from.length ? from : from.subarray(at - offset, at - offset + length), head);
+        if (tail > 0) target.fill(0, head + length);
+      } else if (head > 0) {
+        // The padded block on its own; the rest in the next round.
+        length = blockSize - within;
+        const target = data.place(where - head, blockSize);
+        target.fill(0, 0, head);
+        target.set(from.subarray(0, length), head);
       } else {
-        const whole = length === from.length;
-        device.write(where + within, whole ? from : from.subarray(at - offset, at - offset + length));
+        if (tail > 0) length -= end % blockSize;
+        data.write(where, length === from.length ? from : from.subarray(at - offset, at - offset + length));
       }
       at += length;
     }
   }
 
-  #storePadded(where: number, part: Uint8Array, head: number, tail: number): void {
-    const total = head + part.length + tail;
-    const scratch = this.#scratch;
-    scratch.fill(0, 0, head);
-    scratch.set(part, head);
-    scratch.fill(0, head + part.length, total);
-    this.#volume.device.write(where, scratch.subarray(0, total));
-  }
-
   /** Zeroes the rest of the block in which the file ends, so that nothing old shows up when it grows. */
   #zeroTail(ref: InodeRef, size: number): void {
-    const { device, geometry } = this.#volume;
+    const { data, geometry } = this.#volume;
     const within = size % geometry.blockSize;
     if (within === 0) return;
     this.#map.map(ref, Math.floor(size / geometry.blockSize), 1, this.#run);
     if (this.#run.start === 0) return;
-    const length = geometry.blockSize - within;
-    this.#scratch.fill(0, 0, length);
-    device.write(this.#run.start * geometry.blockSize + within, this.#scratch.subarray(0, length));
+    data.place(this.#run.start * geometry.blockSize + within, geometry.blockSize - within).fill(0);
   }
 }

@@ -3,6 +3,7 @@ import type { Timestamp } from '../../bytes/time.ts';
 import type { BlockDevice } from '../../device/block-device.ts';
 import { CorruptImageError, FsError } from '../../errors.ts';
 import { BlockCache } from './block-cache.ts';
+import { DataWriter } from './data-writer.ts';
 import { type FeatureWords, readFeatures } from './features.ts';
 import { type Geometry, readGeometry } from './geometry.ts';
 import { GroupTable } from './group-table.ts';
@@ -19,6 +20,7 @@ export class Volume {
   /** The 1024 bytes of the superblock as they will be written. */
   readonly superblock: DataView;
   readonly cache: BlockCache;
+  readonly data: DataWriter;
   readonly groups: GroupTable;
   readonly clock: () => Timestamp;
   readonly #superblockBytes: Uint8Array;
@@ -39,6 +41,7 @@ export class Volume {
     this.clock = clock;
     this.#stateAtOpen = Superblock.s_state.get(this.superblock, 0);
     this.cache = new BlockCache(device, geometry.blockSize, () => this.#markUnclean());
+    this.data = new DataWriter(device);
     this.groups = new GroupTable(this);
   }
 
@@ -126,9 +129,17 @@ export class Volume {
     });
   }
 
-  /** Dirty metadata, then the superblock, then the device's own flush. */
+  /** Keeps memory within bounds; between operations only. Content goes out before the metadata that leads to it. */
+  trim(): void {
+    if (!this.cache.isFull) return;
+    this.data.flush();
+    this.cache.trim();
+  }
+
+  /** Content, dirty metadata, then the superblock, then the device's own flush. */
   sync(): void {
     if (!this.cache.hasChanged && !this.#superblockDirty) return;
+    this.data.flush();
     this.cache.flush();
     if (this.#superblockDirty) this.#writeSuperblock();
     this.device.flush();
@@ -137,6 +148,7 @@ export class Volume {
   /** `sync`, and the state that the volume had before the first change. */
   close(): void {
     if (this.cache.hasChanged || this.#superblockDirty) {
+      this.data.flush();
       this.cache.flush();
       Superblock.s_state.set(this.superblock, 0, this.#stateAtOpen);
       this.#writeSuperblock();
