@@ -7,7 +7,7 @@ import { buildBootRecord, buildFsInfo } from './format/boot-record.ts';
 import { formatError, type NoteTaker } from './format/format-note.ts';
 import { encodeLabel, type LabelEncoding } from './format/label.ts';
 import { type FatLayout, metadataEnd } from './format/layout.ts';
-import { type FatLayoutOptions, planFormat } from './format/plan.ts';
+import { type FatLayoutOptions, chooseFatBits, planFormat } from './format/plan.ts';
 import { writeTables } from './format/write-tables.ts';
 import { encodeTime } from './times.ts';
 
@@ -22,9 +22,7 @@ export interface FatContentOptions {
   readonly utcOffsetMinutes?: number;
   /** Shown when somebody boots from it, as it is to stand in the sector (`prepareMessage` makes it so). */
   readonly bootMessage?: Uint8Array;
-  /** Puts a partition table with one partition, the whole disk, into the boot sector. */
-  readonly mbr?: boolean;
-  /** Disk signature of that table. Default: the volume ID. */
+  /** Disk signature of the partition table in the boot sector. Default: the volume ID. */
   readonly diskSignature?: number;
   /** Blocks of 1 KiB that must not be used. */
   readonly badBlocks?: Iterable<number>;
@@ -45,7 +43,8 @@ export interface FatFormatOptions extends FatLayoutOptions, FatContentOptions {
  */
 export function formatFat(device: BlockDevice, options: FatFormatOptions): FatLayout {
   const note = options.onNote ?? ignoreNote;
-  const layout = planFormat(options.size ?? device.size, options, note);
+  const size = options.size ?? device.size;
+  const layout = planFormat(size, options, chooseFatBits(size, options, note), note);
   writeFormat(device, layout, { diskSignature: options.volumeId, ...options }, note);
   return layout;
 }
@@ -67,7 +66,7 @@ export function writeFormat(
   const bootSector = buildBootRecord(layout, {
     oemName: 'mkfs.fat',
     label: label.bytes,
-    mbrSignature: options.mbr === true ? (options.diskSignature ?? layout.volumeId) : undefined,
+    mbrSignature: layout.mbr ? (options.diskSignature ?? layout.volumeId) : undefined,
   });
   if (layout.variant !== 'atari') {
     const message = fitMessage(layout, options, note);
@@ -93,7 +92,7 @@ function fitMessage(layout: FatLayout, options: FatContentOptions, note: NoteTak
   let message = options.bootMessage;
   if (message === undefined) return undefined;
   const capacities = [messageCapacity(layout.fatBits, false)];
-  if (options.mbr === true) capacities.push(messageCapacity(layout.fatBits, true));
+  if (layout.mbr) capacities.push(messageCapacity(layout.fatBits, true));
   for (const capacity of capacities) {
     if (message.length > capacity) {
       message = message.subarray(0, capacity);
