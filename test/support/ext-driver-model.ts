@@ -234,7 +234,12 @@ export class ExtModel {
   }
 
   #rmdir(): void {
-    const [parent, name] = this.#entry();
+    let [parent, name] = this.#entry();
+    const empty = this.#directories.find((directory) => directory.children.size === 0);
+    if (empty?.parent !== undefined && this.#random.below(3) > 0) {
+      parent = empty.parent;
+      name = [...parent.children].find(([, child]) => child === empty)![0];
+    }
     const node = parent.children.get(name);
     let expected = 'done';
     if (node === undefined) expected = 'ENOENT';
