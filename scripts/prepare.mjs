@@ -7,7 +7,7 @@ import { fileURLToPath } from 'node:url';
 export const root = fileURLToPath(new URL('..', import.meta.url));
 
 export function prepare() {
-  if (isOlder('node_modules/.package-lock.json', ['package-lock.json', 'package.json'])) {
+  if (isOlder('node_modules/.package-lock.json', ['package-lock.json'])) {
     console.log('Installing dependencies (npm ci) …');
     execFileSync('npm', ['ci', '--no-audit', '--no-fund', '--loglevel=error'], {
       cwd: root,
