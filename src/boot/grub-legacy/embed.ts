@@ -7,9 +7,6 @@ import { openFile } from './grub-file.ts';
 import { checkSignature } from './grub-partition.ts';
 import type { GrubSession } from './session.ts';
 
-/** EZ-Drive keeps its own code in the sectors behind the table. */
-const EZ_DRIVE_TYPE = 0x55;
-
 /**
  * Writes a stage 1.5 into the gap between the master boot record and the first partition, and returns how many
  * sectors it takes there. Error 12 for anything but a whole hard disk, 34 where the gap is too small.
@@ -18,12 +15,11 @@ export function embed(session: GrubSession, stageFile: string, device: GrubDevic
   const file = openFile(session, stageFile);
   const content = file.read(0, file.size);
   const count = Math.ceil(content.length / SECTOR_SIZE);
+  const { drive } = session.openPartition(device);
   if (!isHardDisk(device.drive) || device.partition !== WHOLE_DRIVE) throw new GrubError(12);
 
-  const { drive } = session.openPartition(device);
   const view = viewOf(checkSignature(drive));
   const entries = [0, 1, 2, 3].map((index) => readEntry(view, index));
-  if (entries[0]!.type === EZ_DRIVE_TYPE) throw new GrubError(5);
   const starts = entries.filter((entry) => entry.type !== 0).map((entry) => entry.startSector);
   const firstUsed = Math.min(drive.geometry.totalSectors, ...starts);
   if (count + 1 > firstUsed) throw new GrubError(34);

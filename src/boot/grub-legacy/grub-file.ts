@@ -47,14 +47,14 @@ function openBlockList(session: GrubSession, device: GrubDevice, list: string): 
   if (!/^[0-9+]/.test(list)) throw new GrubError(1);
   const partition = session.openPartition(device);
   session.forgetFileSystem();
-  const runs: SectorRun[] = [];
+  const runs: GrowingRun[] = [];
   for (const item of list.split(',')) {
     const match = /^([0-9]*)\+([0-9]+)$/.exec(item);
     const count = Number(match?.[2] ?? 0);
     if (match === null || count === 0) throw new GrubError(1);
     const start = Number(match[1]);
     if (start + count > partition.sectorCount) throw new GrubError(24);
-    runs.push({ startSector: partition.startSector + start, sectorCount: count });
+    appendRun(runs, partition.startSector + start, count);
   }
   const size = SECTOR_SIZE * runs.reduce((sum, run) => sum + run.sectorCount, 0);
   return {
@@ -142,6 +142,8 @@ function walkTo(fs: FileSystem, names: readonly string[], last: 'directory' | 'a
     if (fs.attributes(node).kind !== 'directory') throw new GrubError(2);
     if (name === '..') {
       node = fs.parent(node);
+      // On FAT the entry that leads back to the root names no cluster, and GRUB finds nothing through it.
+      if (node === fs.root && !fs.capabilities.caseSensitive) throw new GrubError(15);
       continue;
     }
     const next = lookup(fs, node, name);
@@ -170,19 +172,26 @@ function lookup(fs: FileSystem, directory: NodeId, name: string): NodeId | undef
 
 /** Where the content lies, from the start of the drive; the last sector counts whole. */
 function sectorRuns(fs: FileSystem, node: NodeId, size: number, partitionStart: number): SectorRun[] {
-  const runs: { startSector: number; sectorCount: number }[] = [];
+  const runs: GrowingRun[] = [];
   for (const { fileOffset, deviceOffset, length } of fs.placement(node)) {
     const used = Math.min(length, size - fileOffset);
     if (used <= 0) continue;
     const startSector = partitionStart + deviceOffset / SECTOR_SIZE;
     const sectorCount = Math.ceil(used / SECTOR_SIZE);
     if (!Number.isInteger(startSector)) throw new GrubError(31);
-    const previous = runs.at(-1);
-    if (previous !== undefined && previous.startSector + previous.sectorCount === startSector) {
-      previous.sectorCount += sectorCount;
-    } else runs.push({ startSector, sectorCount });
+    appendRun(runs, startSector, sectorCount);
   }
   return runs;
+}
+
+type GrowingRun = { -readonly [K in keyof SectorRun]: SectorRun[K] };
+
+/** Runs that touch are one. */
+function appendRun(runs: GrowingRun[], startSector: number, sectorCount: number): void {
+  const previous = runs.at(-1);
+  if (previous !== undefined && previous.startSector + previous.sectorCount === startSector) {
+    previous.sectorCount += sectorCount;
+  } else runs.push({ startSector, sectorCount });
 }
 
 /** GRUB's notation of a file's place: `(hd0,0)1214+24,1240+210`, counted from the start of its partition. */

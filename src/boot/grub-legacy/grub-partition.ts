@@ -1,6 +1,6 @@
 import { viewOf } from '../../bytes/struct.ts';
 import { UnsupportedError } from '../../errors.ts';
-import { BOOT_RECORD_SIGNATURE, BootRecord } from '../../partition/mbr-entry.ts';
+import { BOOT_RECORD_SIGNATURE, BootRecord, readEntry } from '../../partition/mbr-entry.ts';
 import { readMbr } from '../../partition/mbr.ts';
 import { bsdPartition, isHardDisk, pcPartition, WHOLE_DRIVE } from './device-name.ts';
 import { type Drive, readSectors } from './drive.ts';
@@ -19,6 +19,7 @@ export interface GrubPartition {
 
 /** 386BSD, FreeBSD, OpenBSD, NetBSD: partitions that may hold a disklabel. */
 const BSD_TYPES: readonly number[] = [0xa5, 0xa6, 0xa9];
+const EZ_DRIVE_TYPE = 0x55;
 const BSD_LABEL_MAGIC = 0x82564557;
 
 export function isBsdType(type: number): boolean {
@@ -29,6 +30,7 @@ export function isBsdType(type: number): boolean {
 export function openPartition(drive: Drive, partition: number): GrubPartition {
   const total = drive.geometry.totalSectors;
   if (partition === WHOLE_DRIVE) {
+    if (isHardDisk(drive.number)) refuseEzDrive(readSectors(drive, 0, 1));
     return { drive, partition, startSector: 0, sectorCount: total, type: 0 };
   }
   if (!isHardDisk(drive.number)) throw new GrubError(12);
@@ -41,7 +43,7 @@ export function openPartition(drive: Drive, partition: number): GrubPartition {
 
 /** All partitions, extended ones too, in GRUB's numbering; Error 5 when there is no partition table. */
 export function listPartitions(drive: Drive): GrubPartition[] {
-  checkSignature(drive);
+  refuseEzDrive(checkSignature(drive));
   return (readMbr(drive.device)?.partitions ?? []).map((entry) => ({
     drive,
     partition: ((entry.number - 1) << 16) | 0xffff,
@@ -56,6 +58,15 @@ export function checkSignature(drive: Drive): Uint8Array {
   const sector = readSectors(drive, 0, 1);
   if (BootRecord.signature.get(viewOf(sector), 0) !== BOOT_RECORD_SIGNATURE) throw new GrubError(5);
   return sector;
+}
+
+/** EZ-Drive moves the disk by one sector, its partition table with it. */
+function refuseEzDrive(bootRecord: Uint8Array): void {
+  const view = viewOf(bootRecord);
+  const isTable = BootRecord.signature.get(view, 0) === BOOT_RECORD_SIGNATURE;
+  if (isTable && readEntry(view, 0).type === EZ_DRIVE_TYPE) {
+    throw new UnsupportedError('Disks with EZ-Drive are not supported', ['EZ-Drive']);
+  }
 }
 
 function refuseBsd(drive: Drive, partitions: readonly GrubPartition[], wanted: number): never {

@@ -22,7 +22,7 @@ export interface InstallRequest {
   readonly configFile: string;
   readonly forceLba: boolean;
   /** Where the stage 2 that is patched lies in the host's file system, to be written there and not in the image. */
-  readonly hostStage2?: HostFile;
+  readonly hostStage2Name: string | undefined;
 }
 
 /** A file outside the images. */
@@ -37,9 +37,14 @@ export type InstallWarning = 'd-not-used' | undefined;
  * Installs stage1 in a boot sector, with the place of stage 2; patches stage 2 (and, through a stage 1.5, the real
  * one) in place. Nothing is written before everything has been read and checked.
  */
-export function install(session: GrubSession, request: InstallRequest): InstallWarning {
+export function install(
+  session: GrubSession,
+  request: InstallRequest,
+  openHostFile: (name: string) => HostFile,
+): InstallWarning {
   const stage1 = openFile(session, request.stage1).read(0, STAGE1_SIZE);
   checkStage1(stage1);
+  const hostStage2 = request.hostStage2Name === undefined ? undefined : openHostFile(request.hostStage2Name);
   const target = session.openPartition(request.destination);
   const previous = readSectors(target.drive, target.startSector, 1);
 
@@ -56,7 +61,7 @@ export function install(session: GrubSession, request: InstallRequest): InstallW
   if (request.configFile !== '') {
     if (isStage15) {
       const real = patchRealStage2(session, request, stage.second, source.drive);
-      if (request.hostStage2 === undefined) writes.push(real);
+      if (hostStage2 === undefined) writes.push(real);
       else hostWrites.push([SECTOR_SIZE, real.content]);
     } else stage2.setConfigFile(stage.second, request.configFile);
   }
@@ -65,7 +70,7 @@ export function install(session: GrubSession, request: InstallRequest): InstallW
     sector: sectorOf(stage.file, index),
     content,
   }));
-  if (request.hostStage2 !== undefined && !isStage15) {
+  if (hostStage2 !== undefined && !isStage15) {
     hostWrites.push([0, stage.first], [SECTOR_SIZE, stage.second]);
   } else writes.unshift(...sectors);
   writes.push({
@@ -81,7 +86,7 @@ export function install(session: GrubSession, request: InstallRequest): InstallW
   });
   session.rememberType(target.type);
   writeSectors(writes);
-  for (const [offset, content] of hostWrites) request.hostStage2!.write(offset, content);
+  for (const [offset, content] of hostWrites) hostStage2!.write(offset, content);
   return !request.fixedDrive && target.drive !== source.drive ? 'd-not-used' : undefined;
 }
 
@@ -149,12 +154,8 @@ export function afterFirstWord(text: string): string {
   return text.slice(firstWord(text).length).replace(/^[ \t=]+/, '');
 }
 
-export interface ParsedInstall extends Omit<InstallRequest, 'hostStage2'> {
-  readonly hostStage2Name: string | undefined;
-}
-
 /** `[--stage2=FILE] [--force-lba] STAGE1 [d] DEVICE STAGE2 [ADDR] [p] [CONFIG_FILE] [REAL_CONFIG_FILE]`. */
-export function parseInstall(text: string): ParsedInstall {
+export function parseInstall(text: string): InstallRequest {
   let rest = text;
   let hostStage2Name: string | undefined;
   let forceLba = false;

@@ -3,7 +3,7 @@ import { CorruptImageError, FsError, UnsupportedError } from '../../errors.ts';
 import { openFileSystem } from '../../filesystem/drivers.ts';
 import type { FileSystem } from '../../filesystem/file-system.ts';
 import { SliceDevice } from '../../device/slice-device.ts';
-import { type GrubDevice, isHardDisk, WHOLE_DRIVE } from './device-name.ts';
+import { type GrubDevice, WHOLE_DRIVE } from './device-name.ts';
 import { type Drive, guessGeometry, SECTOR_SIZE } from './drive.ts';
 import { GrubError } from './grub-error.ts';
 import { type GrubPartition, openPartition } from './grub-partition.ts';
@@ -59,7 +59,9 @@ export class GrubSession {
   }
 
   openPartition(device: GrubDevice): GrubPartition {
-    if (!isHardDisk(device.drive) && device.partition !== WHOLE_DRIVE) throw new GrubError(12);
+    this.#lastType = 0;
+    // Every partition that can be named ends in 0xff; the default root device does not, so that it must be set first.
+    if ((device.partition & 0xff) !== 0xff) throw new GrubError(12);
     const partition = openPartition(this.drive(device.drive), device.partition);
     this.#lastType = partition.type;
     return partition;
@@ -101,6 +103,7 @@ export class GrubSession {
 
 /** GRUB reads a file system only in a partition of a type that goes with it. */
 function mount(partition: GrubPartition): MountedFileSystem | undefined {
+  if (partition.startSector >= partition.drive.geometry.totalSectors) throw new GrubError(18);
   const whole = partition.partition === WHOLE_DRIVE;
   const mayBeExt = whole || EXT_TYPES.includes(partition.type);
   const mayBeFat = whole || FAT_TYPES.includes(partition.type & ~0x10);

@@ -86,9 +86,7 @@ function run(session: GrubSession, request: ParsedSetup, host: SetupHost): void 
         });
   host.print(` Running "install ${command}"... `);
   try {
-    const { hostStage2Name, ...parsed } = parseInstall(command);
-    const hostStage2 = hostStage2Name === undefined ? {} : { hostStage2: host.openHostFile(hostStage2Name) };
-    install(session, { ...parsed, ...hostStage2 });
+    install(session, parseInstall(command), (name) => host.openHostFile(name));
   } catch (error) {
     host.print('failed\n');
     throw error;

@@ -88,10 +88,8 @@ export const COMMANDS: readonly Command[] = [
       'REAL_CONFIG_FILE the menu.',
     listed: false,
     run(shell, text) {
-      const { hostStage2Name, ...request } = parseInstall(text);
-      const hostStage2 =
-        hostStage2Name === undefined ? {} : { hostStage2: shell.openHostFile(hostStage2Name) };
-      if (install(shell.session, { ...request, ...hostStage2 }) === 'd-not-used') {
+      const warning = install(shell.session, parseInstall(text), (name) => shell.openHostFile(name));
+      if (warning === 'd-not-used') {
         shell.print(NO_FIRST_DRIVE_WARNING);
       }
     },

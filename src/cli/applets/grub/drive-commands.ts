@@ -6,11 +6,13 @@ import {
   pcPartition,
   WHOLE_DRIVE,
 } from '../../../boot/grub-legacy/device-name.ts';
-import { type Drive, readSectors } from '../../../boot/grub-legacy/drive.ts';
+import type { Drive } from '../../../boot/grub-legacy/drive.ts';
 import { GrubError } from '../../../boot/grub-legacy/grub-error.ts';
 import { openFile } from '../../../boot/grub-legacy/grub-file.ts';
 import { checkSignature, isBsdType, listPartitions } from '../../../boot/grub-legacy/grub-partition.ts';
 import type { GrubSession } from '../../../boot/grub-legacy/session.ts';
+import { viewOf } from '../../../bytes/struct.ts';
+import { readEntry } from '../../../partition/mbr-entry.ts';
 import { isExtendedType } from '../../../partition/mbr-type.ts';
 import { type Shell, splitWords } from './command.ts';
 
@@ -74,7 +76,19 @@ export function geometry(shell: Shell, text: string): void {
       `The number of sectors = ${totalSectors | 0}, ${drive.name}\n`,
   );
   if (isHardDisk(drive.number)) printPartitions(shell, drive);
-  else checkSignature(drive);
+  else printFloppyErrors(shell, drive);
+}
+
+/** GRUB looks for partitions on floppies, too, and prints only what goes wrong. */
+function printFloppyErrors(shell: Shell, drive: Drive): void {
+  const view = viewOf(checkSignature(drive));
+  const { totalSectors } = drive.geometry;
+  for (const { type, startSector } of [0, 1, 2, 3].map((index) => readEntry(view, index))) {
+    if (type === 0 || isExtendedType(type)) continue;
+    shell.session.forgetFileSystem();
+    shell.print(`\n${new GrubError(startSector >= totalSectors ? 18 : 24).message}\n`);
+  }
+  throw new GrubError(24);
 }
 
 function printPartitions(shell: Shell, drive: Drive): void {
@@ -84,7 +98,6 @@ function printPartitions(shell: Shell, drive: Drive): void {
     const heading = `   Partition num: ${pcPartition(partition)}, `;
     try {
       const { type } = session.openPartition(device);
-      readSectors(drive, session.openPartition(device).startSector, 1);
       session.probe(device);
       const what = isBsdType(type)
         ? ` No BSD sub-partition found, partition type 0x${type.toString(16)}`

@@ -50,7 +50,11 @@ export function runShell(io: Io, options: ShellOptions): void {
     openHostFile: (name) => openHostFile(io, name, options.readOnly, hostFiles),
   };
   try {
-    for (const { drive, file } of options.drives) attachIfThere(shell, drive, file);
+    // Hard disks first, as GRUB does.
+    const order = (drive: number): number => drive ^ 0x80;
+    for (const { drive, file } of [...options.drives].sort((a, b) => order(a.drive) - order(b.drive))) {
+      attachIfThere(shell, drive, file);
+    }
     io.stdout.write(BANNER);
     for (;;) {
       io.stdout.write(PROMPT);
