@@ -140,10 +140,22 @@ export const REGISTRY: readonly RegistryEntry[] = [
     load: async () => (await import('./verbs/applets.ts')).applets,
   },
   {
+    names: ['newfs_msdos'],
+    kind: 'applet',
+    summary: 'make a FAT12, FAT16 or FAT32 file system, as on the BSDs',
+    load: async () => (await import('./applets/newfs-msdos.ts')).newfsMsdos,
+  },
+  {
     names: ['mkfs.fat', 'mkdosfs', 'mkfs.vfat', 'mkfs.msdos'],
     kind: 'applet',
     summary: 'make a FAT12, FAT16 or FAT32 file system',
     load: async () => (await import('./applets/mkfs-fat.ts')).mkfsFat,
+  },
+  {
+    names: ['mke2fs', 'mkfs.ext2', 'mkfs.ext3', 'mkfs.ext4'],
+    kind: 'applet',
+    summary: 'make an ext2 file system',
+    load: async () => (await import('./applets/mke2fs.ts')).mke2fs,
   },
 ];
 

@@ -39,7 +39,7 @@ export function lineOf(note: FormatNote): Line {
       return detail(`Sector size must be ${note.sectorSize} to have less than ${note.limit} log. sectors`);
     case 'atari-tried': {
       const trial =
-        `ss=${note.sectorSize}: #clu=${note.clusterCount}, ` +
+        `ss=${note.sectorSize}: #clu=${note.clusterCount | 0}, ` +
         `fat_len=${note.fatSectors}, maxclu=${note.maxClusters}`;
       if (note.verdict === 'fits') return detail(trial);
       return detail(`${trial}\n${note.verdict === 'too-many' ? 'Too many clusters' : 'FAT too big'}`);

@@ -5,24 +5,25 @@ import type { FatBits } from './layout.ts';
  * What dosfstools puts where a boot loader would be: it prints a message, waits for a key and lets the BIOS try the
  * next disk. The BIOS loads the sector to 0x7c00.
  */
-const BOOT_CODE = Uint8Array.from([
-  ...[0x0e], //             push cs
-  ...[0x1f], //             pop ds
-  ...[0xbe, 0x00, 0x00], // mov si, message            the address is filled in below
-  ...[0xac], //             next: lodsb
-  ...[0x22, 0xc0], //       and al, al
-  ...[0x74, 0x0b], //       jz wait
-  ...[0x56], //             push si
-  ...[0xb4, 0x0e], //       mov ah, 0x0e               int 10h: teletype output
-  ...[0xbb, 0x07, 0x00], // mov bx, 7                  page 0, light grey
-  ...[0xcd, 0x10], //       int 0x10
-  ...[0x5e], //             pop si
-  ...[0xeb, 0xf0], //       jmp next
-  ...[0x32, 0xe4], //       wait: xor ah, ah           int 16h: read a key
-  ...[0xcd, 0x16], //       int 0x16
-  ...[0xcd, 0x19], //       int 0x19                   boot again
-  ...[0xeb, 0xfe], //       jmp $
-]);
+// prettier-ignore
+const BOOT_CODE = Uint8Array.of(
+  0x0e, //             push cs
+  0x1f, //             pop ds
+  0xbe, 0x00, 0x00, // mov si, message      the address is filled in below
+  0xac, //             next: lodsb
+  0x22, 0xc0, //       and al, al
+  0x74, 0x0b, //       jz wait
+  0x56, //             push si
+  0xb4, 0x0e, //       mov ah, 0x0e         int 10h: teletype output
+  0xbb, 0x07, 0x00, // mov bx, 7            page 0, light grey
+  0xcd, 0x10, //       int 0x10
+  0x5e, //             pop si
+  0xeb, 0xf0, //       jmp next
+  0x32, 0xe4, //       wait: xor ah, ah     int 16h: read a key
+  0xcd, 0x16, //       int 0x16
+  0xcd, 0x19, //       int 0x19             boot again
+  0xeb, 0xfe, //       jmp $
+);
 const MESSAGE_ADDRESS_OFFSET = 3;
 const LOAD_ADDRESS = 0x7c00;
 

@@ -34,8 +34,6 @@ export interface ClusterSize {
   readonly fatSectors: number;
   /** 0: there is no solution. */
   readonly clusterCount: number;
-  /** What the last trial came to, solution or not. */
-  readonly triedClusterCount: number;
 }
 
 export function chooseClusterSize(input: ClusterSizeInput, note: NoteTaker): ClusterSize {
@@ -58,7 +56,6 @@ function tryClusterSize(input: ClusterSizeInput, sectorsPerCluster: number, note
       sectorsPerCluster,
       fatSectors: trial.fatSectors,
       clusterCount,
-      triedClusterCount: trial.clusterCount,
     };
   }
   if (input.fatBits !== undefined) return attempt(input.fatBits);

@@ -24,8 +24,10 @@ export interface FatLayout {
   readonly mbr: boolean;
   /** FAT32 only: 0xffff for none. */
   readonly fsInfoSector: number;
-  /** FAT32 only: 0 for none. */
+  /** FAT32 only: 0 or 0xffff for none. */
   readonly backupBootSector: number;
+  /** FAT32 only: what ends the root directory's chain; any value from 0x0ffffff8 on does. */
+  readonly rootEndMark: number;
   /** FAT32 only: whether there is room behind the backup boot sector for a copy of FSInfo. */
   readonly backupFsInfo: boolean;
 }

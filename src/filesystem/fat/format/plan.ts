@@ -94,9 +94,6 @@ export function planFormat(
   }
   note({ kind: 'reserved-sectors', count: reservedSectors });
   const hiddenSectors = options.hiddenSectors ?? 0;
-  if (atari && hiddenSectors > 0xffff) {
-    throw formatError("#hidden doesn't fit in 16bit field of Atari format\n");
-  }
 
   if (totalSectors > MAX_SECTORS) {
     totalSectors = MAX_SECTORS;
@@ -161,7 +158,7 @@ export function planFormat(
       const rootSize = alignUp(rootEntryCount * DIRECTORY_ENTRY_SIZE, sectorsPerCluster * sectorSize);
       rootEntryCount = rootSize / DIRECTORY_ENTRY_SIZE;
     }
-    if (fatBits === 32 && chosen.triedClusterCount < SUGGESTED_FAT32_CLUSTERS) {
+    if (fatBits === 32 && clusterCount < SUGGESTED_FAT32_CLUSTERS) {
       note({ kind: 'few-clusters' });
     }
   }
@@ -175,7 +172,7 @@ export function planFormat(
         : 'Not enough or too many clusters for filesystem - try less or more sectors per cluster',
     );
   }
-  if (atari) checkAtariLimits(totalSectors, note);
+  if (atari) checkAtariLimits(totalSectors, fatBits === 32 ? 0 : hiddenSectors, note);
   const layout: FatLayout = {
     fatBits,
     variant: options.variant ?? 'standard',
@@ -197,6 +194,7 @@ export function planFormat(
     mbr: options.mbr ?? false,
     fsInfoSector: fatBits === 32 ? FS_INFO_SECTOR : NO_SECTOR,
     backupBootSector,
+    rootEndMark: atari ? 0x0fff_ffff : 0x0fff_fff8,
     backupFsInfo: backupBootSector !== 0 && backupBootSector + FS_INFO_SECTOR < reservedSectors,
   };
   const dataStartBlock = Math.ceil((dataStartSector(layout) * sectorSize) / BLOCK_SIZE);

@@ -6,6 +6,7 @@ import type { DosTime } from '../times.ts';
 import { type FatLayout, dataStartSector, metadataEnd, rootDirectorySectors } from './layout.ts';
 
 const VOLUME_LABEL_ATTRIBUTE = 0x08;
+const NO_SECTOR = 0xffff;
 
 export interface TableContent {
   readonly bootSector: Uint8Array;
@@ -38,7 +39,9 @@ export function writeTables(device: BlockDevice, layout: FatLayout, content: Tab
       device.write((backupBootSector + layout.fsInfoSector) * sectorSize, content.fsInfo);
     }
   }
-  if (backupBootSector !== 0) device.write(backupBootSector * sectorSize, content.bootSector);
+  if (backupBootSector !== 0 && backupBootSector !== NO_SECTOR) {
+    device.write(backupBootSector * sectorSize, content.bootSector);
+  }
   device.write(0, content.bootSector);
 }
 
@@ -49,8 +52,7 @@ function fatOffset(layout: FatLayout, index: number): number {
 /** Entry 0 repeats the media byte, entry 1 is an end mark, and on FAT32 cluster 2 is the root directory's only one. */
 function fatHead(layout: FatLayout): Uint8Array {
   const { media } = layout;
-  // Any value from 0x0ffffff8 on ends a chain; these two are dosfstools's.
-  const rootEnd = layout.variant === 'atari' ? 0xff : 0xf8;
+  const rootEnd = layout.rootEndMark & 0xff;
   switch (layout.fatBits) {
     case 12:
       return Uint8Array.of(media, 0xff, 0xff);
