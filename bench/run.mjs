@@ -73,13 +73,14 @@ const rows = [
     peer: `debugfs -R "rdump / ${img('out')}" ${img('r.img')}`,
   },
   {
-    name: 'populate FAT32, format included: cp -r / mcopy -s',
+    // cp ends with an fsync of the image, as mke2fs does; mcopy does not, so its image is synced for it.
+    name: 'populate FAT32, format and sync included: cp -r / mcopy -s',
     goal: '>= 1.5',
     needs: 'mcopy',
     corpus: true,
     prepare: () => sh(`rm -f ${img('f.img')} && truncate -s 1G ${img('f.img')}`),
     ours: `${userloop} mkfs.fat -F32 ${img('f.img')} && ${userloop} cp -r ${tree} ${img('f.img')}:/tree`,
-    peer: `mkfs.fat -F32 ${img('f.img')} && mcopy -s -i ${img('f.img')} ${tree} ::/tree`,
+    peer: `mkfs.fat -F32 ${img('f.img')} && mcopy -s -i ${img('f.img')} ${tree} ::/tree && sync ${img('f.img')}`,
     rounds: 3,
   },
   {
