@@ -68,18 +68,16 @@ export class AllocationTable {
   }
 
   set(cluster: number, value: number): void {
-    this.#setRange(cluster, 1, () => value);
+    this.#setRange(cluster, 1, value, false);
   }
 
   /** Chains `length` neighbours from `start` on; the last one points to `next`, or ends the chain when that is 0. */
   link(start: number, length: number, next: number): void {
-    const last = start + length - 1;
-    const final = next === 0 ? this.codec.end : next;
-    this.#setRange(start, length, (cluster) => (cluster === last ? final : cluster + 1));
+    this.#setRange(start, length, next === 0 ? this.codec.end : next, true);
   }
 
   free(start: number, length: number): void {
-    this.#setRange(start, length, () => 0);
+    this.#setRange(start, length, 0, false);
   }
 
   /** The first free cluster from `from` on, or 0. */
@@ -149,8 +147,10 @@ export class AllocationTable {
     this.dirtyPages = 0;
   }
 
-  #setRange(start: number, length: number, valueOf: (cluster: number) => number): void {
+  /** Every entry becomes `value`; in a chain only the last one, and the others name their neighbour. */
+  #setRange(start: number, length: number, value: number, isChain: boolean): void {
     const { codec } = this;
+    const last = start + length - 1;
     const perPage = this.#entriesPerPage;
     for (let cluster = start; cluster < start + length;) {
       const index = Math.floor(cluster / perPage);
@@ -160,9 +160,10 @@ export class AllocationTable {
       this.#markDirty(page, cluster - base, end - base);
       let freed = 0;
       for (; cluster < end; cluster++) {
-        const value = valueOf(cluster);
-        freed += Number(value === 0) - Number(codec.get(page.view, cluster - base) === 0);
-        codec.set(page.view, cluster - base, value);
+        const entry = isChain && cluster !== last ? cluster + 1 : value;
+        if (codec.get(page.view, cluster - base) === 0) freed--;
+        if (entry === 0) freed++;
+        codec.set(page.view, cluster - base, entry);
       }
       this.#freeInPage[index]! += freed;
     }

@@ -34,7 +34,7 @@ export class ClusterAllocator {
     const own = found.length === 0 ? 0 : found[0]!;
     const rest = this.#search(missing, Math.max(wish - (count - missing), missing), own, count - missing);
     if (rest === undefined) return undefined;
-    return this.#take([...found, ...rest]);
+    return this.#take(found.length === 0 ? rest : [...found, ...rest]);
   }
 
   /** Clusters have come free: what lies low is used again first, so that images stay small. */

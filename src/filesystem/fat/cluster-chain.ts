@@ -1,3 +1,5 @@
+const NOTHING: readonly number[] = [];
+
 /** The clusters of a file in order, as runs of neighbours: most files are one run. */
 export class ClusterChain {
   /** First cluster of each run. */
@@ -67,7 +69,8 @@ export class ClusterChain {
   }
 
   /** Keeps the first `count` clusters and returns the others as runs (start, length, …), the last run first. */
-  cut(count: number): number[] {
+  cut(count: number): readonly number[] {
+    if (this.#count <= count) return NOTHING;
     const removed: number[] = [];
     while (this.#count > count) {
       const run = this.#starts.length - 1;

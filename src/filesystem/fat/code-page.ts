@@ -24,7 +24,10 @@ function codePage(number: CodePage['number'], high: string): CodePage {
   return {
     number,
     decode: (byte) => decoded[byte]!,
-    encode: (character) => encoded.get(character),
+    encode(character) {
+      const code = character.charCodeAt(0);
+      return code < 0x80 ? code : encoded.get(character);
+    },
   };
 }
 

@@ -38,6 +38,8 @@ export class Directory {
   #index = new Map<string, FatNode>();
   /** Two entries claim one name: an odd volume. The first one has it. */
   #hasDuplicates = false;
+  #lastName = '';
+  #lastFolded = '';
   readonly #tailHints: TailHints = new Map();
   /** By length: no free run of so many slots begins below this slot. */
   readonly #searchFrom = new Uint32Array(MAX_SLOTS_A_NAME + 1);
@@ -91,7 +93,7 @@ export class Directory {
   }
 
   lookup(name: string): FatNode | undefined {
-    return this.#index.get(foldName(name));
+    return this.#index.get(this.#fold(name));
   }
 
   /** The entry in the first occupied slot from `slot` on. */
@@ -134,12 +136,12 @@ export class Directory {
     const plain = isPlainShortName(name);
     const shortName = plain
       ? name
-      : makeAlias(name, this.#codePage, (alias) => this.#index.has(foldName(alias)), this.#tailHints);
+      : makeAlias(name, this.#codePage, (alias) => this.#index.has(alias), this.#tailHints);
     const count = slotsFor(name);
     const shortSlot = slot + count - 1;
     const base = shortSlot * SLOT_SIZE;
     storage.bytes.set(entry, base);
-    encodeShortName(shortName, this.#codePage, ShortEntry.DIR_Name.get(storage.view, base));
+    encodeShortName(shortName, this.#codePage, storage.bytes, base);
     ShortEntry.DIR_NTRes.set(storage.view, base, 0);
     if (!plain) {
       encodeLongName(name, shortNameChecksum(storage.view, base), storage.view, slot * SLOT_SIZE);
@@ -225,6 +227,15 @@ export class Directory {
     this.#attach(node, slot);
   }
 
+  /** A name is looked up before it is made, so that the last one comes again. */
+  #fold(name: string): string {
+    if (name !== this.#lastName) {
+      this.#lastFolded = foldName(name);
+      this.#lastName = name;
+    }
+    return this.#lastFolded;
+  }
+
   #attach(node: FatNode, slot: number): void {
     node.parent = this;
     node.slot = slot;
@@ -235,7 +246,7 @@ export class Directory {
   }
 
   #addToIndex(node: FatNode): void {
-    const long = foldName(node.name);
+    const long = this.#fold(node.name);
     if (this.#index.has(long)) this.#hasDuplicates = true;
     else this.#index.set(long, node);
     if (node.shortName === node.name) return;

@@ -1,4 +1,4 @@
-import { type BlockDevice, type Extent, extentsOf, zeroRange } from '../../device/block-device.ts';
+import { type Extent, extentsOf, zeroRange } from '../../device/block-device.ts';
 import { CorruptImageError, FsError } from '../../errors.ts';
 import type { Placement } from '../file-system.ts';
 import type { ClusterChain } from './cluster-chain.ts';
@@ -7,21 +7,23 @@ import { clusterOffset } from './geometry.ts';
 import type { FatNode } from './node.ts';
 import { type FatVolume, MAX_FILE_SIZE } from './volume.ts';
 
+const NO_RUNS: readonly number[] = [];
+
 /** Below this many bytes nobody saves anything by knowing holes. */
 const MIN_SPARSE_SIZE = 1 << 16;
-
-/** A part of a file that lies in one piece on the device, in bytes. */
-type Piece = (fileOffset: number, deviceOffset: number, length: number) => void;
 
 /** Reads what there is from `offset` on; returns the bytes read. */
 export function readContent(volume: FatVolume, node: FatNode, offset: number, into: Uint8Array): number {
   const length = Math.min(into.length, node.size - offset);
   if (length <= 0) return 0;
-  const { device } = volume;
-  forPieces(volume, completeChain(volume, node), offset, length, (fileOffset, deviceOffset, count) => {
-    const at = fileOffset - offset;
-    device.read(deviceOffset, count === into.length ? into : into.subarray(at, at + count));
-  });
+  const chain = completeChain(volume, node);
+  volume.content.flush();
+  for (let done = 0; done < length;) {
+    const count = pieceLength(volume, chain, offset + done, length - done);
+    const part = count === into.length ? into : into.subarray(done, done + count);
+    volume.device.read(placeOf(volume, chain, offset + done), part);
+    done += count;
+  }
   return length;
 }
 
@@ -31,10 +33,9 @@ export function writeContent(volume: FatVolume, node: FatNode, offset: number, f
   const end = offset + from.length;
   checkSize(end, 'write', node);
   const chain = completeChain(volume, node);
-  if (end > node.size) {
-    grow(volume, node, chain, end, offset, from, 'write');
-  } else writePieces(volume, chain, offset, from);
-  volume.stampModified(node);
+  if (end > node.size) grow(volume, node, chain, end, offset, from, 'write');
+  else writePieces(volume, chain, offset, from);
+  volume.stampModified(node, volume.now());
   volume.writeBack.changed();
 }
 
@@ -48,7 +49,7 @@ export function resizeContent(volume: FatVolume, node: FatNode, size: number): v
     setSize(node, size);
     volume.shortenChain(node, chain, Math.ceil(size / volume.geometry.clusterSize));
   }
-  volume.stampModified(node);
+  volume.stampModified(node, volume.now());
   volume.writeBack.changed();
 }
 
@@ -81,9 +82,13 @@ export function* contentExtents(volume: FatVolume, node: FatNode): Iterable<Exte
 export function contentPlacement(volume: FatVolume, node: FatNode): Placement[] {
   const placements: Placement[] = [];
   const chain = completeChain(volume, node);
-  forPieces(volume, chain, 0, node.size, (fileOffset, deviceOffset, length) => {
-    placements.push({ fileOffset, deviceOffset, length });
-  });
+  volume.content.flush();
+  const { size } = node;
+  for (let fileOffset = 0; fileOffset < size;) {
+    const length = pieceLength(volume, chain, fileOffset, size - fileOffset);
+    placements.push({ fileOffset, deviceOffset: placeOf(volume, chain, fileOffset), length });
+    fileOffset += length;
+  }
   return placements;
 }
 
@@ -129,7 +134,7 @@ function grow(
 ): void {
   const { clusterSize } = volume.geometry;
   const missing = Math.ceil(size / clusterSize) - chain.count;
-  let runs: number[] = [];
+  let runs: readonly number[] = NO_RUNS;
   if (missing > 0) {
     // The table still joins what was cut off to the chain.
     if (node.isCut) volume.writeBack.commit();
@@ -146,40 +151,44 @@ function grow(
     // Not the file's before the table says so, which also keeps it whole after a failed write.
     chain.cut(formerCount);
   }
-  if (runs.length > 0) volume.extendChain(node, chain, runs);
+  if (runs.length > 0) {
+    volume.extendChain(node, chain, runs);
+    if (from !== undefined) volume.content.pad(clusterOffset(volume.geometry, chain.lastCluster + 1));
+  }
   setSize(node, size);
 }
 
 function writePieces(volume: FatVolume, chain: ClusterChain, offset: number, from: Uint8Array): void {
-  const { device } = volume;
-  forPieces(volume, chain, offset, from.length, (fileOffset, deviceOffset, count) => {
-    const at = fileOffset - offset;
-    device.write(deviceOffset, count === from.length ? from : from.subarray(at, at + count));
-  });
+  for (let done = 0; done < from.length;) {
+    const count = pieceLength(volume, chain, offset + done, from.length - done);
+    const part = count === from.length ? from : from.subarray(done, done + count);
+    volume.content.write(placeOf(volume, chain, offset + done), part);
+    done += count;
+  }
 }
 
 function zeroPieces(volume: FatVolume, chain: ClusterChain, start: number, end: number): void {
-  const device: BlockDevice = volume.device;
-  forPieces(volume, chain, start, end - start, (_, deviceOffset, count) =>
-    zeroRange(device, deviceOffset, count),
-  );
+  if (start >= end) return;
+  volume.content.flush();
+  for (let offset = start; offset < end;) {
+    const count = pieceLength(volume, chain, offset, end - offset);
+    zeroRange(volume.device, placeOf(volume, chain, offset), count);
+    offset += count;
+  }
 }
 
-function forPieces(
-  volume: FatVolume,
-  chain: ClusterChain,
-  offset: number,
-  length: number,
-  piece: Piece,
-): void {
+/** Where the byte at `offset` of the file lies on the device. */
+function placeOf(volume: FatVolume, chain: ClusterChain, offset: number): number {
   const { geometry } = volume;
-  const { clusterSize } = geometry;
-  const end = offset + length;
-  if (length <= 0) return;
-  for (let run = chain.runAt(Math.floor(offset / clusterSize)); offset < end; run++) {
-    const runStart = chain.runFirst(run) * clusterSize;
-    const stop = Math.min(end, runStart + chain.runLength(run) * clusterSize);
-    piece(offset, clusterOffset(geometry, chain.runStart(run)) + (offset - runStart), stop - offset);
-    offset = stop;
-  }
+  const run = chain.runAt(Math.floor(offset / geometry.clusterSize));
+  const within = offset - chain.runFirst(run) * geometry.clusterSize;
+  return clusterOffset(geometry, chain.runStart(run)) + within;
+}
+
+/** How many of the `length` bytes from `offset` on lie in one piece. */
+function pieceLength(volume: FatVolume, chain: ClusterChain, offset: number, length: number): number {
+  const { clusterSize } = volume.geometry;
+  const run = chain.runAt(Math.floor(offset / clusterSize));
+  const end = (chain.runFirst(run) + chain.runLength(run)) * clusterSize;
+  return Math.min(length, end - offset);
 }

@@ -6,6 +6,9 @@ import { MAX_NAME_LENGTH } from './long-name.ts';
 const FORBIDDEN = /[\u0000-\u001f"*/:<>?\\|]/;
 // eslint-disable-next-line no-control-regex
 const ASCII = /^[\u0000-\u007f]*$/;
+/** Most names: ASCII without anything that has to be looked at more closely. */
+const HARMLESS =
+  /^[\w\-+,;=@~#$%&'(){}[\]^!`][\w\-+,;=@~#$%&'(){}[\]^!` .]{0,253}[\w\-+,;=@~#$%&'(){}[\]^!`]$/;
 const LONE_SURROGATE = /[\ud800-\udbff](?![\udc00-\udfff])|(?<![\ud800-\udbff])[\udc00-\udfff]/;
 
 /**
@@ -21,6 +24,7 @@ export function checkFileName(name: string, syscall: string): void {
 }
 
 function nameProblem(name: string): string | undefined {
+  if (HARMLESS.test(name)) return undefined;
   if (name === '' || name === '.' || name === '..') return `FAT reserves the name "${name}"`;
   if (name.length > MAX_NAME_LENGTH) {
     return `the name has ${name.length} UTF-16 units, FAT allows ${MAX_NAME_LENGTH}`;

@@ -1,4 +1,4 @@
-import { viewOf } from '../../bytes/struct.ts';
+import type { Timestamp } from '../../bytes/time.ts';
 import { zeroRange } from '../../device/block-device.ts';
 import { FsError } from '../../errors.ts';
 import { type CreateOptions, DosAttribute, type NodeId, type RenameOptions } from '../file-system.ts';
@@ -26,7 +26,8 @@ export function createNode(
   const parent = liveDirectory(volume, parentId, syscall);
   checkFileName(name, syscall);
   if (parent.lookup(name) !== undefined) throw new FsError('EEXIST', { syscall, path: name });
-  const entry = newEntry(volume, options);
+  const now = volume.now();
+  const entry = newEntry(volume, options, now);
   const slot = volume.reserveSlots(parent, slotsFor(name), syscall);
   let runs: number[] = [];
   if (options.kind === 'directory') {
@@ -37,14 +38,15 @@ export function createNode(
   node.expectedSize = options.expectedSize ?? 0;
   parent.insert(node, name, slot, entry);
   if (options.kind === 'directory') fillDirectory(volume, node, parent, runs);
-  volume.touchDirectory(parent);
+  volume.touchDirectory(parent, now);
   volume.writeBack.changed();
   return node;
 }
 
-function newEntry(volume: FatVolume, options: CreateOptions): Uint8Array {
-  const entry = new Uint8Array(SLOT_SIZE);
-  const view = viewOf(entry);
+/** Fills the volume's scratch entry. */
+function newEntry(volume: FatVolume, options: CreateOptions, now: Timestamp): Uint8Array {
+  const { bytes, view } = volume.scratchEntry;
+  bytes.fill(0);
   const isDirectory = options.kind === 'directory';
   let dos: number = isDirectory ? DosAttribute.directory : DosAttribute.archive;
   if (!isDirectory && options.mode !== undefined) dos = withMode(dos, options.mode);
@@ -53,11 +55,10 @@ function newEntry(volume: FatVolume, options: CreateOptions): Uint8Array {
     dos = (dos & ~DosAttribute.archive) | (options.dosAttributes & SETTABLE_ATTRIBUTES);
   }
   ShortEntry.DIR_Attr.set(view, 0, dos);
-  const now = volume.now();
   const mtime = options.mtime ?? now;
   const times = { mtime, atime: options.atime ?? mtime, birthtime: options.birthtime ?? now };
   writeTimes(view, 0, times, volume.options.utcOffsetMinutes);
-  return entry;
+  return bytes;
 }
 
 /** Gives a new directory its cluster with `.` and `..`, which carry the times of the entry. */

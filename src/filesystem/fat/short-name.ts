@@ -77,11 +77,11 @@ export function joinShortName(base: string, extension: string): string {
 /** Remembers, by the part of the basis that all tails share, where the search for a free tail ended. */
 export type TailHints = Map<string, number>;
 
-/** The 8.3 alias for `name`: its basis when nothing was lost, else the first free of `~1`, `~2`, … */
+/** The 8.3 alias for `name`, in upper case: its basis when nothing was lost, else the first free of `~1`, `~2`, … */
 export function makeAlias(
   name: string,
   codePage: CodePage,
-  isTaken: (shortName: string) => boolean,
+  isTaken: (alias: string) => boolean,
   hints: TailHints,
 ): string {
   const basis = shortNameBasis(name, codePage);
@@ -97,15 +97,15 @@ export function makeAlias(
   throw new RangeError(`All of ${MAX_TAIL} aliases are taken`);
 }
 
-/** Writes the 11 bytes of DIR_Name for an alias such as `README.TXT`. */
-export function encodeShortName(shortName: string, codePage: CodePage, into: Uint8Array): void {
-  into.fill(0x20, 0, 11);
+/** Writes the 11 bytes of DIR_Name for an alias such as `README.TXT` at byte `offset`. */
+export function encodeShortName(shortName: string, codePage: CodePage, into: Uint8Array, offset = 0): void {
+  into.fill(0x20, offset, offset + 11);
   const dot = shortName.lastIndexOf('.');
   const baseEnd = dot < 0 ? shortName.length : dot;
-  for (let i = 0; i < baseEnd; i++) into[i] = codePage.encode(shortName[i]!)!;
+  for (let i = 0; i < baseEnd; i++) into[offset + i] = codePage.encode(shortName[i]!)!;
   for (let i = baseEnd + 1; i < shortName.length; i++)
-    into[8 + i - baseEnd - 1] = codePage.encode(shortName[i]!)!;
-  if (into[0] === DELETED) into[0] = ESCAPED_E5;
+    into[offset + 8 + i - baseEnd - 1] = codePage.encode(shortName[i]!)!;
+  if (into[offset] === DELETED) into[offset] = ESCAPED_E5;
 }
 
 /** The name that 11 bytes of DIR_Name spell; empty when they are all spaces. `ntCase` is DIR_NTRes. */

@@ -23,13 +23,38 @@ export function encodeTime(time: Timestamp, utcOffsetMinutes: number): DosTime {
   return encodeSeconds(local, (local & 1) * 100 + Math.floor(time.nanoseconds / 10_000_000));
 }
 
+const SECONDS_PER_DAY = 86_400;
+
 function encodeSeconds(local: number, hundredths: number): DosTime {
-  const date = new Date(local * 1000);
+  const day = Math.floor(local / SECONDS_PER_DAY);
+  const second = local - day * SECONDS_PER_DAY;
+  const hour = Math.floor(second / 3600);
+  const minute = Math.floor(second / 60) % 60;
   return {
-    date: ((date.getUTCFullYear() - 1980) << 9) | ((date.getUTCMonth() + 1) << 5) | date.getUTCDate(),
-    time: (date.getUTCHours() << 11) | (date.getUTCMinutes() << 5) | (date.getUTCSeconds() >> 1),
+    date: encodeDay(day),
+    time: (hour << 11) | (minute << 5) | ((second % 60) >> 1),
     hundredths,
   };
+}
+
+/** Days since 1970 as a date: the Gregorian calendar in years that begin with March, so that leap days come last. */
+function encodeDay(day: number): number {
+  const fromEra = day + 719_468;
+  const era = Math.floor(fromEra / 146_097);
+  const dayOfEra = fromEra - era * 146_097;
+  const yearOfEra = Math.floor(
+    (dayOfEra -
+      Math.floor(dayOfEra / 1460) +
+      Math.floor(dayOfEra / 36_524) -
+      Math.floor(dayOfEra / 146_096)) /
+      365,
+  );
+  const dayOfYear = dayOfEra - (365 * yearOfEra + (yearOfEra >> 2) - Math.floor(yearOfEra / 100));
+  const fromMarch = Math.floor((5 * dayOfYear + 2) / 153);
+  const dayOfMonth = dayOfYear - Math.floor((153 * fromMarch + 2) / 5) + 1;
+  const month = fromMarch < 10 ? fromMarch + 3 : fromMarch - 9;
+  const year = era * 400 + yearOfEra + (month <= 2 ? 1 : 0);
+  return ((year - 1980) << 9) | (month << 5) | dayOfMonth;
 }
 
 /** A date of 0 means that there is none: the epoch. Fields out of range carry over, as in a calendar. */

@@ -10,6 +10,7 @@ import type { CodePage } from './code-page.ts';
 import { MAX_SLOTS, SLOT_SIZE, ShortEntry } from './directory-entry.ts';
 import { Directory } from './directory.ts';
 import { DirectoryStorage } from './directory-storage.ts';
+import { ContentWriter } from './content-writer.ts';
 import { type FatGeometry, clusterOffset } from './geometry.ts';
 import { type FatNode, NodeTable } from './node.ts';
 import { encodeTime } from './times.ts';
@@ -36,11 +37,14 @@ export class FatVolume {
   readonly table: AllocationTable;
   readonly allocator: ClusterAllocator;
   readonly state: VolumeState;
+  readonly content: ContentWriter;
   readonly writeBack: WriteBack;
   readonly nodes: NodeTable;
   readonly root: FatNode;
   /** Clusters of the directories that were read: none may belong to two, else a walk would never end. */
   readonly #directoryClusters = new Set<number>();
+  /** For the entry that is being made. */
+  readonly scratchEntry: { readonly bytes: Uint8Array; readonly view: DataView };
   #cachedChains = 0;
 
   constructor(device: BlockDevice, geometry: FatGeometry, bootSector: Uint8Array, options: VolumeOptions) {
@@ -50,12 +54,15 @@ export class FatVolume {
     this.table = new AllocationTable(device, geometry);
     this.state = new VolumeState(device, geometry, this.table, viewOf(bootSector));
     this.allocator = new ClusterAllocator(this.table, this.state.startCluster);
-    this.writeBack = new WriteBack(this.table, this.allocator, this.state);
+    this.content = new ContentWriter(device);
+    this.writeBack = new WriteBack(this.table, this.allocator, this.state, this.content);
     this.nodes = new NodeTable(geometry.type === 'fat32');
     this.root = this.nodes.add();
     const entry = new Uint8Array(SLOT_SIZE);
     ShortEntry.DIR_Attr.set(viewOf(entry), 0, DosAttribute.directory);
     this.root.detach(entry);
+    const bytes = new Uint8Array(SLOT_SIZE);
+    this.scratchEntry = { bytes, view: viewOf(bytes) };
     this.root.firstCluster = geometry.rootCluster;
   }
 
@@ -281,14 +288,14 @@ export class FatVolume {
   }
 
   /** A directory's entries have changed. The root has no place for a time. */
-  touchDirectory(directory: Directory): void {
-    if (directory.node !== this.root) this.stampModified(directory.node);
+  touchDirectory(directory: Directory, now: Timestamp = this.now()): void {
+    if (directory.node !== this.root) this.stampModified(directory.node, now);
   }
 
   /** Sets DIR_WrtTime and DIR_WrtDate, and the archive bit of files. */
-  stampModified(node: FatNode): void {
+  stampModified(node: FatNode, now: Timestamp): void {
     const { entryView, entryBase } = node;
-    const { date, time } = encodeTime(this.now(), this.options.utcOffsetMinutes);
+    const { date, time } = encodeTime(now, this.options.utcOffsetMinutes);
     ShortEntry.DIR_WrtDate.set(entryView, entryBase, date);
     ShortEntry.DIR_WrtTime.set(entryView, entryBase, time);
     const attributes = ShortEntry.DIR_Attr.get(entryView, entryBase);

@@ -1,4 +1,5 @@
 import type { AllocationTable } from './allocation-table.ts';
+import type { ContentWriter } from './content-writer.ts';
 import type { ClusterAllocator } from './cluster-allocator.ts';
 import type { Directory } from './directory.ts';
 import type { FatNode } from './node.ts';
@@ -13,8 +14,8 @@ const MAX_DIRTY_PAGES = 128;
  * Holds back changes of metadata and writes them in an order in which an interruption at any point loses space at
  * most: never are two chains crossed, never does an entry name clusters that are free or hold something else.
  *
- * 1. the dirty mark in the boot sector, once
- * 2. (earlier: content of files, and zeros in clusters by which directories grew, straight to the device)
+ * 1. content of files; zeros in clusters by which directories grew went to the device before
+ * 2. the dirty mark in the boot sector, once
  * 3. directories that no entry on the device names yet
  * 4. FATs: chains that came into being or grew
  * 5. the other directories, where what a rename brought still shows what was there before
@@ -28,6 +29,7 @@ export class WriteBack {
   readonly #table: AllocationTable;
   readonly #allocator: ClusterAllocator;
   readonly #state: VolumeState;
+  readonly #content: ContentWriter;
   readonly #directories = new Set<Directory>();
   /** Directories whose own entry is not on the device. */
   readonly #fresh = new Set<Directory>();
@@ -37,10 +39,16 @@ export class WriteBack {
   #frees: number[] = [];
   #changes = 0;
 
-  constructor(table: AllocationTable, allocator: ClusterAllocator, state: VolumeState) {
+  constructor(
+    table: AllocationTable,
+    allocator: ClusterAllocator,
+    state: VolumeState,
+    content: ContentWriter,
+  ) {
     this.#table = table;
     this.#allocator = allocator;
     this.#state = state;
+    this.#content = content;
   }
 
   /** Nothing but the device differs from a volume that has just been opened. */
@@ -86,6 +94,7 @@ export class WriteBack {
   /** Writes everything, in the order above. After an error nothing is forgotten: the next call writes it again. */
   commit(): void {
     this.#changes = 0;
+    this.#content.flush();
     if (this.isClean) return;
     this.#state.markDirty();
     for (const directory of this.#fresh) directory.storage.writeWithoutArrivals();
