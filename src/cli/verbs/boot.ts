@@ -83,7 +83,7 @@ export const boot = defineApplet({
 
     const program = findEmulator(io.env);
     if (parsed.has('dry-run')) {
-      io.stdout.write([program ?? 'qemu-system-i386', ...args].map(quote).join(' ') + '\n');
+      io.stdout.write([program ?? 'qemu-system-x86_64', ...args].map(quote).join(' ') + '\n');
       return 0;
     }
     if (program === undefined) {

@@ -18,7 +18,7 @@ export interface FindSubject {
   /** The path as it is printed. */
   readonly shown: string;
   readonly outcome: { prune: boolean; quit: boolean };
-  write(text: string): void;
+  readonly write: (text: string) => void;
 }
 
 type Test = (subject: FindSubject) => boolean;

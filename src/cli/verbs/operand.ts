@@ -11,7 +11,7 @@ export interface ImageOperand {
   /** The root where the operand names no path. */
   readonly path: string;
   /** A path of the same file system as a person would type it. */
-  show(path: string): string;
+  readonly show: (path: string) => string;
 }
 
 export interface OperandOptions {

@@ -59,7 +59,7 @@ const WHO: Readonly<Record<string, number>> = { u: 0o4700, g: 0o2070, o: 0o1007,
 function parseClause(clause: string, whole: string, umask: number): ModeChange {
   const match = /^([ugoa]*)((?:[-+=](?:[rwxXst]*|[ugo]))+)$/.exec(clause);
   if (match === null) throw new UsageError(`"${whole}" is not a mode`);
-  const who = [...match[1]!].reduce((mask, letter) => mask | WHO[letter]!, 0);
+  const who = match[1]!.split('').reduce((mask, letter) => mask | WHO[letter]!, 0);
   const affected = who === 0 ? 0o7777 & ~umask : who;
   const steps = [...match[2]!.matchAll(/([-+=])([rwxXst]*|[ugo])(?=[-+=]|$)/g)].map(
     ([, operator, letters]) => ({

@@ -104,7 +104,8 @@ export function emptyDirectory(
   }
   const inside = new Set(above).add(directory);
   // The list first: what is removed is not walked over at the same time.
-  for (const { name, node, kind } of [...fileSystem.entries(directory)]) {
+  const entries = [...fileSystem.entries(directory)];
+  for (const { name, node, kind } of entries) {
     const each = `${path.endsWith('/') ? path : `${path}/`}${name}`;
     try {
       if (kind === 'directory') {

@@ -100,5 +100,7 @@ function quoteBytes(value: Uint8Array): string {
 
 /** `RHSA` with `-` for what is not set, as attrib shows them. */
 function dosAttributeLetters(bits: number): string {
-  return [...'RHSA'].map((letter, index) => ((bits & [1, 2, 4, 32][index]!) === 0 ? '-' : letter)).join('');
+  return ['R', 'H', 'S', 'A']
+    .map((letter, index) => ((bits & [1, 2, 4, 32][index]!) === 0 ? '-' : letter))
+    .join('');
 }

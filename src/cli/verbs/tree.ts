@@ -68,8 +68,8 @@ interface Drawing {
   readonly hidden: boolean;
   readonly directoriesOnly: boolean;
   readonly levels: number;
-  show(name: string): string;
-  write(text: string): void;
+  readonly show: (name: string) => string;
+  readonly write: (text: string) => void;
   directoryCount: number;
   fileCount: number;
 }

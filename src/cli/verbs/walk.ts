@@ -16,9 +16,9 @@ export interface WalkOptions {
   /** Directories after what is in them. */
   readonly contentsFirst?: boolean;
   /** Return false to stay out of a directory. */
-  visit(visit: Visit): boolean | void;
+  readonly visit: (visit: Visit) => boolean | void;
   /** A directory that cannot be read; the walk goes on. */
-  failed(path: string, error: unknown): void;
+  readonly failed: (path: string, error: unknown) => void;
 }
 
 /** Directories that are nested deeper exist only in damaged images. */
