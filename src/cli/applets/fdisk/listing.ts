@@ -25,6 +25,8 @@ export type Column = (typeof COLUMNS)[number];
 
 const LEFT_ALIGNED: readonly Column[] = ['Device', 'Boot', 'Type'];
 
+const USUAL_WIDTHS: Readonly<Partial<Record<Column, number>>> = { Device: 10, Start: 5, End: 5, Size: 5 };
+
 /** The columns that `p` shows; `detailed` for `-x`. */
 export function defaultColumns(cylinders: boolean, detailed: boolean): Column[] {
   const extent: Column[] = ['Device', 'Boot', 'Start', 'End', cylinders ? 'Cylinders' : 'Sectors'];
@@ -87,7 +89,7 @@ export function partitionTable(disk: Disk, columns: readonly Column[], inBytes: 
     columns.map((column) => ({
       heading: column,
       left: LEFT_ALIGNED.includes(column),
-      least: column === 'Device' ? 10 : 0,
+      usual: USUAL_WIDTHS[column] ?? 0,
     })),
     rows,
   );
@@ -96,13 +98,15 @@ export function partitionTable(disk: Disk, columns: readonly Column[], inBytes: 
 interface ColumnShape {
   readonly heading: string;
   readonly left: boolean;
-  readonly least: number;
+  /** Taken where the longest text is not shorter than the heading. */
+  readonly usual: number;
 }
 
 function renderColumns(columns: readonly ColumnShape[], rows: readonly (readonly string[])[]): string[] {
-  const widths = columns.map(({ heading, least }, i) =>
-    Math.max(least, heading.length, ...rows.map((row) => row[i]!.length)),
-  );
+  const widths = columns.map(({ heading, usual }, i) => {
+    const longest = Math.max(...rows.map((row) => row[i]!.length));
+    return Math.max(longest >= heading.length ? usual : 0, heading.length, longest);
+  });
   return [columns.map(({ heading }) => heading), ...rows].map((row) =>
     row
       .map((text, i) => {
@@ -196,7 +200,11 @@ export function describeFreeSpace(disk: Disk): { heading: string[]; table: strin
   ];
   if (ranges.length === 0) return { heading, table: [] };
   const table = renderColumns(
-    ['Start', 'End', 'Sectors', 'Size'].map((name) => ({ heading: name, left: false, least: 0 })),
+    (['Start', 'End', 'Sectors', 'Size'] as const).map((heading) => ({
+      heading,
+      left: false,
+      usual: USUAL_WIDTHS[heading] ?? 0,
+    })),
     ranges.map((range) => [
       String(inUnits(disk, range.startSector)),
       String(inUnits(disk, range.endSector)),

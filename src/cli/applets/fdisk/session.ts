@@ -178,7 +178,7 @@ class Session {
         dialog.info(
           disk.layout.dosCompatible
             ? 'DOS Compatibility flag is set (DEPRECATED!)'
-            : 'DOS Compatibility flag is not set.',
+            : 'DOS Compatibility flag is not set',
         );
         break;
       case 'x':
@@ -308,6 +308,10 @@ class Session {
 
   #verify(): void {
     const { layout } = this.#disk;
+    if (layout.dosCompatible && layout.geometry.cylinders === 0) {
+      this.#dialog.warn('Incomplete geometry setting.');
+      return;
+    }
     const { errors, allocatedSectors } = checkMbr(this.#disk.editor!);
     for (const error of errors) this.#dialog.warn(error);
     if (errors.length > 0) {

@@ -17,12 +17,14 @@ const ALIASES: readonly (readonly [name: string, type: number])[] = [
 export function typeList(width: number): string {
   const types = [...PARTITION_TYPES];
   const columnCount = Math.max(1, Math.floor(width / (NAME_WIDTH + 5)));
-  const rowCount = Math.ceil(types.length / columnCount);
+  const least = Math.floor(types.length / columnCount);
+  const surplus = types.length % columnCount;
   let text = '';
-  for (let row = 0; row < rowCount; row++) {
+  for (let row = 0; row < least + (surplus > 0 ? 1 : 0); row++) {
     const cells: string[] = [];
-    for (let i = row; i < types.length; i += rowCount) {
-      const [id, name] = types[i]!;
+    // The first columns are one longer where the types do not divide evenly.
+    for (let column = 0; column < (row < least ? columnCount : surplus); column++) {
+      const [id, name] = types[column * least + Math.min(column, surplus) + row]!;
       cells.push(`${hexId(id)} ${name.slice(0, NAME_WIDTH).padEnd(NAME_WIDTH)}`);
     }
     text += `\n${cells.join('  ')}`;
