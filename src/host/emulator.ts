@@ -5,8 +5,8 @@ import { hasCode } from '../errors.ts';
 
 /** QEMU on this machine: where it is, how to get it, and how to run it on our terminal. */
 
-/** The smaller one first: everything that these images boot runs on it. */
-const PROGRAMS = ['qemu-system-i386', 'qemu-system-x86_64'];
+/** The first runs guests of 32 and of 64 bits. */
+const PROGRAMS = ['qemu-system-x86_64', 'qemu-system-i386'];
 
 export type Environment = Readonly<Record<string, string | undefined>>;
 
@@ -51,7 +51,7 @@ const INSTALL_COMMANDS: readonly (readonly [systems: RegExp, command: string])[]
   [/\b(debian|ubuntu)\b/, 'apt install qemu-system-x86'],
   [/\b(fedora|rhel|centos)\b/, 'dnf install qemu-system-x86'],
   [/\barch\b/, 'pacman -S qemu-system-x86'],
-  [/\balpine\b/, 'apk add qemu-system-i386'],
+  [/\balpine\b/, 'apk add qemu-system-x86_64'],
   [/\b(suse|opensuse)\b/, 'zypper install qemu-x86'],
   [/\bgentoo\b/, 'emerge app-emulation/qemu'],
   [/\bnixos\b/, 'nix-shell -p qemu'],
@@ -74,7 +74,7 @@ export function emulatorAdvice(
   const systems = `${names} ${relatives}`.replaceAll('"', '');
   const command = known[platform] ?? INSTALL_COMMANDS.find(([system]) => system.test(systems))?.[1];
   return command === undefined
-    ? 'install the package of your system that has qemu-system-i386'
+    ? 'install the package of your system that has qemu-system-x86_64'
     : `install it with: ${command}`;
 }
 

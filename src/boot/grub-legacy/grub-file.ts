@@ -143,7 +143,7 @@ function walkTo(fs: FileSystem, names: readonly string[], last: 'directory' | 'a
     if (name === '..') {
       node = fs.parent(node);
       // On FAT the entry that leads back to the root names no cluster, and GRUB finds nothing through it.
-      if (node === fs.root && !fs.capabilities.caseSensitive) throw new GrubError(15);
+      if (pending.length > 0 && node === fs.root && !fs.capabilities.caseSensitive) throw new GrubError(15);
       continue;
     }
     const next = lookup(fs, node, name);
