@@ -53,11 +53,11 @@ function rootEntry(image: Uint8Array, raw: string): number {
 }
 
 /** Runs `change` on the image, expects an error of this kind, and that not one byte of the image is another. */
-function refused(
+function refused<T extends Error = CorruptImageError>(
   image: Uint8Array,
   change: (fs: FatFileSystem) => void,
-  kind: typeof CorruptImageError | typeof FsError = CorruptImageError,
-): CorruptImageError & FsError {
+  kind: abstract new (...args: never[]) => T = CorruptImageError as never,
+): T {
   const device = MemoryDevice.from(image);
   let thrown: unknown;
   try {
@@ -72,7 +72,7 @@ function refused(
   }
   expect(thrown).toBeInstanceOf(kind);
   expect(Buffer.compare(device.toBytes(), image)).toBe(0);
-  return thrown as CorruptImageError & FsError;
+  return thrown as T;
 }
 
 function node(fs: FatFileSystem, ...names: string[]): NodeId {
