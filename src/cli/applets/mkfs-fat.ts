@@ -116,6 +116,7 @@ function format(io: Io, command: CommandLine, calledAs: string): void {
         ...(sectorSize !== undefined && { sectorSize }),
         volumeId,
         mediumSize: device.size,
+        ...(bootMessage !== undefined && { bootMessage }),
         mbr: command.mbr === 'yes' || (command.mbr === 'auto' && facts.isFixedDisk),
       },
       chosenBits,
@@ -127,20 +128,15 @@ function format(io: Io, command: CommandLine, calledAs: string): void {
     checkWidths(layout);
     const badBlocks = findBadBlocks(io, command, layout, device, offset);
     grown = growTo(device, facts, offset + metadataEnd(layout));
-    writeFormat(
-      new SliceDevice(grown ?? device, offset),
-      layout,
-      {
-        ...(label !== undefined && { label }),
-        codePage: command.codePage,
-        created: now,
-        utcOffsetMinutes: reproducible ? 0 : systemUtcOffsetMinutes(),
-        ...(bootMessage !== undefined && { bootMessage }),
-        diskSignature: volumeId,
-        badBlocks,
-      },
-      note,
-    );
+    writeFormat(new SliceDevice(grown ?? device, offset), layout, {
+      ...(label !== undefined && { label }),
+      codePage: command.codePage,
+      created: now,
+      utcOffsetMinutes: reproducible ? 0 : systemUtcOffsetMinutes(),
+      ...(bootMessage !== undefined && { bootMessage }),
+      diskSignature: volumeId,
+      badBlocks,
+    });
   } finally {
     grown?.close();
     device.close();

@@ -2,7 +2,7 @@ import { type Timestamp, EPOCH } from '../../bytes/time.ts';
 import { type BlockDevice, checkWritable } from '../../device/block-device.ts';
 import { CODE_PAGES } from './code-page.ts';
 import { clustersOfBlocks } from './format/bad-blocks.ts';
-import { messageCapacity, writeBootCode } from './format/boot-message.ts';
+import { fitMessage, writeBootCode } from './format/boot-message.ts';
 import { buildBootRecord, buildFsInfo } from './format/boot-record.ts';
 import { formatError, type NoteTaker } from './format/format-note.ts';
 import { encodeLabel, type LabelEncoding } from './format/label.ts';
@@ -20,7 +20,7 @@ export interface FatContentOptions {
   /** When the label was made. Default 1980-01-01, the first time that FAT knows. */
   readonly created?: Timestamp;
   readonly utcOffsetMinutes?: number;
-  /** Shown when somebody boots from it, as it is to stand in the sector (`prepareMessage` makes it so). */
+  /** As in FatLayoutOptions. */
   readonly bootMessage?: Uint8Array;
   /** Disk signature of the partition table in the boot sector. Default: the volume ID. */
   readonly diskSignature?: number;
@@ -45,17 +45,12 @@ export function formatFat(device: BlockDevice, options: FatFormatOptions): FatLa
   const note = options.onNote ?? ignoreNote;
   const size = options.size ?? device.size;
   const layout = planFormat(size, options, chooseFatBits(size, options, note), note);
-  writeFormat(device, layout, { diskSignature: options.volumeId, ...options }, note);
+  writeFormat(device, layout, { diskSignature: options.volumeId, ...options });
   return layout;
 }
 
 /** Writes a layout that `planFormat` made. Everything is checked before the first byte is written. */
-export function writeFormat(
-  device: BlockDevice,
-  layout: FatLayout,
-  options: FatContentOptions,
-  note: NoteTaker = ignoreNote,
-): void {
+export function writeFormat(device: BlockDevice, layout: FatLayout, options: FatContentOptions): void {
   const codePage = options.codePage ?? CODE_PAGES[850];
   const label = encodeLabel(options.label ?? '', codePage);
   if (label.problem !== undefined) throw formatError(label.problem.trimEnd());
@@ -69,7 +64,7 @@ export function writeFormat(
     mbrSignature: layout.mbr ? (options.diskSignature ?? layout.volumeId) : undefined,
   });
   if (layout.variant !== 'atari') {
-    const message = fitMessage(layout, options, note);
+    const message = options.bootMessage && fitMessage(options.bootMessage, layout.fatBits, layout.mbr);
     writeBootCode(bootSector, layout.fatBits, message);
   }
   checkWritable(device, 'format');
@@ -85,21 +80,6 @@ export function writeFormat(
     created: encodeTime(options.created ?? EPOCH, options.utcOffsetMinutes ?? 0),
     badClusters,
   });
-}
-
-/** FAT32 and the partition table each leave less room for the message. */
-function fitMessage(layout: FatLayout, options: FatContentOptions, note: NoteTaker): Uint8Array | undefined {
-  let message = options.bootMessage;
-  if (message === undefined) return undefined;
-  const capacities = [messageCapacity(layout.fatBits, false)];
-  if (layout.mbr) capacities.push(messageCapacity(layout.fatBits, true));
-  for (const capacity of capacities) {
-    if (message.length > capacity) {
-      message = message.subarray(0, capacity);
-      note({ kind: 'boot-message-truncated' });
-    }
-  }
-  return message;
 }
 
 function ignoreNote(): void {}

@@ -12,7 +12,7 @@ export interface Line {
 export function lineOf(note: FormatNote): Line {
   switch (note.kind) {
     case 'fat32-selected':
-      return detail('Auto-selecting FAT32 for large filesystem');
+      return { stream: 'stdout', verbosity: 1, text: 'Auto-selecting FAT32 for large filesystem' };
     case 'root-entries-ignored':
       return warning('Warning: root directory entries specified with -r have no effect on FAT32');
     case 'boot-jump':
@@ -55,7 +55,7 @@ export function lineOf(note: FormatNote): Line {
         text: 'Warning: More than 32765 sector need TOS 1.04 or higher.',
       };
     case 'boot-message-truncated':
-      return warning('Warning: message too long; truncated');
+      return { stream: 'stdout', verbosity: 0, text: 'Warning: message too long; truncated' };
   }
 }
 

@@ -79,8 +79,7 @@ function tryAtari(input: AtariInput, sectorSize: number, totalSectors: number): 
 }
 
 /** Notes or refuses what GEMDOS cannot handle. */
-export function checkAtariLimits(totalSectors: number, hiddenSectors: number, note: NoteTaker): void {
-  if (hiddenSectors > 0xffff) throw formatError("#hidden doesn't fit in 16bit field of Atari format\n");
+export function checkAtariLimits(totalSectors: number, note: NoteTaker): void {
   if (totalSectors >= SECTOR_LIMIT) throw formatError("GEMDOS can't handle more than 65531 sectors");
   if (totalSectors > MAX_SECTORS_OF_OLD_TOS) note({ kind: 'many-atari-sectors' });
 }

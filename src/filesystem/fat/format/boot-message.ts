@@ -76,6 +76,11 @@ export function messageCapacity(fatBits: FatBits, mbr: boolean): number {
   return (mbr ? CODE_END_WITH_MBR : CODE_END) - CODE_OFFSET[fatBits] - BOOT_CODE.length - 1;
 }
 
+/** How much of a message can be shown: FAT32 and the partition table each leave less room. */
+export function fitMessage(message: Uint8Array, fatBits: FatBits, mbr: boolean): Uint8Array {
+  return message.subarray(0, messageCapacity(fatBits, mbr));
+}
+
 /** Writes code and message into the boot sector. The message has to fit. */
 export function writeBootCode(
   sector: Uint8Array,

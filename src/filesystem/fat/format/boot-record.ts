@@ -12,6 +12,8 @@ const ATARI_JUMP = [0x60, 0x1c];
 const ATARI_OEM_NAME = 'mkdosf';
 const EXTENDED_BOOT_SIGNATURE = 0x29;
 const ROOT_CLUSTER = 2;
+/** DOS could not count the 256th head, and dosfstools does not count the 255th either. */
+const MAX_HEADS = 254;
 const NO_NAME = 'NO NAME    ';
 
 export interface BootRecordOptions {
@@ -70,7 +72,7 @@ export function buildBootRecord(layout: FatLayout, options: BootRecordOptions): 
 /** One active partition over the whole disk, this very sector included. */
 function addPartitionTable(view: DataView, layout: FatLayout, signature: number): void {
   const end = chsOfSector(layout.totalSectors, layout);
-  const fitsChs = end.cylinder <= MAX_CYLINDER && layout.heads <= 255 && layout.sectorsPerTrack <= 63;
+  const fitsChs = end.cylinder <= MAX_CYLINDER && layout.heads <= MAX_HEADS && layout.sectorsPerTrack <= 63;
   const lastChs: Chs = fitsChs ? end : { cylinder: MAX_CYLINDER, head: 254, sector: 63 };
   BootRecord.diskSignature.set(view, 0, signature);
   writeEntry(view, 0, {

@@ -4,6 +4,7 @@ import {
   checkAtariLimits,
   chooseAtariSectorSize,
 } from './atari.ts';
+import { messageCapacity } from './boot-message.ts';
 import { chooseClusterSize } from './cluster-size.ts';
 import { formatError, type NoteTaker } from './format-note.ts';
 import { type DiskGeometry, diskDefaults, fat32SectorsPerCluster, floppyOfSize } from './geometry.ts';
@@ -40,6 +41,8 @@ export interface FatLayoutOptions {
   readonly backupBootSector?: number;
   /** Puts a partition table with one partition, the whole disk, into the boot sector. Default false. */
   readonly mbr?: boolean;
+  /** Shown when somebody boots from it, as it is to stand in the sector (`prepareMessage` makes it so). */
+  readonly bootMessage?: Uint8Array;
   /** Bytes of the whole medium, by which floppies are recognised. Default: the size that is formatted. */
   readonly mediumSize?: number;
 }
@@ -86,6 +89,8 @@ export function planFormat(
   const media = options.media ?? defaults.media;
 
   let fatBits = chosenBits;
+  const messageLength = atari ? 0 : (options.bootMessage?.length ?? 0);
+  if (fatBits === 32 && messageLength > messageCapacity(32, false)) note({ kind: 'boot-message-truncated' });
   const second = fatBits === 32 ? 0x58 : 0x3c;
   note(atari ? { kind: 'boot-jump', first: 0x60, second: 0x1c } : { kind: 'boot-jump', first: 0xeb, second });
   let reservedSectors = options.reservedSectors ?? (fatBits === 32 ? 32 : 1);
@@ -94,6 +99,9 @@ export function planFormat(
   }
   note({ kind: 'reserved-sectors', count: reservedSectors });
   const hiddenSectors = options.hiddenSectors ?? 0;
+  if (atari && fatBits !== 32 && hiddenSectors > 0xffff) {
+    throw formatError("#hidden doesn't fit in 16bit field of Atari format\n");
+  }
 
   if (totalSectors > MAX_SECTORS) {
     totalSectors = MAX_SECTORS;
@@ -162,7 +170,10 @@ export function planFormat(
       note({ kind: 'few-clusters' });
     }
   }
-  if (options.mbr === true) note({ kind: 'mbr' });
+  if (options.mbr === true) {
+    note({ kind: 'mbr' });
+    if (messageLength > messageCapacity(fatBits, true)) note({ kind: 'boot-message-truncated' });
+  }
   const backupBootSector = fatBits === 32 ? chooseBackup(options.backupBootSector, reservedSectors) : 0;
   if (fatBits === 32) note({ kind: 'backup-boot-sector', sector: backupBootSector });
   if (clusterCount === 0) {
@@ -172,7 +183,7 @@ export function planFormat(
         : 'Not enough or too many clusters for filesystem - try less or more sectors per cluster',
     );
   }
-  if (atari) checkAtariLimits(totalSectors, fatBits === 32 ? 0 : hiddenSectors, note);
+  if (atari) checkAtariLimits(totalSectors, note);
   const layout: FatLayout = {
     fatBits,
     variant: options.variant ?? 'standard',
