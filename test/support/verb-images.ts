@@ -46,7 +46,7 @@ export function checksum(file: string): string {
 }
 
 /** What is below a folder of the host, one line a file with all that matters of it: for whole-tree comparisons. */
-export function describeFolder(folder: string, options: { readonly withoutTimes?: boolean } = {}): string[] {
+export function describeFolder(folder: string, options: { readonly withoutOwners?: boolean } = {}): string[] {
   const lines: string[] = [];
   const firstNames = new Map<string, string>();
   walk('');
@@ -62,8 +62,8 @@ export function describeFolder(folder: string, options: { readonly withoutTimes?
     // Names are bytes: Latin-1 keeps each of them.
     const full = Buffer.from(`${folder}/${relative}`, 'latin1');
     const stats = fs.lstatSync(full, { bigint: true });
-    const parts = [relative, Number(stats.mode).toString(8), `${stats.uid}:${stats.gid}`];
-    if (options.withoutTimes !== true) parts.push(`${stats.mtimeNs}`);
+    const parts = [relative, Number(stats.mode).toString(8), `${stats.mtimeNs}`];
+    if (options.withoutOwners !== true) parts.push(`${stats.uid}:${stats.gid}`);
     if (stats.isSymbolicLink())
       parts.push(`-> ${fs.readlinkSync(full, { encoding: 'buffer' }).toString('latin1')}`);
     else if (stats.isFile()) parts.push(`${stats.size}`, contentOf(full, Number(stats.size), stats));

@@ -126,7 +126,7 @@ export class CopyJob {
     const tree = this.#tree(reference, false);
     const inside = reference.path ?? '/';
     const last = inside.split('/').findLast((name) => name !== '');
-    const spot = { tree, place: tree.place(inside, { follow: inside.endsWith('/') }) };
+    const spot = { tree, place: tree.place(tidy(inside), { follow: inside.endsWith('/') }) };
     return { text, spot, name: last === '.' || last === '..' ? undefined : last } as Source;
   }
 
@@ -258,4 +258,9 @@ export class CopyJob {
         `the owners of ${lost} files were not kept: ${target === this.#host ? 'that needs root' : `${name} has no owners`}`,
       );
   }
+}
+
+/** Without `.`, and without a slash that has nothing behind it: paths are shown and added to. */
+function tidy(inside: string): string {
+  return `/${splitPath(inside).join('/')}`;
 }
