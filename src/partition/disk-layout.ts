@@ -50,6 +50,8 @@ export function alignUp(layout: DiskLayout, sector: number): number {
 export function alignInRange(layout: DiskLayout, sector: number, low: number, high: number): number {
   const { grain } = layout;
   const lowest = alignUp(layout, low);
+  // Too narrow to choose in.
+  if (high - lowest < grain) return sector;
   const highest = high < layout.firstSector ? layout.firstSector : Math.floor(high / grain) * grain;
   const nearest =
     sector < layout.firstSector

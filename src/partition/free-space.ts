@@ -11,8 +11,8 @@ export interface FreeRange {
 }
 
 /**
- * The free ranges that are worth a partition, in the order of the disk: they begin on the grain, and hold one grain at
- * least. Inside the extended partition each begins past the gap that the next extended boot record takes.
+ * The free ranges that are worth a partition, in the order of the disk: they begin on the grain where they can, and hold one grain
+ * at least. Inside the extended partition each begins past the gap that the next extended boot record takes.
  */
 export function freeRanges(editor: MbrEditor): FreeRange[] {
   const { layout } = editor;
@@ -47,9 +47,9 @@ function pushRange(
   endSector: number,
   logical: boolean,
 ): void {
-  const startSector = alignUp(layout, first);
-  const sectorCount = endSector - startSector + 1;
-  if (sectorCount > 0 && sectorCount >= layout.grain) {
-    ranges.push({ startSector, endSector, sectorCount, logical });
-  }
+  if (endSector - first + 1 < layout.grain || endSector < first) return;
+  // The start moves to the grain where that leaves enough.
+  const aligned = alignUp(layout, first);
+  const startSector = endSector - aligned < layout.grain ? first : aligned;
+  ranges.push({ startSector, endSector, sectorCount: endSector - startSector + 1, logical });
 }

@@ -16,8 +16,8 @@ export function checkMbr(editor: MbrEditor): MbrCheck {
   const isData = ({ used, extended }: EditedPartition): boolean => used && !extended;
   for (const partition of partitions) {
     if (!partition.used) continue;
-    if (editor.layout.dosCompatible) checkAddresses(editor, partition, errors);
     if (partition.extended) continue;
+    if (editor.layout.dosCompatible) checkAddresses(editor, partition, errors);
     allocatedSectors += partition.sectorCount;
     if (partition.index === 0) allocatedSectors += partition.startSector - 1;
     for (const other of partitions.slice(0, partition.index)) {
@@ -34,10 +34,11 @@ export function checkMbr(editor: MbrEditor): MbrCheck {
   const extended = partitions.find((partition) => partition.extended);
   if (extended !== undefined) {
     for (const partition of partitions.slice(4)) {
+      // The place of the first logical partition is there before the partition is.
+      if (!partition.used && partitions.length === 5) continue;
       allocatedSectors++;
-      if (partition.entry.type === 0) {
-        if (partitions.length !== 5) errors.push(`Partition ${partition.index + 1}: empty.`);
-      } else if (partition.startSector < extended.startSector || partition.endSector > extended.endSector) {
+      if (partition.entry.type === 0) errors.push(`Partition ${partition.index + 1}: empty.`);
+      else if (partition.startSector < extended.startSector || partition.endSector > extended.endSector) {
         errors.push(
           `Logical partition ${partition.index + 1}: not entirely in partition ${extended.index + 1}.`,
         );
@@ -72,14 +73,31 @@ function checkAddresses(editor: MbrEditor, partition: EditedPartition, errors: s
       errors.push(`${name}: does not end on cylinder boundary.`);
     }
   }
-  for (const [address, actual, sector] of [
-    [entry.firstChs, first, startSector],
-    [entry.lastChs, last, endSector],
-  ] as const) {
-    const calculated = sectorOfChs(address, geometry);
-    if (actual.cylinder <= MAX_CYLINDER && calculated !== sector) {
-      errors.push(`${name}: LBA sector ${sector} disagrees with C/H/S calculated sector ${calculated}`);
-    }
+  checkAddress(editor, name, entry.firstChs, first, startSector, errors);
+  checkAddress(editor, name, entry.lastChs, last, endSector, errors);
+}
+
+function checkAddress(
+  editor: MbrEditor,
+  name: string,
+  address: Chs,
+  actual: Chs,
+  sector: number,
+  errors: string[],
+): void {
+  const { geometry } = editor.layout;
+  if (address.head >= geometry.heads) {
+    errors.push(`${name}: head ${address.head + 1} greater than maximum ${geometry.heads}`);
+  }
+  if (address.sector > geometry.sectorsPerTrack) {
+    errors.push(`${name}: sector ${address.sector} greater than maximum ${geometry.sectorsPerTrack}`);
+  }
+  if (actual.cylinder <= MAX_CYLINDER && actual.cylinder >= geometry.cylinders) {
+    errors.push(`${name}: cylinder ${actual.cylinder + 1} greater than maximum ${geometry.cylinders}`);
+  }
+  const calculated = sectorOfChs(address, geometry);
+  if (actual.cylinder <= MAX_CYLINDER && calculated !== sector) {
+    errors.push(`${name}: LBA sector ${sector} disagrees with C/H/S calculated sector ${calculated}`);
   }
 }
 

@@ -168,15 +168,19 @@ export class MbrEditor {
         endSector,
       );
     }
-    if (index < 4 && isExtendedType(type)) {
-      this.#extendedIndex = index;
-      this.#slots.length = 4;
-      this.#slots.push({ ...newSlot(startSector, this.layout.sectorSize), changed: true });
-    }
+    if (index < 4 && isExtendedType(type)) this.#startChain(index);
   }
 
+  /** A primary partition may become the extended one, if there is none yet, and cease to be it. */
   setType(index: number, type: number): void {
     this.#patch(index, { type });
+    if (index >= 4) return;
+    if (isExtendedType(type) && this.#extendedIndex === undefined) {
+      this.#startChain(index);
+    } else if (!isExtendedType(type) && this.#extendedIndex === index) {
+      this.#extendedIndex = undefined;
+      this.#slots.length = 4;
+    }
   }
 
   /** Returns whether the partition is active now. */
@@ -242,6 +246,14 @@ export class MbrEditor {
 
   #extendedStart(): number {
     return this.#extendedIndex === undefined ? 0 : this.partition(this.#extendedIndex).startSector;
+  }
+
+  /** Makes the partition the extended one, with an empty first boot record. */
+  #startChain(index: number): void {
+    this.#extendedIndex = index;
+    this.#slots.length = 4;
+    const { startSector } = this.partition(index);
+    this.#slots.push({ ...newSlot(startSector, this.layout.sectorSize), changed: true });
   }
 
   #put(slot: Slot, entryIndex: number, entry: Entry): void {

@@ -8,8 +8,6 @@ export interface NumberQuestion {
   readonly fallback: number | undefined;
   /** What `(low-high)` shows, when the numbers are not a plain range. */
   readonly range?: string;
-  /** Only these are accepted. */
-  readonly allowed?: readonly number[];
 }
 
 export interface LastSectorQuestion {
@@ -21,7 +19,6 @@ export interface LastSectorQuestion {
   readonly base: number;
   /** Bytes a unit of the answer. */
   readonly unitSize: number;
-  /** What `low` and `high` are divided by, when the answer is in cylinders. */
 }
 
 export interface Choice {
@@ -84,13 +81,8 @@ export class Dialog {
         if (fallback !== undefined) return fallback;
         continue;
       }
-      const number = /^[+]?\d+$/.test(answer) ? Number(answer) : undefined;
-      const accepted =
-        number !== undefined &&
-        (question.allowed === undefined
-          ? number >= low && number <= high
-          : question.allowed.includes(number));
-      if (accepted) return number;
+      const number = /^\d+$/.test(answer) ? Number(answer) : Number.NaN;
+      if (number >= low && number <= high) return number;
       this.warn('Value out of range.');
     }
   }

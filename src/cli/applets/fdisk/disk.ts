@@ -39,6 +39,8 @@ export class Disk {
   editor: MbrEditor | undefined;
   /** Display and entry in cylinders. */
   cylinders: boolean;
+  /** The geometry has mattered since DOS mode was on. */
+  geometryMatters: boolean;
   /** The kind of table that is there and that we cannot edit. */
   readonly foreign: 'gpt' | undefined;
   readonly #io: Io;
@@ -49,6 +51,7 @@ export class Disk {
     this.device = device;
     this.options = options;
     this.cylinders = options.cylinders;
+    this.geometryMatters = options.dosCompatible;
     this.layout = this.#layout(this.#tableGeometry(), options.dosCompatible);
     this.editor = MbrEditor.open(device, this.layout);
     this.foreign = this.editor?.partitions.some(({ entry }) => entry.type === GPT_PROTECTIVE_TYPE)
@@ -76,6 +79,7 @@ export class Disk {
   }
 
   setDosCompatible(dosCompatible: boolean): void {
+    this.geometryMatters ||= dosCompatible;
     this.layout = this.#layout(this.layout.geometry, dosCompatible);
     if (this.editor !== undefined) this.editor.layout = this.layout;
   }
@@ -100,7 +104,8 @@ export class Disk {
     const { heads, sectorsPerTrack } = geometry;
     const cylinders =
       this.options.geometry.cylinders ??
-      Math.floor(Math.floor(size / sectorSize) / (heads * sectorsPerTrack));
+      // Counted in sectors of 512 bytes whatever the sector size, as the tool does.
+      Math.floor(Math.floor(size / 512) / (heads * sectorsPerTrack));
     return diskLayout({
       size,
       sectorSize,

@@ -14,7 +14,7 @@ export function parseLastSector(
   const size = parseSize(answer.slice(sign.length));
   if (size === undefined) return undefined;
   if (sign === '') return { sector: size.value, fromSize: false };
-  const sectors = size.suffixed ? Math.ceil(size.value / unitSize) : size.value;
+  const sectors = size.suffixed ? Math.round(size.value / unitSize) : size.value;
   const sector = sign === '+' ? base + sectors : high - sectors;
   return { sector, fromSize: size.suffixed };
 }

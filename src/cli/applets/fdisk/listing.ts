@@ -57,7 +57,7 @@ export function describeDisk(disk: Disk): string[] {
   const lines = [
     `Disk ${name}: ${humanSize(size, { digits: 2, long: true })}, ${size} bytes, ${layout.sectorCount} sectors`,
   ];
-  if (layout.dosCompatible || disk.cylinders) {
+  if (disk.geometryMatters || disk.cylinders) {
     lines.push(
       `Geometry: ${geometry.heads} heads, ${geometry.sectorsPerTrack} sectors/track, ${geometry.cylinders} cylinders`,
     );
@@ -190,7 +190,8 @@ export function partitionDetails(disk: Disk, index: number): string[] {
 /** What `F` shows. */
 export function describeFreeSpace(disk: Disk): { heading: string[]; table: string[] } {
   const { sectorSize } = disk.layout;
-  const ranges = freeRanges(disk.editor!);
+  // The tool shows only what is larger than a grain, and offers what is as large.
+  const ranges = freeRanges(disk.editor!).filter(({ sectorCount }) => sectorCount > disk.layout.grain);
   const sectors = ranges.reduce((sum, range) => sum + range.sectorCount, 0);
   const size = sectors * sectorSize;
   const heading = [

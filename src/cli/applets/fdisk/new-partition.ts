@@ -17,7 +17,7 @@ const LAST_SECTOR = 0xffff_ffff;
 export function newPartition(disk: Disk, dialog: Dialog): number | undefined {
   const editor = disk.editor!;
   const { cylinders } = disk.layout.geometry;
-  if (disk.layout.dosCompatible && cylinders === 0) {
+  if (disk.geometryMatters && cylinders === 0) {
     dialog.warn('Incomplete geometry setting.');
     return undefined;
   }
@@ -69,12 +69,15 @@ function newPrimary(disk: Disk, dialog: Dialog, type: number): number | undefine
   else {
     number = dialog.askNumber({
       prompt: 'Partition number',
-      low: 1,
-      high: 4,
+      low: free[0]!,
+      high: free.at(-1)!,
       fallback: number,
       range: numberList(free),
-      allowed: free,
     });
+  }
+  if (disk.editor!.partition(number - 1).used) {
+    dialog.warn(`Partition ${number} is already defined.  Delete it before re-adding it.`);
+    return undefined;
   }
   return place(disk, dialog, number - 1, type);
 }
@@ -103,6 +106,7 @@ function place(disk: Disk, dialog: Dialog, index: number, type: number): number 
   let limit = logical
     ? extended!.endSector
     : Math.min(disk.cylinders ? layout.geometry.cylinders * unit - 1 : layout.sectorCount - 1, LAST_SECTOR);
+  limit = lastFree(editor, index, lowest, limit);
   const start = chooseStart(disk, dialog, index, lowest, limit, unit);
   if (start > limit && (index > 4 || start !== lowest)) {
     dialog.warn('No free sectors available.');
@@ -151,8 +155,7 @@ function chooseStart(
       continue;
     }
     if (asked) return start;
-    const aligned = alignInRange(disk.layout, start, start, limit);
-    const fallback = aligned > limit || aligned < start ? start : aligned;
+    const fallback = defaultStart(disk, index, start, limit);
     const answer = dialog.askNumber({
       prompt: disk.cylinders ? 'First cylinder' : 'First sector',
       low: Math.floor(start / unit) + (disk.cylinders ? 1 : 0),
@@ -162,6 +165,18 @@ function chooseStart(
     start = disk.cylinders ? Math.max((answer - 1) * unit, start) : answer;
     asked = true;
   }
+}
+
+/** The first free sector on the grain from `start` on, or `start` itself where there is none. */
+function defaultStart(disk: Disk, index: number, start: number, limit: number): number {
+  let at = start;
+  for (let before = Number.NaN; before !== at;) {
+    before = at;
+    at = alignInRange(disk.layout, at, at, limit);
+    if (at < before || at > limit) return start;
+    at = skipUsed(disk.editor!, index, at, disk.layout.firstSector);
+  }
+  return at > limit ? start : at;
 }
 
 /** One pass over the partitions: where it lands in one, the sector moves past its end. */
@@ -177,6 +192,19 @@ function skipUsed(editor: MbrEditor, index: number, sector: number, gap: number)
     if (at >= partition.startSector && at <= end) at = end + 1;
   }
   return at;
+}
+
+/** The last sector that no partition has; `limit` where all are taken. */
+function lastFree(editor: MbrEditor, index: number, lowest: number, limit: number): number {
+  let last = limit;
+  for (let before = Number.NaN; before !== last;) {
+    before = last;
+    for (const partition of editor.partitions) {
+      if (!partition.used || (partition.extended && index >= 4)) continue;
+      if (last >= partition.startSector && last <= partition.endSector) last = partition.startSector - 1;
+    }
+  }
+  return last < lowest ? limit : last;
 }
 
 /** The last sector before something else begins. */

@@ -31,7 +31,6 @@ export function choosePartition(disk: Disk, dialog: Dialog): number | undefined 
     high: used.at(-1)!,
     fallback: used.at(-1)!,
     range: numberList(used),
-    allowed: used,
   });
   return number - 1;
 }

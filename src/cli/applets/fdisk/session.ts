@@ -138,6 +138,10 @@ class Session {
       case 'd': {
         const index = choosePartition(disk, dialog);
         if (index === undefined) break;
+        if (!disk.editor!.partition(index).used) {
+          dialog.warn(`Could not delete partition ${index + 1}`);
+          break;
+        }
         disk.editor!.delete(index);
         dialog.info(`Partition ${index + 1} has been deleted.`);
         break;
@@ -152,7 +156,7 @@ class Session {
         dialog.print(typeList(this.#io.stdout.columns));
         break;
       case 'i': {
-        const index = choosePartition(disk, dialog);
+        const index = this.#chooseUsed();
         if (index !== undefined) dialog.info(partitionDetails(disk, index).join('\n'));
         break;
       }
@@ -235,9 +239,17 @@ class Session {
     }
   }
 
+  /** A partition that is there; the prompt's range may hold numbers that have none. */
+  #chooseUsed(): number | undefined {
+    const index = choosePartition(this.#disk, this.#dialog);
+    if (index === undefined || this.#disk.editor!.partition(index).used) return index;
+    this.#dialog.warn(`Partition ${index + 1} does not exist yet!`);
+    return undefined;
+  }
+
   #toggleActive(): void {
     const editor = this.#disk.editor!;
-    const index = choosePartition(this.#disk, this.#dialog);
+    const index = this.#chooseUsed();
     if (index === undefined) return;
     if (editor.partition(index).extended) {
       this.#dialog.warn(`Partition ${index + 1}: is an extended partition.`);
@@ -249,7 +261,7 @@ class Session {
   #changeType(): void {
     const dialog = this.#dialog;
     const editor = this.#disk.editor!;
-    const index = choosePartition(this.#disk, dialog);
+    const index = this.#chooseUsed();
     if (index === undefined) return;
     let answer: string | undefined;
     do {
@@ -308,7 +320,7 @@ class Session {
 
   #verify(): void {
     const { layout } = this.#disk;
-    if (layout.dosCompatible && layout.geometry.cylinders === 0) {
+    if (this.#disk.geometryMatters && layout.geometry.cylinders === 0) {
       this.#dialog.warn('Incomplete geometry setting.');
       return;
     }
