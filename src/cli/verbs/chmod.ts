@@ -58,9 +58,9 @@ export const chmod = defineApplet({
   },
 });
 
-/** FAT keeps one bit of a mode; a mode that would need more of them must not seem to be set. */
+/** FAT keeps one bit of a mode; what the owner may do with the file must not seem to be set when it is not. */
 function checkHeld(ownership: boolean, wanted: number, held: number): void {
-  if (ownership || (wanted & 0o222) === (held & 0o222)) return;
+  if (ownership || (wanted & 0o700) === (held & 0o700)) return;
   throw new FsError('EPERM', {
     detail: `FAT cannot hold mode ${formatOctal(wanted)}; it is ${formatOctal(held)} now`,
   });
