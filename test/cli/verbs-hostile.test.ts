@@ -20,7 +20,7 @@ interface Arena {
   readonly target: string;
   /** Nothing may change here. */
   readonly outside: string;
-  check(): void;
+  readonly check: () => void;
 }
 
 function arena(): Arena {

@@ -170,11 +170,11 @@ describeWithTools(['fsck.fat', 'mcopy'], 'the plain part of the torture tree', (
     const lines = result.stderr.trim().split('\n');
     expect(lines.filter((line) => line.includes("/a:b'"))).toHaveLength(1);
     expect(lines.filter((line) => line.includes("/q?'"))).toHaveLength(1);
-    expect(lines.filter((line) => /\/link': FAT16 has no symbolic links$/.test(line))).toHaveLength(1);
+    expect(lines.filter((line) => line.endsWith("/link': FAT16 has no symbolic links"))).toHaveLength(1);
     expect(
       lines.filter((line) => /\/upper': FAT16 cannot tell this name from one that was copied/.test(line)),
     ).toHaveLength(1);
-    expect(lines.filter((line) => /^userloop cp: 1 hard link/.test(line))).toHaveLength(1);
+    expect(lines.filter((line) => line.startsWith('userloop cp: 1 hard link'))).toHaveLength(1);
     expect(lines).toHaveLength(5);
     checkFat(image);
     expect((await must(['ls', `${image}:/tree`])).split('\n')).toEqual([
