@@ -6,13 +6,12 @@ export interface FreeRange {
   readonly startSector: number;
   readonly endSector: number;
   readonly sectorCount: number;
-  /** Inside the extended partition. */
-  readonly logical: boolean;
 }
 
 /**
- * The free ranges that are worth a partition, in the order of the disk: they begin on the grain where they can, and hold one grain
- * at least. Inside the extended partition each begins past the gap that the next extended boot record takes.
+ * The free ranges that util-linux shows, in the order of the disk: they begin on the grain where that leaves enough, and
+ * hold one grain at least, at the end of the disk one sector more. Inside the extended partition each begins past the
+ * gap that the next extended boot record takes.
  */
 export function freeRanges(editor: MbrEditor): FreeRange[] {
   const { layout } = editor;
@@ -20,36 +19,44 @@ export function freeRanges(editor: MbrEditor): FreeRange[] {
   const used = editor.partitions.filter((partition) => partition.used);
   const primary = used.filter(({ index }) => index < 4).sort((a, b) => a.startSector - b.startSector);
   let next = layout.firstSector;
-  for (const partition of primary) {
-    pushRange(layout, ranges, next, partition.startSector - 1, false);
-    next = Math.max(next, partition.endSector + 1);
+  for (const { startSector, endSector } of primary) {
+    if (startSector - next >= layout.grain) ranges.push(range(layout, next, startSector - 1));
+    next = Math.max(next, endSector + 1);
   }
-  pushRange(layout, ranges, next, layout.sectorCount - 1, false);
+  const last = layout.sectorCount - 1;
+  if (last - next >= layout.grain) ranges.push(range(layout, next, last));
 
   const extended = primary.find((partition) => partition.extended);
   if (extended !== undefined) {
     const logical = used.filter(({ index }) => index >= 4).sort((a, b) => a.startSector - b.startSector);
-    next = extended.startSector;
-    for (const partition of logical) {
+    next = extended.startSector + layout.firstSector;
+    for (const { startSector, endSector } of logical) {
       // util-linux counts the first sector of the partition that follows as free, too.
-      pushRange(layout, ranges, next + layout.firstSector, partition.startSector, true);
-      next = partition.endSector + 1;
+      if (startSector - next >= layout.grain) ranges.push(range(layout, next, startSector));
+      next = endSector + 1 + layout.firstSector;
     }
-    pushRange(layout, ranges, next + layout.firstSector, extended.endSector, true);
+    if (extended.endSector - next >= layout.grain) ranges.push(range(layout, next, extended.endSector));
   }
   return ranges.sort((a, b) => a.startSector - b.startSector);
 }
 
-function pushRange(
-  layout: DiskLayout,
-  ranges: FreeRange[],
-  first: number,
-  endSector: number,
-  logical: boolean,
-): void {
-  if (endSector - first + 1 < layout.grain || endSector < first) return;
-  // The start moves to the grain where that leaves enough.
+function range(layout: DiskLayout, first: number, endSector: number): FreeRange {
   const aligned = alignUp(layout, first);
   const startSector = endSector - aligned < layout.grain ? first : aligned;
-  ranges.push({ startSector, endSector, sectorCount: endSector - startSector + 1, logical });
+  return { startSector, endSector, sectorCount: endSector - startSector + 1 };
+}
+
+/**
+ * Whether there is room for another primary or extended partition. As in util-linux the partitions are looked at in the
+ * order of the table, so that one out of order may be offered room that it then does not get.
+ */
+export function hasPrimarySpace(editor: MbrEditor): boolean {
+  const { layout } = editor;
+  let next = layout.firstSector;
+  for (const partition of editor.partitions.slice(0, 4)) {
+    if (!partition.used) continue;
+    if (partition.startSector - next >= layout.grain) return true;
+    next = partition.endSector + 1;
+  }
+  return layout.sectorCount - next >= layout.grain;
 }

@@ -190,8 +190,7 @@ export function partitionDetails(disk: Disk, index: number): string[] {
 /** What `F` shows. */
 export function describeFreeSpace(disk: Disk): { heading: string[]; table: string[] } {
   const { sectorSize } = disk.layout;
-  // The tool shows only what is larger than a grain, and offers what is as large.
-  const ranges = freeRanges(disk.editor!).filter(({ sectorCount }) => sectorCount > disk.layout.grain);
+  const ranges = freeRanges(disk.editor!);
   const sectors = ranges.reduce((sum, range) => sum + range.sectorCount, 0);
   const size = sectors * sectorSize;
   const heading = [

@@ -1,6 +1,6 @@
 import { cylinderSize } from '../../../bytes/chs.ts';
 import { alignInRange } from '../../../partition/disk-layout.ts';
-import { freeRanges } from '../../../partition/free-space.ts';
+import { hasPrimarySpace } from '../../../partition/free-space.ts';
 import { MAX_PARTITIONS, type MbrEditor } from '../../../partition/mbr-editor.ts';
 import { partitionTypeName } from '../../../partition/mbr-type.ts';
 import { numberList } from './partition-choice.ts';
@@ -36,7 +36,7 @@ export function newPartition(disk: Disk, dialog: Dialog): number | undefined {
     dialog.info('All primary partitions are in use.');
     return newLogical(disk, dialog);
   }
-  if (!freeRanges(editor).some((range) => !range.logical)) {
+  if (!hasPrimarySpace(editor)) {
     dialog.info('All space for primary partitions is in use.');
     return hasExtended ? newLogical(disk, dialog) : undefined;
   }
