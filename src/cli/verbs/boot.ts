@@ -28,7 +28,7 @@ export const boot = defineApplet({
   description: [
     'Runs QEMU on the image. An image of the size of a floppy disk without a partition table becomes the first floppy ' +
       'drive, any other the first hard disk. What the guest writes lands in the image, unless --snapshot says otherwise.',
-    'Options after -- go to QEMU as they are. KVM is used where it is usable.',
+    'Options after -- go to QEMU as they are. KVM is used where it is usable, unless --no-kvm says otherwise.',
   ],
   options: [
     { long: 'floppy', description: 'boot it as a floppy disk, whatever its size' },
@@ -47,6 +47,11 @@ export const boot = defineApplet({
       description: "QEMU's display: gtk, sdl, curses, none ...",
     },
     { long: 'serial', description: "put the guest's serial line on this terminal; Ctrl-A X ends QEMU" },
+    {
+      long: 'no-kvm',
+      description:
+        'emulate the processor, even where KVM is usable: inside a virtual machine that is much faster for 16-bit code',
+    },
     { long: 'snapshot', description: 'forget what the guest writes' },
     { short: 'n', long: 'dry-run', description: 'print the command instead of running it' },
   ],
@@ -110,7 +115,7 @@ function emulatorArguments(
   const file = `file=${image.replaceAll(',', ',,')},format=raw`;
   const args = ['-drive', `${file},if=${asFloppy ? 'floppy' : 'ide'},index=0`, '-boot', asFloppy ? 'a' : 'c'];
   args.push('-m', String(memoryMebibytes(parsed.value('memory') ?? '128M')));
-  if (kvmUsable()) args.push('-accel', 'kvm', '-accel', 'tcg');
+  if (!parsed.has('no-kvm') && kvmUsable()) args.push('-accel', 'kvm', '-accel', 'tcg');
   const display = parsed.value('display') ?? defaultDisplay(parsed, env);
   if (display !== undefined) args.push('-display', display);
   if (parsed.has('serial')) args.push('-serial', 'mon:stdio');
