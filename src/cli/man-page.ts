@@ -98,5 +98,12 @@ function escape(text: string): string {
     .replaceAll('`', '\\(ga')
     .replaceAll('~', '\\(ti')
     .replaceAll('^', '\\(ha')
-    .replace(/^\./, '\\&.');
+    .replace(/^\./, '\\&.')
+    .replaceAll('\u2026', '...')
+    .replaceAll(/[^\x20-\x7e]/gu, (character) => `\\[u${hex(character)}]`);
+}
+
+/** groff's name of a character: at least four digits, upper case. */
+function hex(character: string): string {
+  return character.codePointAt(0)!.toString(16).toUpperCase().padStart(4, '0');
 }

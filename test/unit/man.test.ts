@@ -81,7 +81,9 @@ describe('docs/man', () => {
 
   it('tells what is not supported', () => {
     for (const command of commands) {
-      for (const item of command.notSupported ?? []) expect(unescape(renderManPage(command))).toContain(item);
+      for (const item of command.notSupported ?? []) {
+        expect(unescape(renderManPage(command))).toContain(item.replaceAll('…', '...'));
+      }
     }
   });
 });
@@ -106,7 +108,7 @@ describe.skipIf(findTool('groff') === undefined)('groff', () => {
       const file = path.join(FOLDER, name);
       const { status, stdout, stderr } = runTool('groff', [
         '-man',
-        '-Tascii',
+        '-Tutf8',
         '-ww',
         '-P-c',
         '-rLL=400n',
