@@ -19,8 +19,8 @@ import { WriteBack } from './write-back.ts';
 
 /** Longest file, bytes. */
 export const MAX_FILE_SIZE = 0xffffffff;
-/** Chains that are remembered, before all are forgotten and read again when needed. */
-const MAX_CACHED_CHAINS = 1 << 16;
+/** Chains of files that are remembered; the others are read from the table again. */
+const MAX_CHAINS = 256;
 
 export interface VolumeOptions {
   readonly readOnly: boolean;
@@ -45,7 +45,8 @@ export class FatVolume {
   readonly #directoryClusters = new Set<number>();
   /** For the entry that is being made. */
   readonly scratchEntry: { readonly bytes: Uint8Array; readonly view: DataView };
-  #cachedChains = 0;
+  readonly #recentChains: (FatNode | undefined)[] = [];
+  #nextRecent = 0;
 
   constructor(device: BlockDevice, geometry: FatGeometry, bootSector: Uint8Array, options: VolumeOptions) {
     this.device = device;
@@ -171,18 +172,17 @@ export class FatVolume {
   chainOf(node: FatNode): ClusterChain {
     if (node.chain !== undefined) return node.chain;
     const { clusterSize } = this.geometry;
-    if (++this.#cachedChains > MAX_CACHED_CHAINS) this.#forgetChains();
+    this.#remember(node);
     node.chain = this.#readChain(node, Math.ceil(MAX_FILE_SIZE / clusterSize));
     return node.chain;
   }
 
-  /** Chains that the table does not hold yet are committed first; directories keep theirs. */
-  #forgetChains(): void {
-    if (this.writeBack.hasPending) this.writeBack.commit();
-    for (const node of this.nodes.all()) {
-      if (node.directory === undefined) node.chain = undefined;
-    }
-    this.#cachedChains = 0;
+  /** The chain that was read longest ago is forgotten, unless the table does not hold it yet; directories keep theirs. */
+  #remember(node: FatNode): void {
+    const oldest = this.#recentChains[this.#nextRecent];
+    if (oldest !== undefined && !oldest.isCut && oldest.directory === undefined) oldest.chain = undefined;
+    this.#recentChains[this.#nextRecent] = node;
+    this.#nextRecent = (this.#nextRecent + 1) % MAX_CHAINS;
   }
 
   #readChain(node: FatNode, limit: number): ClusterChain {

@@ -113,6 +113,8 @@ export class WriteBack {
   #applyPending(): void {
     for (const [node, last] of this.#cuts) {
       node.isCut = false;
+      // From now on the table says the same.
+      if (node.directory === undefined) node.chain = undefined;
       this.#table.set(last, this.#table.codec.end);
     }
     for (let i = 0; i < this.#frees.length; i += 2) {
