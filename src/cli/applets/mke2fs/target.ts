@@ -1,0 +1,63 @@
+import fs from 'node:fs';
+import path from 'node:path';
+import { ERRNO, FsError } from '../../../errors.ts';
+import type { Io } from '../../io.ts';
+
+export interface Target {
+  /** As it was typed. */
+  readonly name: string;
+  /** Absolute. */
+  readonly path: string;
+  readonly kind: 'absent' | 'file' | 'block device' | 'other';
+  /** Bytes; 0 of what cannot be a device. Of a block device it is known only when it is open. */
+  readonly size: number;
+}
+
+export function examineTarget(io: Io, name: string): Target {
+  const file = path.resolve(io.cwd, name);
+  const stats = fs.statSync(file, { throwIfNoEntry: false });
+  if (stats === undefined) return { name, path: file, kind: 'absent', size: 0 };
+  if (stats.isFile()) return { name, path: file, kind: 'file', size: stats.size };
+  return { name, path: file, kind: stats.isBlockDevice() ? 'block device' : 'other', size: 0 };
+}
+
+/** strerror(3)'s text for an error of ours or of node's. */
+export function errorText(error: unknown): string {
+  if (error instanceof FsError) return error.text;
+  if (error instanceof Error && 'code' in error && typeof error.code === 'string') {
+    const known = Object.hasOwn(ERRNO, error.code) ? ERRNO[error.code as keyof typeof ERRNO] : undefined;
+    if (known !== undefined) return known[1];
+  }
+  return error instanceof Error ? error.message : String(error);
+}
+
+/** Is the device, or a loop device over the file, mounted? */
+export function isMounted(target: Target): boolean {
+  if (target.kind === 'absent' || target.kind === 'other') return false;
+  let mounts: string;
+  try {
+    mounts = fs.readFileSync('/proc/mounts', 'utf8');
+  } catch {
+    // Not Linux: nothing that we could know.
+    return false;
+  }
+  const stats = fs.statSync(target.path);
+  for (const line of mounts.split('\n')) {
+    const source = line
+      .slice(0, line.indexOf(' '))
+      .replace(/\\([0-7]{3})/g, (_, octal: string) => String.fromCharCode(Number.parseInt(octal, 8)));
+    if (!source.startsWith('/')) continue;
+    const mounted = fs.statSync(source, { throwIfNoEntry: false });
+    if (mounted === undefined || !mounted.isBlockDevice()) continue;
+    if (target.kind === 'block device' && mounted.rdev === stats.rdev) return true;
+    if (target.kind === 'file' && isBehindLoop(mounted.rdev, target.path)) return true;
+  }
+  return false;
+}
+
+function isBehindLoop(rdev: number, file: string): boolean {
+  const major = Math.floor(rdev / 256) % 4096;
+  const minor = rdev % 256;
+  const backing = `/sys/dev/block/${major}:${minor}/loop/backing_file`;
+  return fs.existsSync(backing) && fs.readFileSync(backing, 'utf8').trimEnd() === fs.realpathSync(file);
+}

@@ -1,0 +1,53 @@
+import { viewOf } from '../../../bytes/struct.ts';
+import { Inode } from '../inode.ts';
+import type { ExtLayout } from './layout.ts';
+
+/** Bytes past the first 128 that new inodes use, where inodes are larger. */
+export const EXTRA_INODE_SIZE = 32;
+
+/** Slots of `i_block`. */
+export const DIRECT_SLOTS = 12;
+export const INDIRECT_SLOT = 12;
+export const DOUBLE_INDIRECT_SLOT = 13;
+
+export interface InodeContent {
+  readonly mode?: number;
+  readonly links?: number;
+  /** Bytes. */
+  readonly size?: number;
+  /** Blocks of the volume, pointer blocks included. */
+  readonly blockCount?: number;
+  /** The slots of `i_block`. */
+  readonly blocks?: readonly number[];
+  readonly uid?: number;
+  readonly gid?: number;
+  /** False for the inode of bad blocks, which has neither a birth time nor extra fields. */
+  readonly extra?: boolean;
+}
+
+/** The bytes of an inode that was made, changed and read now. */
+export function inodeRecord(layout: ExtLayout, content: InodeContent): Uint8Array {
+  const record = new Uint8Array(layout.inodeSize);
+  const view = viewOf(record);
+  const seconds = layout.parameters.options.now.seconds;
+  const { uid = 0, gid = 0, size = 0 } = content;
+  Inode.i_mode.set(view, 0, content.mode ?? 0);
+  Inode.i_uid.set(view, 0, uid & 0xffff);
+  Inode.i_uid_high.set(view, 0, uid >>> 16);
+  Inode.i_gid.set(view, 0, gid & 0xffff);
+  Inode.i_gid_high.set(view, 0, gid >>> 16);
+  Inode.i_size_lo.set(view, 0, size >>> 0);
+  Inode.i_size_high.set(view, 0, Math.floor(size / 0x1_0000_0000));
+  Inode.i_atime.set(view, 0, seconds);
+  Inode.i_ctime.set(view, 0, seconds);
+  Inode.i_mtime.set(view, 0, seconds);
+  Inode.i_links_count.set(view, 0, content.links ?? 0);
+  Inode.i_blocks_lo.set(view, 0, ((content.blockCount ?? 0) * layout.blockSize) / 512);
+  const { blocks = [] } = content;
+  for (let slot = 0; slot < blocks.length; slot++) view.setUint32(0x28 + slot * 4, blocks[slot]!, true);
+  if (content.extra !== false && layout.inodeSize > 128) {
+    Inode.i_extra_isize.set(view, 0, EXTRA_INODE_SIZE);
+    Inode.i_crtime.set(view, 0, seconds);
+  }
+  return record;
+}
