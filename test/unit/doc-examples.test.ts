@@ -3,7 +3,7 @@ import fs from 'node:fs';
 import path from 'node:path';
 import { build } from 'esbuild';
 import { describe, expect, it } from 'vitest';
-import { temporaryFolder } from '../support/tools.ts';
+import { findTool, temporaryFolder } from '../support/tools.ts';
 
 const ROOT = path.resolve(import.meta.dirname, '../..');
 
@@ -19,14 +19,14 @@ interface Example {
   readonly code: string;
 }
 
-/** Every block of three backticks and `ts`, in doc comments and in Markdown. */
-function examplesIn(file: string): Example[] {
+/** Every block of three backticks and `language`, in doc comments and in Markdown. */
+function examplesIn(file: string, language = 'ts'): Example[] {
   const lines = fs.readFileSync(path.join(ROOT, file), 'utf8').split('\n');
   const found: Example[] = [];
   let start = -1;
   for (const [index, line] of lines.entries()) {
     const text = file.endsWith('.ts') ? line.replace(/^\s*\* ?/, '') : line;
-    if (start < 0 && text.trim() === '```ts') start = index + 1;
+    if (start < 0 && text.trim() === `\`\`\`${language}`) start = index + 1;
     else if (start >= 0 && text.trim() === '```') {
       const code = lines
         .slice(start, index)
@@ -42,7 +42,7 @@ const sources = (fs.readdirSync(path.join(ROOT, 'src'), { recursive: true }) as 
   .filter((name) => name.endsWith('.ts'))
   .map((name) => path.join('src', name))
   .sort((a, b) => (a < b ? -1 : 1));
-const examples = ['README.md', 'docs/architecture.md', ...sources].flatMap(examplesIn);
+const examples = ['README.md', 'docs/architecture.md', ...sources].flatMap((file) => examplesIn(file));
 
 /** Lines that say what is printed: `console.log(x); // printed text`. */
 function promisesIn(code: string): string[] {
@@ -87,5 +87,18 @@ describe('examples', () => {
     expect([status, stderr]).toEqual([0, '']);
     const printed = stdout.split('\n').map((line) => line.trim());
     for (const promise of promisesIn(code)) expect(printed).toContain(promise);
+  });
+
+  // The program is the built one, as a reader has it; npm test builds before it tests.
+  it
+    .skipIf(findTool('sh') === undefined || !fs.existsSync(path.join(ROOT, 'dist/cli/userloop.js')))
+    .each(examplesIn('README.md', 'sh'))('run in a shell: $place', ({ code }) => {
+    const bin = path.join(ROOT, 'bin');
+    const { status, stderr } = spawnSync('sh', ['-e', '-c', code], {
+      cwd: temporaryFolder(),
+      encoding: 'utf8',
+      env: { ...process.env, PATH: `${bin}:${process.env['PATH']}` },
+    });
+    expect([status, stderr.replaceAll(/^mke2fs 1.*\n/gm, '').trim()]).toEqual([0, '']);
   });
 });
