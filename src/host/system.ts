@@ -1,4 +1,3 @@
-import { randomFillSync } from 'node:crypto';
 import { type Clock, fixedClock, timestampFromNanoseconds } from '../bytes/time.ts';
 import type { RandomSource } from '../bytes/uuid.ts';
 import { UsageError } from '../errors.ts';
@@ -22,7 +21,8 @@ export function clockFromEnvironment(env: Readonly<Record<string, string | undef
 }
 
 export const systemRandom: RandomSource = (into) => {
-  randomFillSync(into);
+  // Loading node:crypto costs more than all else that most commands load.
+  process.getBuiltinModule('node:crypto').randomFillSync(into);
 };
 
 /** Minutes east of UTC of the host's time zone now. */

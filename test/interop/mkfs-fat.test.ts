@@ -8,7 +8,7 @@ import { describeWithTools, findTool, runTool, temporaryFolder } from '../suppor
 /** Sectors of 512 bytes whose automatic layout has exactly the last (or first) cluster count of a FAT width, and their neighbours. */
 const BOUNDARIES = [
   // FAT12 to FAT16 with 4 sectors a cluster: where 4084 clusters end, and where 4087 entries begin.
-  ...[16_384, 16_396, 16_397, 16_400, 16_412, 16_413, 16_416],
+  16_384, 16_396, 16_397, 16_400, 16_412, 16_413, 16_416,
 ];
 
 interface Case {

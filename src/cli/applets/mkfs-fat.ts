@@ -106,7 +106,7 @@ function format(io: Io, command: CommandLine, calledAs: string): void {
       const line = lineOf(decision);
       if (command.verbosity >= line.verbosity) io[line.stream].write(`${line.text}\n`);
     }
-    const chosenBits = chooseFatBits(size, command.layout, note);
+    const chosenBits = chooseFatBits(device.size, command.layout, note);
     const label = checkLabel(io, command, calledAs);
     const layout = planFormat(
       size,

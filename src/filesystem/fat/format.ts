@@ -44,7 +44,7 @@ export interface FatFormatOptions extends FatLayoutOptions, FatContentOptions {
 export function formatFat(device: BlockDevice, options: FatFormatOptions): FatLayout {
   const note = options.onNote ?? ignoreNote;
   const size = options.size ?? device.size;
-  const layout = planFormat(size, options, chooseFatBits(size, options, note), note);
+  const layout = planFormat(size, options, chooseFatBits(options.mediumSize ?? size, options, note), note);
   writeFormat(device, layout, { diskSignature: options.volumeId, ...options });
   return layout;
 }

@@ -14,6 +14,7 @@ const EXTENDED_BOOT_SIGNATURE = 0x29;
 const ROOT_CLUSTER = 2;
 /** DOS could not count the 256th head, and dosfstools does not count the 255th either. */
 const MAX_HEADS = 254;
+const MAX_SECTORS_PER_TRACK = 63;
 const NO_NAME = 'NO NAME    ';
 
 export interface BootRecordOptions {
@@ -72,12 +73,13 @@ export function buildBootRecord(layout: FatLayout, options: BootRecordOptions): 
 /** One active partition over the whole disk, this very sector included. */
 function addPartitionTable(view: DataView, layout: FatLayout, signature: number): void {
   const end = chsOfSector(layout.totalSectors, layout);
-  const fitsChs = end.cylinder <= MAX_CYLINDER && layout.heads <= MAX_HEADS && layout.sectorsPerTrack <= 63;
+  const hasChs = layout.heads <= MAX_HEADS && layout.sectorsPerTrack <= MAX_SECTORS_PER_TRACK;
+  const fitsChs = hasChs && end.cylinder <= MAX_CYLINDER;
   const lastChs: Chs = fitsChs ? end : { cylinder: MAX_CYLINDER, head: 254, sector: 63 };
   BootRecord.diskSignature.set(view, 0, signature);
   writeEntry(view, 0, {
     bootIndicator: 0x80,
-    type: partitionType(layout, fitsChs),
+    type: partitionType(layout, hasChs, fitsChs),
     firstChs: { cylinder: 0, head: 0, sector: 1 },
     lastChs,
     startSector: 0,
@@ -85,10 +87,11 @@ function addPartitionTable(view: DataView, layout: FatLayout, signature: number)
   });
 }
 
-function partitionType(layout: FatLayout, fitsChs: boolean): number {
+/** Small partitions keep their old types even where the end is out of reach for CHS. */
+function partitionType(layout: FatLayout, hasChs: boolean, fitsChs: boolean): number {
   if (layout.fatBits === 32) return 0x0c;
-  if (!fitsChs) return 0x0e;
-  if (layout.totalSectors >= 0x10000) return 0x06;
+  if (!hasChs) return 0x0e;
+  if (layout.totalSectors >= 0x10000) return fitsChs ? 0x06 : 0x0e;
   return layout.fatBits === 12 ? 0x01 : 0x04;
 }
 

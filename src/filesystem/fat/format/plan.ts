@@ -60,12 +60,12 @@ const BLOCK_SIZE = 1024;
 
 /** Undefined: FAT12 or FAT16, as the clusters fit. */
 export function chooseFatBits(
-  size: number,
+  mediumSize: number,
   options: Pick<FatLayoutOptions, 'fatBits' | 'rootEntryCount'>,
   note: NoteTaker,
 ): FatBits | undefined {
   let { fatBits } = options;
-  if (fatBits === undefined && size >= LARGE) {
+  if (fatBits === undefined && mediumSize >= LARGE) {
     fatBits = 32;
     note({ kind: 'fat32-selected' });
   }
