@@ -3,7 +3,7 @@ import { UnsupportedError } from '../../errors.ts';
 import { BOOT_RECORD_SIGNATURE, BootRecord, readEntry } from '../../partition/mbr-entry.ts';
 import { readMbr } from '../../partition/mbr.ts';
 import { bsdPartition, isHardDisk, pcPartition, WHOLE_DRIVE } from './device-name.ts';
-import { type Drive, readSectors } from './drive.ts';
+import { type Drive, readSectors, SECTOR_SIZE } from './drive.ts';
 import { GrubError } from './grub-error.ts';
 
 /** A part of a drive, or all of it, as GRUB opens it. */
@@ -44,7 +44,9 @@ export function openPartition(drive: Drive, partition: number): GrubPartition {
 /** All partitions, extended ones too, in GRUB's numbering; Error 5 when there is no partition table. */
 export function listPartitions(drive: Drive): GrubPartition[] {
   refuseEzDrive(checkSignature(drive));
-  return (readMbr(drive.device)?.partitions ?? []).map((entry) => ({
+  const reachable = drive.geometry.totalSectors * SECTOR_SIZE;
+  const entries = readMbr(drive.device)?.partitions.filter((entry) => entry.tableOffset < reachable) ?? [];
+  return entries.map((entry) => ({
     drive,
     partition: ((entry.number - 1) << 16) | 0xffff,
     startSector: entry.startSector,

@@ -81,6 +81,16 @@ export class GrubSession {
     return mounted;
   }
 
+  /** Makes a device the root that need not be there; when it is, its type is remembered. */
+  setRootUnseen(device: GrubDevice): void {
+    this.root = device;
+    try {
+      this.openPartition(device);
+    } catch (error) {
+      if (!(error instanceof GrubError)) throw error;
+    }
+  }
+
   /** A block list was opened: GRUB counts that as a file system of its own. */
   forgetFileSystem(): void {
     this.#lastFileSystem = undefined;

@@ -64,8 +64,8 @@ function run(session: GrubSession, request: ParsedSetup, host: SetupHost): void 
   if (!exists(session, stage2Name, host)) throw new GrubError(15);
 
   const options =
-    (request.hostStage2Name === undefined ? '' : `--stage2=${request.hostStage2Name} `) +
-    (request.forceLba ? '--force-lba ' : '');
+    (request.forceLba ? '--force-lba ' : '') +
+    (request.hostStage2Name === undefined ? '' : `--stage2=${request.hostStage2Name} `);
   const common = {
     options,
     stage1: `${prefix}/stage1`,

@@ -118,7 +118,7 @@ export const COMMANDS: readonly Command[] = [
     listed: true,
     run(shell, text) {
       if (text === '') printRoot(shell);
-      else shell.session.root = parseDevice(text).device;
+      else shell.session.setRootUnseen(parseDevice(text).device);
     },
   },
   {
