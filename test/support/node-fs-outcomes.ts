@@ -1,10 +1,13 @@
+import type { FileSystem } from '../../src/filesystem/file-system.ts';
 import { type NodeFs, nodeFs } from '../../src/host/node-fs.ts';
 import { systemClock } from '../../src/host/system.ts';
 import { MemoryFileSystem } from './memory-file-system.ts';
 
 /** Ours, with an empty folder of the same path as the real one, so that every message can be compared as it is. */
-export function imageFace(root: string): NodeFs {
-  const fileSystem = new MemoryFileSystem({ clock: systemClock });
+export function imageFace(
+  root: string,
+  fileSystem: FileSystem = new MemoryFileSystem({ clock: systemClock }),
+): NodeFs {
   const fs = nodeFs(fileSystem, {
     umask: process.umask(),
     uid: process.getuid!(),
@@ -58,8 +61,11 @@ function plain(value: unknown): unknown {
   if (value !== null && typeof value === 'object' && 'isSymbolicLink' in value) {
     const entry = value as Record<string, unknown> & Record<`is${string}`, () => boolean>;
     const kinds = ['isFile', 'isDirectory', 'isSymbolicLink', 'isFIFO', 'isSocket', 'isBlockDevice'] as const;
-    const { name, parentPath, mode, nlink, uid, gid } = entry;
-    const size = entry['isDirectory']!() ? undefined : entry['size'];
+    const { name, parentPath, mode, uid, gid } = entry;
+    // What a directory counts and takes is every file system's own affair.
+    const isDirectory = entry['isDirectory']!();
+    const nlink = isDirectory ? undefined : entry['nlink'];
+    const size = isDirectory ? undefined : entry['size'];
     const kind = kinds.filter((test) => entry[test]!());
     return { kind, name: plain(name), parentPath, mode, nlink, uid, gid, size };
   }
