@@ -3,9 +3,13 @@ import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { promisify } from 'node:util';
 import { describe, expect, it } from 'vitest';
+import { MemoryDevice } from '../../src/device/memory-device.ts';
+import { openFileSystem } from '../../src/filesystem/drivers.ts';
 import { NOT_SUPPORTED } from '../../src/filesystem/node-fs/not-supported.ts';
 import { plainNodeFs } from '../../src/filesystem/node-fs/face.ts';
+import { formatDevice } from '../../src/host/create-image.ts';
 import { type NodeFs, nodeFs } from '../../src/host/node-fs.ts';
+import { systemClock } from '../../src/host/system.ts';
 import { MemoryFileSystem } from '../support/memory-file-system.ts';
 import { imageFace, outcomeLater } from '../support/node-fs-outcomes.ts';
 import { temporaryFolder } from '../support/tools.ts';
@@ -209,6 +213,51 @@ describe('limits and refusals', () => {
     expect(fs.statSync('/d')).toMatchObject({ uid: 1000, gid: 100, mode: 0o040700 });
     fs.chownSync('/f', 7, -1);
     expect(fs.statSync('/f')).toMatchObject({ uid: 7, gid: 100 });
+  });
+});
+
+describe.each(['fat12', 'fat16', 'fat32'] as const)('nodeFs on %s', (format) => {
+  function faceOn(): NodeFs {
+    const device = new MemoryDevice(format === 'fat12' ? 1440 * 1024 : 64 << 20);
+    formatDevice(device, format);
+    return nodeFs(openFileSystem(device, { clock: systemClock }));
+  }
+
+  it('answers for what the format cannot hold as Linux does on vfat', () => {
+    const fs = faceOn();
+    fs.writeFileSync('/File.txt', 'x');
+    expect(() => fs.symlinkSync('File.txt', '/l')).toThrow(
+      "EPERM: operation not permitted, symlink 'File.txt' -> '/l'",
+    );
+    expect(() => fs.linkSync('/File.txt', '/l')).toThrow(
+      "EPERM: operation not permitted, link '/File.txt' -> '/l'",
+    );
+    expect(() => fs.writeFileSync('/a:b', '')).toThrow("EINVAL: invalid argument, open '/a:b'");
+    expect(fs.readdirSync('/')).toEqual(['File.txt']);
+  });
+
+  it('finds names in any case and keeps the one that was given', () => {
+    const fs = faceOn();
+    fs.mkdirSync('/Some Directory/b', { recursive: true });
+    fs.writeFileSync('/some directory/B/Grüße.txt', 'Hallo');
+    expect(fs.readFileSync('/SOME DIRECTORY/b/GRÜSSE.TXT'.replace('SS', 'ß'), 'utf8')).toBe('Hallo');
+    expect(fs.readdirSync('/', { recursive: true })).toEqual([
+      'Some Directory',
+      'Some Directory/b',
+      'Some Directory/b/Grüße.txt',
+    ]);
+    fs.cpSync('/some directory', '/copy', { recursive: true, preserveTimestamps: true });
+    expect(fs.readFileSync('/copy/b/grüße.txt', 'utf8')).toBe('Hallo');
+    fs.rmSync('/some directory', { recursive: true });
+    expect(fs.readdirSync('/')).toEqual(['copy']);
+  });
+
+  it('keeps times in steps of two seconds', () => {
+    const fs = faceOn();
+    fs.writeFileSync('/f', '');
+    fs.utimesSync('/f', 1_600_000_001, 1_600_000_001);
+    expect(fs.statSync('/f').mtimeMs).toBe(1_600_000_000_000);
+    expect(fs.statSync('/f').mode & 0o222).not.toBe(0);
   });
 });
 
