@@ -125,6 +125,20 @@ describe('formatFat', () => {
     ]);
   });
 
+  test.each([
+    { sectorsPerCluster: 0 },
+    { sectorsPerCluster: 3 },
+    { sectorSize: 0 },
+    { sectorSize: 1000 },
+    { fatCount: 0 },
+    { reservedSectors: 0 },
+    { geometry: { heads: 2, sectorsPerTrack: 0 } },
+    { size: Number.NaN },
+  ])("takes %j for a programmer's error", (options) => {
+    const device = new MemoryDevice(FLOPPY);
+    expect(() => formatFat(device, { volumeId: VOLUME_ID, ...options })).toThrow(RangeError);
+  });
+
   test('refuses before it writes', () => {
     let writes = 0;
     const device = new FaultDevice(new MemoryDevice(FLOPPY), { onWrite: () => writes++ });

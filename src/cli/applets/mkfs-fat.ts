@@ -125,7 +125,6 @@ function format(io: Io, command: CommandLine, calledAs: string): void {
     // The tool counts in what the sector has become by now: on Atari that may be more than it began with.
     const offset = command.offset * layout.sectorSize;
     if (command.verbosity >= 1) io.stdout.write(`${describeLayout(command.target, layout, label)}\n`);
-    checkWidths(layout);
     const badBlocks = findBadBlocks(io, command, layout, device, offset);
     grown = growTo(device, facts, offset + metadataEnd(layout));
     writeFormat(new SliceDevice(grown ?? device, offset), layout, {
@@ -201,18 +200,4 @@ function chooseSectorSize(io: Io, command: CommandLine, facts: TargetFacts): num
     );
   }
   return sectorSize;
-}
-
-/** Alignment can round these two up past the 16 bits that they have. */
-function checkWidths(layout: FatLayout): void {
-  if (layout.reservedSectors > 0xffff) {
-    throw new Failure(
-      `Alignment makes ${layout.reservedSectors} reserved sectors, at most 65535 can be; try -a`,
-    );
-  }
-  if (layout.rootEntryCount > 0xffff) {
-    throw new Failure(
-      `Alignment makes ${layout.rootEntryCount} root directory entries, at most 65535 can be; try -a`,
-    );
-  }
 }

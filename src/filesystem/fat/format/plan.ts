@@ -80,6 +80,7 @@ export function planFormat(
   chosenBits: FatBits | undefined,
   note: NoteTaker,
 ): FatLayout {
+  checkOptions(size, options);
   const atari = options.variant === 'atari';
   let sectorSize = options.sectorSize ?? 512;
   const mediumSize = options.mediumSize ?? size;
@@ -212,7 +213,47 @@ export function planFormat(
   if (dataStartBlock + MIN_DATA_BLOCKS > Math.floor(size / BLOCK_SIZE)) {
     throw formatError('Too few blocks for viable filesystem');
   }
+  checkWidths(layout);
   return layout;
+}
+
+/** Alignment can round these two up past the 16 bits that they have; the tool writes what is left of them. */
+function checkWidths({ reservedSectors, rootEntryCount }: FatLayout): void {
+  if (reservedSectors > 0xffff) {
+    throw formatError(`Alignment makes ${reservedSectors} reserved sectors, at most 65535 can be`);
+  }
+  if (rootEntryCount > 0xffff) {
+    throw formatError(`Alignment makes ${rootEntryCount} root directory entries, at most 65535 can be`);
+  }
+}
+
+/** What no caller should ask for; command lines are checked where they are read. */
+function checkOptions(size: number, options: FatLayoutOptions): void {
+  checkNumber('size', size, 0, Number.MAX_SAFE_INTEGER);
+  checkPowerOfTwo('sectorSize', options.sectorSize, 512, 32_768);
+  checkPowerOfTwo('sectorsPerCluster', options.sectorsPerCluster, 1, 128);
+  checkNumber('fatCount', options.fatCount, 1, 255);
+  checkNumber('rootEntryCount', options.rootEntryCount, 1, 0xffff);
+  checkNumber('reservedSectors', options.reservedSectors, 1, 0xffff);
+  checkNumber('hiddenSectors', options.hiddenSectors, 0, 0xffff_ffff);
+  checkNumber('media', options.media, 0, 0xff);
+  checkNumber('driveNumber', options.driveNumber, 0, 0xff);
+  checkNumber('volumeId', options.volumeId, 0, 0xffff_ffff);
+  checkNumber('backupBootSector', options.backupBootSector, 0, 0xffff);
+  checkNumber('geometry.heads', options.geometry?.heads, 1, 0xffff);
+  checkNumber('geometry.sectorsPerTrack', options.geometry?.sectorsPerTrack, 1, 0xffff);
+}
+
+function checkNumber(name: string, value: number | undefined, low: number, high: number): void {
+  if (value === undefined || (Number.isInteger(value) && value >= low && value <= high)) return;
+  throw new RangeError(`${name} is ${value}, expected a whole number from ${low} to ${high}`);
+}
+
+function checkPowerOfTwo(name: string, value: number | undefined, low: number, high: number): void {
+  checkNumber(name, value, low, high);
+  if (value !== undefined && (value & (value - 1)) !== 0) {
+    throw new RangeError(`${name} is ${value}, expected a power of two`);
+  }
 }
 
 function chooseBackup(wanted: number | undefined, reservedSectors: number): number {
