@@ -101,6 +101,11 @@ export const ERRNO = {
 
 export type ErrnoCode = keyof typeof ERRNO;
 
+/** The code of a positive errno number; undefined for one that is not in the table. */
+export function errnoCode(errno: number): ErrnoCode | undefined {
+  return (Object.keys(ERRNO) as ErrnoCode[]).find((code) => ERRNO[code][0] === errno);
+}
+
 export interface FsErrorDetails {
   readonly syscall?: string;
   readonly path?: string;

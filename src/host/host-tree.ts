@@ -1,7 +1,7 @@
 import fs from 'node:fs';
 import path from 'node:path';
-import { type Timestamp, millisecondsOf, timestampFromNanoseconds } from '../bytes/time.ts';
-import { decodeUtf8, encodeUtf8 } from '../bytes/utf8.ts';
+import { type Timestamp, millisecondsOf } from '../bytes/time.ts';
+import { decodeUtf8 } from '../bytes/utf8.ts';
 import type { Extent } from '../device/block-device.ts';
 import {
   type FileIdentity,
@@ -14,17 +14,16 @@ import {
   NO_XATTRS,
   compareNames,
 } from '../disk/tree/tree.ts';
-import { ERRNO, type ErrnoCode, FsError, hasCode } from '../errors.ts';
+import { FsError, errnoCode, hasCode } from '../errors.ts';
 import type { CreateOptions, NodeKind } from '../filesystem/file-system.ts';
+import { type FileStatus, fileStatus } from './file-status.ts';
+import { hostText } from './host-text.ts';
 import { nativeFileOperations } from './native-file.ts';
 import { nativeNodeOperations } from './native-node.ts';
 
 const { O_CREAT, O_EXCL, O_NOFOLLOW, O_RDONLY, O_TRUNC, O_WRONLY } = fs.constants;
 /** Bounds the memory that measuring a tree takes: some 400 bytes each. */
 const KNOWN_MAX = 50_000;
-
-const BIGINT = { bigint: true } as const;
-const BIGINT_IF_THERE = { bigint: true, throwIfNoEntry: false } as const;
 
 /**
  * The files of the host, for copying from them and to them. A place is a path: absolute, or counted from `cwd`.
@@ -49,8 +48,9 @@ export class HostTree implements TreeSource<string>, TreeTarget<string> {
   readonly #umask = process.umask();
   readonly #isRoot = process.geteuid?.() === 0;
   /** Files of this device are known by their inode number alone. */
-  #device: bigint | undefined;
+  #device: number | undefined;
   readonly #known = new Map<string, TreeAttributes>();
+  readonly #knownChildren = new Map<string, readonly TreeChild<string>[]>();
   #remembering = false;
   #readingFd = -1;
   #writingFd = -1;
@@ -73,12 +73,12 @@ export class HostTree implements TreeSource<string>, TreeTarget<string> {
       this.#known.delete(place);
       return known;
     }
-    const attributes = this.#attributesOf(fs.lstatSync(this.#path(place), BIGINT));
+    const attributes = this.#attributesOf(fileStatus(this.#absolute(place)));
     if (this.#remembering && this.#known.size < KNOWN_MAX) this.#known.set(place, attributes);
     return attributes;
   }
 
-  /** What `attributes` tells from now on is told a second time without asking the host: one walk to measure, one to copy. */
+  /** What `attributes` and `children` tell from now on is told a second time without asking the host: one walk to measure, one to copy. */
   remember(remembering: boolean): void {
     this.#remembering = remembering;
   }
@@ -87,7 +87,18 @@ export class HostTree implements TreeSource<string>, TreeTarget<string> {
     return decodeUtf8(fs.realpathSync(this.#path(place), { encoding: 'buffer' }));
   }
 
-  children(directory: string): TreeChild<string>[] {
+  children(directory: string): readonly TreeChild<string>[] {
+    const known = this.#knownChildren.get(directory);
+    if (known !== undefined) {
+      this.#knownChildren.delete(directory);
+      return known;
+    }
+    const children = this.#readChildren(directory);
+    if (this.#remembering && this.#known.size < KNOWN_MAX) this.#knownChildren.set(directory, children);
+    return children;
+  }
+
+  #readChildren(directory: string): TreeChild<string>[] {
     const names = this.#names(directory);
     return names.map((name) => ({ name, place: join(directory, name) })).sort(compareNames);
   }
@@ -146,11 +157,11 @@ export class HostTree implements TreeSource<string>, TreeTarget<string> {
   }
 
   kind(place: string): NodeKind {
-    return kindOf(fs.lstatSync(this.#path(place), BIGINT));
+    return fileStatus(this.#absolute(place)).kind;
   }
 
   identity(place: string): FileIdentity {
-    return this.#identityOf(fs.lstatSync(this.#path(place), BIGINT));
+    return this.#identityOf(fileStatus(this.#absolute(place)));
   }
 
   entryKey(_place: string, name: string): string {
@@ -298,68 +309,37 @@ export class HostTree implements TreeSource<string>, TreeTarget<string> {
     return hostText(this.#absolute(place));
   }
 
-  #attributesOf(stats: fs.BigIntStats): TreeAttributes {
-    const kind = kindOf(stats);
-    const size = Number(stats.size);
+  #attributesOf(status: FileStatus): TreeAttributes {
+    const { kind, size, allocated, mode, uid, gid, atime, mtime } = status;
     return {
       kind,
-      identity: this.#identityOf(stats),
+      identity: this.#identityOf(status),
       size,
-      allocated: Number(stats.blocks) * 512,
-      sparse: kind === 'file' && Number(stats.blocks) * 512 < size,
-      mode: Number(stats.mode) & 0o7777,
-      uid: Number(stats.uid),
-      gid: Number(stats.gid),
-      linkCount: kind === 'directory' ? 1 : Number(stats.nlink),
-      device: kind === 'character-device' || kind === 'block-device' ? deviceNumbers(stats.rdev) : undefined,
-      atime: timestampFromNanoseconds(stats.atimeNs),
-      mtime: timestampFromNanoseconds(stats.mtimeNs),
+      allocated,
+      sparse: kind === 'file' && allocated < size,
+      mode,
+      uid,
+      gid,
+      linkCount: kind === 'directory' ? 1 : status.linkCount,
+      device: status.deviceNumber,
+      atime,
+      mtime,
       dosAttributes: 0,
     };
   }
 
-  #identityOf(stats: fs.BigIntStats): FileIdentity {
-    this.#device ??= stats.dev;
-    return stats.dev === this.#device ? Number(stats.ino) : `${stats.dev}:${stats.ino}`;
+  #identityOf({ device, inode }: FileStatus): FileIdentity {
+    this.#device ??= device;
+    return device === this.#device ? inode : `${device}:${inode}`;
   }
 
   /** What `excluded` of the copy engine wants; undefined when nothing is there. */
   identityIfThere(place: string): FileIdentity | undefined {
-    const stats = fs.statSync(this.#path(place), BIGINT_IF_THERE);
-    return stats === undefined ? undefined : this.#identityOf(stats);
+    const target = this.#absolute(place);
+    return fs.existsSync(hostText(target))
+      ? this.#identityOf(fileStatus(target, { follow: true }))
+      : undefined;
   }
-}
-
-function kindOf(stats: fs.BigIntStats): NodeKind {
-  switch (Number(stats.mode) & 0o170000) {
-    case 0o040000:
-      return 'directory';
-    case 0o120000:
-      return 'symlink';
-    case 0o020000:
-      return 'character-device';
-    case 0o060000:
-      return 'block-device';
-    case 0o010000:
-      return 'fifo';
-    case 0o140000:
-      return 'socket';
-    default:
-      return 'file';
-  }
-}
-
-/** glibc's major() and minor(). */
-function deviceNumbers(device: bigint): { major: number; minor: number } {
-  return {
-    major: Number(((device >> 32n) & 0xfffff000n) | ((device >> 8n) & 0xfffn)),
-    minor: Number(((device >> 12n) & 0xffffff00n) | (device & 0xffn)),
-  };
-}
-
-/** A text for a call of node: as bytes where it stands for bytes that are not UTF-8. */
-function hostText(text: string): string | Buffer {
-  return /[\ud800-\udfff]/u.test(text) ? Buffer.from(encodeUtf8(text)) : text;
 }
 
 function join(directory: string, name: string): string {
@@ -380,7 +360,7 @@ function inSeconds(time: Timestamp): number {
 
 function raise(errno: number, syscall: string, place: string): void {
   if (errno === 0) return;
-  const code = (Object.keys(ERRNO) as ErrnoCode[]).find((candidate) => ERRNO[candidate][0] === errno);
+  const code = errnoCode(errno);
   if (code !== undefined) throw new FsError(code, { syscall, path: place });
   throw new FsError('EIO', { syscall, path: place, detail: `errno ${errno}` });
 }

@@ -4,6 +4,7 @@ import type { DeviceNumber, NodeKind } from '../filesystem/file-system.ts';
 import type { Timestamp } from '../bytes/time.ts';
 import { encodeUtf8Into, utf8Length } from '../bytes/utf8.ts';
 import { ERRNO } from '../errors.ts';
+import { isWellFormed } from './host-text.ts';
 import { loadLibC } from './native-file.ts';
 
 /**
@@ -15,6 +16,7 @@ export interface NativeNodeOperations {
   listXattrs(path: string): readonly string[];
   getXattr(path: string, name: string): Uint8Array | undefined;
   /** Each of these returns an errno number, 0 when it worked. */
+  readonly statx: ((path: string, follow: boolean, into: Uint8Array) => number) | undefined;
   setXattr(path: string, name: string, value: Uint8Array): number;
   makeNode(path: string, kind: NodeKind, mode: number, device: DeviceNumber): number;
   setTimes(path: string, atime: Timestamp, mtime: Timestamp): number;
@@ -23,6 +25,7 @@ export interface NativeNodeOperations {
 
 const AT_FDCWD = -100;
 const AT_SYMLINK_NOFOLLOW = 0x100;
+const STATX_BASIC_STATS = 0x7ff;
 const XATTR_LIST_MAX = 65536;
 const NO_NAMES: readonly string[] = [];
 
@@ -60,6 +63,15 @@ function bind(): NativeNodeOperations | undefined {
   } catch {
     // glibc before 2.33 has it under another name only: devices are then told to be impossible.
   }
+  let statx: typeof list | undefined;
+  let statxBytes: typeof list | undefined;
+  try {
+    const parameters = ['int', 'uint', 'void *'];
+    statx = libc.func('statx', 'int', ['int', 'str', ...parameters]);
+    statxBytes = libc.func('statx', 'int', ['int', 'void *', ...parameters]);
+  } catch {
+    // glibc before 2.28: node's own call is there for that.
+  }
   const names = Buffer.alloc(XATTR_LIST_MAX);
   const times = Buffer.alloc(32);
 
@@ -67,10 +79,23 @@ function bind(): NativeNodeOperations | undefined {
     return status === 0 ? 0 : errno();
   }
   return {
+    statx:
+      statx === undefined
+        ? undefined
+        : (path, follow, into) => {
+            const flags = follow ? 0 : AT_SYMLINK_NOFOLLOW;
+            return result(
+              isWellFormed(path)
+                ? statx(AT_FDCWD, path, flags, STATX_BASIC_STATS, into)
+                : statxBytes!(AT_FDCWD, cString(path), flags, STATX_BASIC_STATS, into),
+            );
+          },
     listXattrs(path) {
-      // Nearly every file has none, and that is told by a call that converts nothing but the path.
+      // Nearly every file has none, and a call without a buffer is the cheapest way to be told.
+      const plain = isWellFormed(path);
+      if (plain && Number(list(path, null, 0)) <= 0) return NO_NAMES;
       const length = Number(
-        isPlain(path) ? list(path, names, names.length) : listBytes(cString(path), names, names.length),
+        plain ? list(path, names, names.length) : listBytes(cString(path), names, names.length),
       );
       if (length <= 0) return NO_NAMES;
       return names
@@ -117,10 +142,6 @@ function putTimes(into: Buffer, atime: Timestamp, mtime: Timestamp): void {
   into.writeBigInt64LE(BigInt(atime.nanoseconds), 8);
   into.writeBigInt64LE(BigInt(mtime.seconds), 16);
   into.writeBigInt64LE(BigInt(mtime.nanoseconds), 24);
-}
-
-function isPlain(text: string): boolean {
-  return !/[\ud800-\udfff]/u.test(text);
 }
 
 function cString(text: string): Buffer {
