@@ -132,6 +132,17 @@ export class ExtModel {
     this.#others = this.#others.filter((node) => node.links > 0);
   }
 
+  /** Leaves about so many bytes free. */
+  fill(free: number): void {
+    const usage = this.#fs.usage();
+    const data = this.#random.bytes(usage.freeBlocks * usage.blockSize - free);
+    const id = this.#fs.create(this.root.id, 'filler', { kind: 'file', mode: 0o644 });
+    this.#fs.write(id, 0, data);
+    const node = { ...newNode(id, 'file', { mode: 0o644 }), parent: this.root };
+    node.content.write(0, data);
+    this.root.children.set('filler', node);
+  }
+
   /** One random operation. */
   step(): void {
     const roll = this.#random.below(100);

@@ -104,12 +104,15 @@ export class GroupTable {
   #descriptorBlock(index: number): CachedBlock {
     const { geometry, superblock, cache } = this.#volume;
     const descriptorBlock = Math.floor(index / geometry.descriptorsPerBlock);
-    let at = geometry.firstDataBlock + 1 + descriptorBlock;
+    // The descriptors follow the superblock, which lies at byte 1024: block 1 with blocks of 1 KiB, also where the
+    // first group begins with block 0 (bigalloc).
+    const superblockBlock = geometry.blockSize === 1024 ? 1 : 0;
+    let at = superblockBlock + 1 + descriptorBlock;
     if (descriptorBlock >= geometry.firstMetaDescriptorBlock) {
       const firstGroup = descriptorBlock * geometry.descriptorsPerBlock;
       at = geometry.firstDataBlock + firstGroup * geometry.blocksPerGroup;
       if (hasSuperblockCopy(superblock, firstGroup)) at++;
-      // The primary superblock of volumes with larger blocks lies within block 0.
+      if (firstGroup === 0) at += superblockBlock - geometry.firstDataBlock;
     }
     if (at >= geometry.blockCount) {
       throw new CorruptImageError({
