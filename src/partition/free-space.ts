@@ -33,7 +33,7 @@ export function freeRanges(editor: MbrEditor): FreeRange[] {
     for (const { startSector, endSector } of logical) {
       // util-linux counts the first sector of the partition that follows as free, too.
       if (startSector - next >= layout.grain) ranges.push(range(layout, next, startSector));
-      next = endSector + 1 + layout.firstSector;
+      next = endSector + layout.firstSector;
     }
     if (extended.endSector - next >= layout.grain) ranges.push(range(layout, next, extended.endSector));
   }

@@ -208,9 +208,16 @@ export class MbrEditor {
       this.#put(previous, previous.linkIndex, EMPTY_ENTRY);
       this.#slots.pop();
     } else if (index > 4) {
-      // In the middle: the one before it takes over its link.
+      // In the middle: the one before it takes over its link. The C/H/S come out as if the link counted from the boot
+      // record that goes, which is how util-linux writes them.
       const previous = this.#slots[index - 1]!;
-      this.#put(previous, previous.linkIndex, readEntry(viewOf(slot.record), slot.linkIndex));
+      const link = readEntry(viewOf(slot.record), slot.linkIndex);
+      const first = slot.tableSector + link.startSector;
+      this.#put(previous, previous.linkIndex, {
+        ...link,
+        firstChs: this.#chs(first),
+        lastChs: this.#chs(first + link.sectorCount - 1),
+      });
       this.#slots.splice(index, 1);
     } else if (next !== undefined) {
       // The first of several: the second one's boot record moves to the start of the extended partition.

@@ -164,7 +164,7 @@ function runWith(io: Io, parsed: ParsedArguments): number {
     if (disks.length === 0) {
       throw new UsageError('Listing the disks of the machine is not supported: name the images');
     }
-    return listDisks(io, disks, options, parsed, deprecated, columns);
+    return listDisks(io, disks, options, parsed, columns);
   }
   if (disks.length !== 1) throw new UsageError('bad usage');
   return edit(io, disks[0]!, options, deprecated);
@@ -304,10 +304,8 @@ function listDisks(
   names: readonly string[],
   options: DiskOptions,
   parsed: ParsedArguments,
-  deprecated: readonly string[],
   columns: readonly Column[] | undefined,
 ): number {
-  for (const deprecation of deprecated) io.stderr.write(`${deprecation}\n`);
   let status = 0;
   let listed = 0;
   for (const name of names) {

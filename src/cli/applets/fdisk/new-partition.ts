@@ -106,7 +106,7 @@ function place(disk: Disk, dialog: Dialog, index: number, type: number): number 
   let limit = logical
     ? extended!.endSector
     : Math.min(disk.cylinders ? layout.geometry.cylinders * unit - 1 : layout.sectorCount - 1, LAST_SECTOR);
-  limit = lastFree(editor, index, lowest, limit);
+  limit = lastFree(editor, index, lowest, limit, layout.firstSector);
   const start = chooseStart(disk, dialog, index, lowest, limit, unit);
   if (start > limit && (index > 4 || start !== lowest)) {
     dialog.warn('No free sectors available.');
@@ -179,44 +179,42 @@ function defaultStart(disk: Disk, index: number, start: number, limit: number): 
   return at > limit ? start : at;
 }
 
+/** What a partition takes from the one at `index`: between logical ones lies the gap of a boot record, on both sides. */
+function takenRanges(editor: MbrEditor, index: number, gap: number): { first: number; last: number }[] {
+  const logical = index >= 4;
+  return editor.partitions
+    .filter(({ used, extended, ...one }) => used && one.index !== index && !(extended && logical))
+    .map((one) => {
+      const margin = logical && one.index >= 4 ? gap : 0;
+      return { first: one.startSector - margin, last: one.endSector + margin };
+    });
+}
+
 /** One pass over the partitions: where it lands in one, the sector moves past its end. */
 function skipUsed(editor: MbrEditor, index: number, sector: number, gap: number): number {
-  const logical = index >= 4;
   let at = sector;
-  for (const partition of editor.partitions) {
-    if (logical && partition.index > 4 && partition.index !== index) {
-      if (at === editor.tableSector(partition.index)) at += gap;
-    }
-    if (!partition.used || (partition.extended && logical)) continue;
-    const end = partition.endSector + (logical ? gap : 0);
-    if (at >= partition.startSector && at <= end) at = end + 1;
+  for (const { first, last } of takenRanges(editor, index, gap)) {
+    if (at >= first && at <= last) at = last + 1;
   }
   return at;
 }
 
-/** The last sector that no partition has; `limit` where all are taken. */
-function lastFree(editor: MbrEditor, index: number, lowest: number, limit: number): number {
-  let last = limit;
-  for (let before = Number.NaN; before !== last;) {
-    before = last;
-    for (const partition of editor.partitions) {
-      if (!partition.used || (partition.extended && index >= 4)) continue;
-      if (last >= partition.startSector && last <= partition.endSector) last = partition.startSector - 1;
-    }
+/** One pass over the partitions from the end: the last sector that seems free; `limit` where none is. */
+function lastFree(editor: MbrEditor, index: number, lowest: number, limit: number, gap: number): number {
+  let at = limit;
+  for (const { first, last } of takenRanges(editor, index, gap)) {
+    if (at >= first && at <= last) at = first - 1;
   }
-  return last < lowest ? limit : last;
+  return at < lowest ? limit : at;
 }
 
 /** The last sector before something else begins. */
 function limitOf(editor: MbrEditor, index: number, start: number, limit: number, gap: number): number {
-  const logical = index >= 4;
-  let last = limit;
-  for (const partition of editor.partitions) {
-    if (!partition.used || (partition.extended && logical)) continue;
-    const end = partition.startSector - 1 - (logical && partition.index >= 4 ? gap : 0);
-    if (start < partition.startSector && last >= end) last = end;
+  let end = limit;
+  for (const { first } of takenRanges(editor, index, gap)) {
+    if (start < first && end >= first) end = first - 1;
   }
-  return last;
+  return end;
 }
 
 function chooseEnd(disk: Disk, dialog: Dialog, start: number, limit: number, unit: number): number {

@@ -74,6 +74,7 @@ class Session {
   #welcome(): void {
     const dialog = this.#dialog;
     const disk = this.#disk;
+    for (const deprecation of this.#options.deprecated) this.#io.stderr.write(`${deprecation}\n`);
     dialog.print(
       '\nWelcome to fdisk (util-linux 2.38.1).\n' +
         'Changes will remain in memory only, until you decide to write them.\n' +
@@ -82,7 +83,6 @@ class Session {
     if (this.#options.readOnly) dialog.warn('Device is open in read-only mode.');
     if (disk.editor !== undefined) this.#warnOfLabel();
     for (const warning of disk.editor?.warnings ?? []) dialog.warn(warning);
-    for (const deprecation of this.#options.deprecated) dialog.warn(deprecation);
     const signature = disk.options.mentionSignatures ? fileSystemSignature(disk.device) : undefined;
     if (signature !== undefined) {
       dialog.warn(
@@ -99,7 +99,7 @@ class Session {
   /** What is said of a table when it is read and when it is made. */
   #warnOfLabel(): void {
     const { layout, options } = this.#disk;
-    if (layout.dosCompatible && layout.geometry.cylinders === 0) {
+    if (this.#disk.geometryMatters && layout.geometry.cylinders === 0) {
       this.#dialog.warn('Incomplete geometry setting.\nYou can set geometry from the extra functions menu.');
     }
     if (layout.dosCompatible && !options.classic) this.#dialog.warn('DOS-compatible mode is deprecated.');
