@@ -289,6 +289,30 @@ describe('A directory', () => {
     expect(namesIn(fs)).toContain('ONEMORE');
   });
 
+  it('tells its size before and after it is entered', () => {
+    const fs = volume(34 << 20, { fatBits: 32 });
+    const folder = fs.create(fs.root, 'folder', { kind: 'directory' });
+    for (let i = 0; i < 100; i++) fs.create(folder, `a long file name ${i}`, { kind: 'file' });
+    fs.close();
+    const again = FatFileSystem.open(fs.device);
+    const found = again.lookup(again.root, 'folder')!;
+    // 2 + 100 * 3 slots of 32 bytes in clusters of 512.
+    expect(again.attributes(found)).toMatchObject({ size: 19 * 512, allocated: 19 * 512 });
+    expect(namesIn(again, found)).toHaveLength(100);
+    expect(again.attributes(found).size).toBe(19 * 512);
+  });
+
+  it('fills the gaps that deleted names leave before it grows', () => {
+    const fs = volume(34 << 20, { fatBits: 32 });
+    const folder = fs.create(fs.root, 'folder', { kind: 'directory' });
+    for (let i = 0; i < 60; i++) fs.create(folder, `a long file name ${i}`, { kind: 'file' });
+    const { size } = fs.attributes(folder);
+    for (let i = 0; i < 60; i += 2) fs.unlink(folder, `a long file name ${i}`);
+    for (let i = 0; i < 30; i++) fs.create(folder, `another file name ${i}`, { kind: 'file' });
+    expect(fs.attributes(folder).size).toBe(size);
+    expect(namesIn(fs, folder).slice(0, 2)).toEqual(['another file name 0', 'a long file name 1']);
+  });
+
   it('may change while it is walked', () => {
     const fs = floppy();
     for (let i = 0; i < 50; i++) newFile(fs, `file ${i}`);

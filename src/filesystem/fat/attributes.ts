@@ -1,5 +1,5 @@
 import { EPOCH, type Timestamp } from '../../bytes/time.ts';
-import { FsError } from '../../errors.ts';
+import { CorruptImageError, FsError } from '../../errors.ts';
 import { type AttributeChanges, type Attributes, DosAttribute } from '../file-system.ts';
 import { ShortEntry } from './directory-entry.ts';
 import { resizeContent } from './file-content.ts';
@@ -57,8 +57,18 @@ function allocatedSize(volume: FatVolume, node: FatNode): number {
   const { clusterSize, rootSize } = volume.geometry;
   if (node === volume.root && rootSize > 0) return rootSize;
   if (node.chain !== undefined) return node.chain.count * clusterSize;
-  if (node.isDirectory) return clusterSize;
+  if (node.isDirectory) return directoryClusters(volume, node) * clusterSize;
   return Math.ceil(node.size / clusterSize) * clusterSize;
+}
+
+/** Who asks for attributes wants to see a damaged directory as well; what is wrong is told to who enters it. */
+function directoryClusters(volume: FatVolume, node: FatNode): number {
+  try {
+    return volume.chainOf(node).count;
+  } catch (error) {
+    if (error instanceof CorruptImageError) return 1;
+    throw error;
+  }
 }
 
 /** As Linux' vfat: read-only means nothing on a directory. */

@@ -114,7 +114,9 @@ export class Directory {
     let run = 0;
     for (let slot = leaving.length > 0 ? 0 : this.#searchFrom[count]!; slot < this.end; slot++) {
       run = bytes[slot * SLOT_SIZE] === DELETED || this.#isLeaving(slot, leaving) ? run + 1 : 0;
-      if (run === count) return slot - count + 1;
+      if (run < count) continue;
+      if (leaving.length === 0) this.#searchFrom[count] = slot - count + 1;
+      return slot - count + 1;
     }
     const start = this.end - run;
     if (leaving.length === 0) this.#searchFrom[count] = start;
