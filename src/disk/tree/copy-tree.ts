@@ -475,8 +475,10 @@ export class TreeCopy<S, T> {
     else if (keepOwner && this.#source.capabilities.ownership) node.uid = attributes.uid;
     if (gid !== undefined) node.gid = gid;
     else if (keepOwner && this.#source.capabilities.ownership) node.gid = attributes.gid;
-    if ((node.uid ?? 0) !== 0 || (node.gid ?? 0) !== 0) {
-      if (!this.#target.capabilities.ownership) this.losses.owners++;
+    if (!this.#target.capabilities.ownership) {
+      if ((node.uid ?? 0) !== 0 || (node.gid ?? 0) !== 0) this.losses.owners++;
+      delete node.uid;
+      delete node.gid;
     }
     if (time !== undefined) {
       node.atime = time;
