@@ -245,12 +245,15 @@ export class FatFileSystem implements FileSystem {
     this.#isClosed = true;
     const volume = this.#volume;
     if (!this.readOnly) {
+      // First, so that an orphan that cannot be freed costs nothing else.
+      volume.writeBack.commit();
       for (const node of volume.nodes.all()) {
         if (this.#isUnlinked(node)) volume.forget(node);
       }
       volume.writeBack.commit();
       volume.state.markClean();
-      this.device.flush();
+      // Looking at a volume shall not make the host write anything out.
+      if (volume.writeBack.hasEverChanged) this.device.flush();
     }
     volume.nodes.clear();
   }

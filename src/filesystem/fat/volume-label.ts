@@ -47,6 +47,7 @@ export function writeLabel(volume: FatVolume, label: string): void {
     writeTimes(viewOf(entry), 0, { mtime: volume.now() }, volume.options.utcOffsetMinutes);
     root.occupy(former ?? volume.reserveSlots(root, 1, 'setlabel'), entry);
   }
+  volume.writeBack.changed();
   volume.writeBack.commit();
   writeBootSectors(volume, label === '' ? encode(NO_LABEL, volume.options.codePage) : raw);
 }

@@ -38,6 +38,7 @@ export class WriteBack {
   /** Runs: start, length, … */
   #frees: number[] = [];
   #changes = 0;
+  #hasEverChanged = false;
 
   constructor(
     table: AllocationTable,
@@ -86,8 +87,14 @@ export class WriteBack {
     }
   }
 
+  /** Something was changed since the volume was opened. */
+  get hasEverChanged(): boolean {
+    return this.#hasEverChanged;
+  }
+
   /** Called after every change: commits when much has gathered. */
   changed(): void {
+    this.#hasEverChanged = true;
     if (++this.#changes >= MAX_CHANGES || this.#table.dirtyPages >= MAX_DIRTY_PAGES) this.commit();
   }
 
