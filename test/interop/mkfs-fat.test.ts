@@ -183,6 +183,12 @@ const ERRORS: readonly Case[] = [
     ['-F12', '-s1'],
     ['-A', '-S', '512', '-s', '1', '-F12'],
   ].map((args) => ({ name: args.join(' '), args: [...args, 'IMG'], size: 20_000 * 512, fill: 0xe5 })),
+  {
+    name: 'hidden sectors past 16 bits on Atari',
+    args: ['-A', '-h', '65536', 'IMG'],
+    size: 20_480_000,
+    fill: 0xe5,
+  },
   { name: 'no operand', args: [] },
   { name: 'an operand too many', args: ['IMG', '10', '20'], size: 20_480 },
   { name: 'a block count that is none', args: ['IMG', '10k'], size: 20_480 },

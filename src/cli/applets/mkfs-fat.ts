@@ -7,7 +7,7 @@ import { FsError, UsageError } from '../../errors.ts';
 import { prepareMessage } from '../../filesystem/fat/format/boot-message.ts';
 import type { FormatNote } from '../../filesystem/fat/format/format-note.ts';
 import { encodeLabel } from '../../filesystem/fat/format/label.ts';
-import { type FatLayout, metadataEnd } from '../../filesystem/fat/format/layout.ts';
+import { metadataEnd } from '../../filesystem/fat/format/layout.ts';
 import { chooseFatBits, planFormat } from '../../filesystem/fat/format/plan.ts';
 import { writeFormat } from '../../filesystem/fat/format.ts';
 import { clockFromEnvironment, systemUtcOffsetMinutes } from '../../host/system.ts';
@@ -30,6 +30,8 @@ import {
 /** `--invariant`: 2015-03-14T09:26:53Z, and a number that is as good as any. */
 const INVARIANT_TIME: Timestamp = { seconds: 1_426_325_213, nanoseconds: 0 };
 const INVARIANT_VOLUME_ID = 0x1234abcd;
+/** The complaints that the tool ends with two newlines. */
+const BLANK_LINE_AFTER = /are not allowed$|Atari format$/;
 
 export const mkfsFat = defineApplet({
   name: 'mkfs.fat',
@@ -77,10 +79,9 @@ function run(io: Io, argv: readonly string[], calledAs: string): number {
       io.stderr.write(usage);
     } else if (error instanceof UsageError) {
       io.stderr.write(`${calledAs}: ${error.message}\n${usage}`);
-    } else if (error instanceof Failure) {
-      io.stderr.write(`${calledAs}: ${error.message}\n`);
-    } else if (error instanceof FsError && error.syscall === 'format') {
-      io.stderr.write(`${calledAs}: ${error.detail}\n`);
+    } else if (error instanceof Failure || (error instanceof FsError && error.syscall === 'format')) {
+      const message = error instanceof FsError ? (error.detail ?? error.text) : error.message;
+      io.stderr.write(`${calledAs}: ${message}\n${BLANK_LINE_AFTER.test(message) ? '\n' : ''}`);
     } else throw error;
     return 1;
   }

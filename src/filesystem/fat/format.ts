@@ -7,7 +7,8 @@ import { buildBootRecord, buildFsInfo } from './format/boot-record.ts';
 import { formatError, type NoteTaker } from './format/format-note.ts';
 import { encodeLabel, type LabelEncoding } from './format/label.ts';
 import { type FatLayout, metadataEnd } from './format/layout.ts';
-import { type FatLayoutOptions, chooseFatBits, planFormat } from './format/plan.ts';
+import type { FatLayoutOptions } from './format/layout-options.ts';
+import { chooseFatBits, planFormat } from './format/plan.ts';
 import { writeTables } from './format/write-tables.ts';
 import { encodeTime } from './times.ts';
 
@@ -53,7 +54,7 @@ export function formatFat(device: BlockDevice, options: FatFormatOptions): FatLa
 export function writeFormat(device: BlockDevice, layout: FatLayout, options: FatContentOptions): void {
   const codePage = options.codePage ?? CODE_PAGES[850];
   const label = encodeLabel(options.label ?? '', codePage);
-  if (label.problem !== undefined) throw formatError(label.problem.trimEnd());
+  if (label.problem !== undefined) throw formatError(label.problem);
   if (label.missing !== undefined) {
     throw formatError(`Label has "${label.missing}", which is not in code page ${codePage.number}`);
   }

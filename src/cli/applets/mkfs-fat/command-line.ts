@@ -1,6 +1,6 @@
 import { CODE_PAGES } from '../../../filesystem/fat/code-page.ts';
 import type { LabelEncoding } from '../../../filesystem/fat/format/label.ts';
-import type { FatLayoutOptions } from '../../../filesystem/fat/format/plan.ts';
+import type { FatLayoutOptions } from '../../../filesystem/fat/format/layout-options.ts';
 import { getopt, type OptionSpec, type ParsedArguments } from '../../getopt.ts';
 import { asciiCodePage } from './ascii-code-page.ts';
 

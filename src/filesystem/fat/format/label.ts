@@ -47,9 +47,9 @@ export function encodeLabel(text: string, encoding: LabelEncoding): EncodedLabel
 }
 
 function problemOf(text: string, codes: readonly number[]): string | undefined {
-  if (codes.some((code) => code < 0x20)) return 'Labels with characters below 0x20 are not allowed\n';
+  if (codes.some((code) => code < 0x20)) return 'Labels with characters below 0x20 are not allowed';
   if (Array.from(text).some((character) => FORBIDDEN.includes(character))) {
-    return `Labels with characters ${FORBIDDEN} are not allowed\n`;
+    return `Labels with characters ${FORBIDDEN} are not allowed`;
   }
   if (text.startsWith(' ') && text.trim() !== '') return "Label can't start with a space character";
   return undefined;

@@ -1,51 +1,10 @@
-import {
-  ATARI_FLOPPY_SECTORS,
-  ATARI_SECTORS_PER_CLUSTER,
-  checkAtariLimits,
-  chooseAtariSectorSize,
-} from './atari.ts';
+import { checkAtariLimits } from './atari.ts';
 import { messageCapacity } from './boot-message.ts';
-import { chooseClusterSize } from './cluster-size.ts';
 import { formatError, type NoteTaker } from './format-note.ts';
-import { type DiskGeometry, diskDefaults, fat32SectorsPerCluster, floppyOfSize } from './geometry.ts';
-import {
-  DIRECTORY_ENTRY_SIZE,
-  dataStartSector,
-  type FatBits,
-  type FatLayout,
-  type FatVariant,
-} from './layout.ts';
-
-/** What may be asked for; what is not asked for is chosen as mkfs.fat of dosfstools 4.2 chooses it. */
-export interface FatLayoutOptions {
-  readonly variant?: FatVariant;
-  readonly fatBits?: FatBits;
-  /** Bytes: a power of two, 512 to 32768. */
-  readonly sectorSize?: number;
-  /** A power of two, 1 to 128. */
-  readonly sectorsPerCluster?: number;
-  /** 1 to 4. Default 2. */
-  readonly fatCount?: number;
-  /** At least so many; alignment may round up. Not with FAT32. */
-  readonly rootEntryCount?: number;
-  /** At least so many; alignment may round up. */
-  readonly reservedSectors?: number;
-  readonly hiddenSectors?: number;
-  readonly media?: number;
-  readonly driveNumber?: number;
-  readonly volumeId: number;
-  readonly geometry?: DiskGeometry;
-  /** Starts FATs, root directory and data on multiples of a cluster. Default true, off on tiny file systems. */
-  readonly align?: boolean;
-  /** FAT32 only; 0 for none. */
-  readonly backupBootSector?: number;
-  /** Puts a partition table with one partition, the whole disk, into the boot sector. Default false. */
-  readonly mbr?: boolean;
-  /** Shown when somebody boots from it, as it is to stand in the sector (`prepareMessage` makes it so). */
-  readonly bootMessage?: Uint8Array;
-  /** Bytes of the whole medium, by which floppies are recognised. Default: the size that is formatted. */
-  readonly mediumSize?: number;
-}
+import { diskDefaults, floppyOfSize } from './geometry.ts';
+import { dataStartSector, type FatBits, type FatLayout } from './layout.ts';
+import { checkLayoutOptions, type FatLayoutOptions } from './layout-options.ts';
+import { chooseAtariTables, chooseTables } from './tables.ts';
 
 const LARGE = 512 * 1024 * 1024;
 /** No alignment up to here: it would cost too much of a small file system. */
@@ -53,7 +12,6 @@ const TINY_SECTORS = 8192;
 const FS_INFO_SECTOR = 1;
 const NO_SECTOR = 0xffff;
 const MAX_SECTORS = 0xffff_ffff;
-const SUGGESTED_FAT32_CLUSTERS = 65_525;
 /** Data of less than 32 KiB is not worth a file system. */
 const MIN_DATA_BLOCKS = 32;
 const BLOCK_SIZE = 1024;
@@ -73,35 +31,34 @@ export function chooseFatBits(
   return fatBits;
 }
 
-/** `chosenBits` is what `chooseFatBits` gave. */
+/** `fatBits` is what `chooseFatBits` gave. */
 export function planFormat(
   size: number,
   options: FatLayoutOptions,
-  chosenBits: FatBits | undefined,
+  fatBits: FatBits | undefined,
   note: NoteTaker,
 ): FatLayout {
-  checkOptions(size, options);
+  checkLayoutOptions(size, options);
   const atari = options.variant === 'atari';
-  let sectorSize = options.sectorSize ?? 512;
+  const sectorSize = options.sectorSize ?? 512;
   const mediumSize = options.mediumSize ?? size;
   let totalSectors = Math.floor(size / sectorSize);
   const defaults = floppyOfSize(mediumSize) ?? diskDefaults(Math.floor(mediumSize / sectorSize));
   const { heads, sectorsPerTrack } = options.geometry ?? defaults.geometry;
   const media = options.media ?? defaults.media;
 
-  let fatBits = chosenBits;
   const messageLength = atari ? 0 : (options.bootMessage?.length ?? 0);
   if (fatBits === 32 && messageLength > messageCapacity(32, false)) note({ kind: 'boot-message-truncated' });
   const second = fatBits === 32 ? 0x58 : 0x3c;
   note(atari ? { kind: 'boot-jump', first: 0x60, second: 0x1c } : { kind: 'boot-jump', first: 0xeb, second });
-  let reservedSectors = options.reservedSectors ?? (fatBits === 32 ? 32 : 1);
+  const reservedSectors = options.reservedSectors ?? (fatBits === 32 ? 32 : 1);
   if (fatBits === 32 && reservedSectors < 2) {
     throw formatError('On FAT32 at least 2 reserved sectors are needed.');
   }
   note({ kind: 'reserved-sectors', count: reservedSectors });
   const hiddenSectors = options.hiddenSectors ?? 0;
   if (atari && fatBits !== 32 && hiddenSectors > 0xffff) {
-    throw formatError("#hidden doesn't fit in 16bit field of Atari format\n");
+    throw formatError("#hidden doesn't fit in 16bit field of Atari format");
   }
 
   if (totalSectors > MAX_SECTORS) {
@@ -118,84 +75,30 @@ export function planFormat(
   }
 
   const fatCount = options.fatCount ?? 2;
-  let rootEntryCount = fatBits === 32 ? 0 : (options.rootEntryCount ?? defaults.rootEntryCount);
-  let sectorsPerCluster = options.sectorsPerCluster;
-  let clusterCount: number;
-  let fatSectors: number;
-  if (atari) {
-    sectorsPerCluster ??= ATARI_SECTORS_PER_CLUSTER;
-    fatBits ??= ATARI_FLOPPY_SECTORS.has(totalSectors) ? 12 : 16;
-    note({ kind: 'fat-bits', fatBits });
-    const chosen = chooseAtariSectorSize(
-      {
-        fatBits,
-        sectorSize,
-        sectorSizeGiven: options.sectorSize !== undefined,
-        totalSectors,
-        reservedSectors,
-        rootEntryCount,
-        fatCount,
-        sectorsPerCluster,
-      },
-      note,
-    );
-    ({ sectorSize, totalSectors, fatSectors, clusterCount } = chosen);
-  } else {
-    const chosen = chooseClusterSize(
-      {
-        fatBits,
-        fatBitsGiven: options.fatBits !== undefined,
-        sectorSize,
-        totalSectors,
-        reservedSectors,
-        rootEntryCount,
-        fatCount,
-        align,
-        sectorsPerCluster:
-          sectorsPerCluster ??
-          (fatBits === 32 ? fat32SectorsPerCluster(totalSectors) : defaults.sectorsPerCluster),
-        sectorsPerClusterGiven: sectorsPerCluster !== undefined,
-      },
-      note,
-    );
-    if (fatBits === undefined) note({ kind: 'fat-bits', fatBits: chosen.fatBits });
-    ({ fatBits, sectorsPerCluster, fatSectors, clusterCount } = chosen);
-    if (align) {
-      // Where nothing fits the tool has gone on to the next size, and 256 sectors have become 0 in its byte.
-      const aligned = clusterCount === 0 ? (sectorsPerCluster * 2) & 0xff : sectorsPerCluster;
-      reservedSectors = aligned === 0 ? 0 : alignUp(reservedSectors, aligned);
-      const rootSize = alignUp(rootEntryCount * DIRECTORY_ENTRY_SIZE, sectorsPerCluster * sectorSize);
-      rootEntryCount = rootSize / DIRECTORY_ENTRY_SIZE;
-    }
-    if (fatBits === 32 && clusterCount < SUGGESTED_FAT32_CLUSTERS) {
-      note({ kind: 'few-clusters' });
-    }
-  }
+  const rootEntryCount = fatBits === 32 ? 0 : (options.rootEntryCount ?? defaults.rootEntryCount);
+  const start = { fatBits, sectorSize, totalSectors, reservedSectors, rootEntryCount, fatCount, align };
+  const tables = atari
+    ? chooseAtariTables(start, options, note)
+    : chooseTables(start, options, defaults.sectorsPerCluster, note);
   if (options.mbr === true) {
     note({ kind: 'mbr' });
-    if (messageLength > messageCapacity(fatBits, true)) note({ kind: 'boot-message-truncated' });
+    if (messageLength > messageCapacity(tables.fatBits, true)) note({ kind: 'boot-message-truncated' });
   }
-  const backupBootSector = fatBits === 32 ? chooseBackup(options.backupBootSector, reservedSectors) : 0;
-  if (fatBits === 32) note({ kind: 'backup-boot-sector', sector: backupBootSector });
-  if (clusterCount === 0) {
+  const isFat32 = tables.fatBits === 32;
+  const backupBootSector = isFat32 ? chooseBackup(options.backupBootSector, tables.reservedSectors) : 0;
+  if (isFat32) note({ kind: 'backup-boot-sector', sector: backupBootSector });
+  if (tables.clusterCount === 0) {
     throw formatError(
       options.sectorsPerCluster === undefined
         ? 'Attempting to create a too small or a too large filesystem'
         : 'Not enough or too many clusters for filesystem - try less or more sectors per cluster',
     );
   }
-  if (atari) checkAtariLimits(totalSectors, note);
+  if (atari) checkAtariLimits(tables.totalSectors, note);
   const layout: FatLayout = {
-    fatBits,
+    ...tables,
     variant: options.variant ?? 'standard',
-    sectorSize,
-    sectorsPerCluster,
-    reservedSectors,
     fatCount,
-    fatSectors,
-    rootEntryCount,
-    totalSectors,
-    clusterCount,
     sectorsPerTrack,
     heads,
     hiddenSectors,
@@ -204,12 +107,12 @@ export function planFormat(
     // The serial number of GEMDOS has three bytes.
     volumeId: atari ? options.volumeId & 0xff_ffff : options.volumeId,
     mbr: options.mbr ?? false,
-    fsInfoSector: fatBits === 32 ? FS_INFO_SECTOR : NO_SECTOR,
+    fsInfoSector: isFat32 ? FS_INFO_SECTOR : NO_SECTOR,
     backupBootSector,
     rootEndMark: atari ? 0x0fff_ffff : 0x0fff_fff8,
-    backupFsInfo: backupBootSector !== 0 && backupBootSector + FS_INFO_SECTOR < reservedSectors,
+    backupFsInfo: backupBootSector !== 0 && backupBootSector + FS_INFO_SECTOR < tables.reservedSectors,
   };
-  const dataStartBlock = Math.ceil((dataStartSector(layout) * sectorSize) / BLOCK_SIZE);
+  const dataStartBlock = Math.ceil((dataStartSector(layout) * layout.sectorSize) / BLOCK_SIZE);
   if (dataStartBlock + MIN_DATA_BLOCKS > Math.floor(size / BLOCK_SIZE)) {
     throw formatError('Too few blocks for viable filesystem');
   }
@@ -227,35 +130,6 @@ function checkWidths({ reservedSectors, rootEntryCount }: FatLayout): void {
   }
 }
 
-/** What no caller should ask for; command lines are checked where they are read. */
-function checkOptions(size: number, options: FatLayoutOptions): void {
-  checkNumber('size', size, 0, Number.MAX_SAFE_INTEGER);
-  checkPowerOfTwo('sectorSize', options.sectorSize, 512, 32_768);
-  checkPowerOfTwo('sectorsPerCluster', options.sectorsPerCluster, 1, 128);
-  checkNumber('fatCount', options.fatCount, 1, 255);
-  checkNumber('rootEntryCount', options.rootEntryCount, 1, 0xffff);
-  checkNumber('reservedSectors', options.reservedSectors, 1, 0xffff);
-  checkNumber('hiddenSectors', options.hiddenSectors, 0, 0xffff_ffff);
-  checkNumber('media', options.media, 0, 0xff);
-  checkNumber('driveNumber', options.driveNumber, 0, 0xff);
-  checkNumber('volumeId', options.volumeId, 0, 0xffff_ffff);
-  checkNumber('backupBootSector', options.backupBootSector, 0, 0xffff);
-  checkNumber('geometry.heads', options.geometry?.heads, 1, 0xffff);
-  checkNumber('geometry.sectorsPerTrack', options.geometry?.sectorsPerTrack, 1, 0xffff);
-}
-
-function checkNumber(name: string, value: number | undefined, low: number, high: number): void {
-  if (value === undefined || (Number.isInteger(value) && value >= low && value <= high)) return;
-  throw new RangeError(`${name} is ${value}, expected a whole number from ${low} to ${high}`);
-}
-
-function checkPowerOfTwo(name: string, value: number | undefined, low: number, high: number): void {
-  checkNumber(name, value, low, high);
-  if (value !== undefined && (value & (value - 1)) !== 0) {
-    throw new RangeError(`${name} is ${value}, expected a power of two`);
-  }
-}
-
 function chooseBackup(wanted: number | undefined, reservedSectors: number): number {
   if (wanted === undefined) {
     if (reservedSectors > 6) return 6;
@@ -269,8 +143,4 @@ function chooseBackup(wanted: number | undefined, reservedSectors: number): numb
     throw formatError('Backup boot sector must be a reserved sector');
   }
   return wanted;
-}
-
-function alignUp(value: number, multiple: number): number {
-  return Math.ceil(value / multiple) * multiple;
 }
