@@ -1,6 +1,8 @@
 // The programs that judge ours, from Debian's packages: installed when this is root on a machine with apt.
 import { spawnSync } from 'node:child_process';
-import { existsSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { homedir, tmpdir } from 'node:os';
+import { join } from 'node:path';
 
 /** A program of each package, and the package. */
 const TOOLS = [
@@ -24,7 +26,41 @@ function absentPackages() {
   );
 }
 
+/** Debian's small kernel for virtual machines: a kernel for the images of the tests to boot. Needs no root. */
+const KERNEL_PACKAGE = 'linux-image-cloud-amd64';
+
+/** test/support/boot-emulator.ts looks for the kernel here, too. */
+const CACHE = join(process.env['XDG_CACHE_HOME'] ?? join(homedir(), '.cache'), 'userloop-test');
+
+function fetchKernel() {
+  const isKernel = (name) => name.startsWith('vmlinuz-') && name.endsWith('amd64');
+  if ([CACHE, '/boot'].some((folder) => existsSync(folder) && readdirSync(folder).some(isKernel))) return;
+  console.log('Fetching a kernel for the images of the tests to boot …');
+  const folder = mkdtempSync(join(tmpdir(), 'userloop-kernel-'));
+  const run = (program, args) => spawnSync(program, args, { cwd: folder, encoding: 'utf8' }).stdout ?? '';
+  // The package of that name only depends on the one that holds the kernel.
+  const depends = run('apt-cache', ['depends', '--important', KERNEL_PACKAGE]);
+  const [, real] = /Depends: (linux-image-\S+)/.exec(depends) ?? [];
+  if (real !== undefined) run('apt-get', ['-q', 'download', real]);
+  const archive = readdirSync(folder).find((name) => name.endsWith('.deb'));
+  if (archive === undefined) console.log(`The package ${KERNEL_PACKAGE} is not to be had here`);
+  else {
+    mkdirSync(CACHE, { recursive: true });
+    const extract =
+      'dpkg-deb --fsys-tarfile "$1" | tar -x -C "$2" --strip-components=2 --wildcards "./boot/vmlinuz-*"';
+    run('sh', ['-c', extract, 'sh', archive, CACHE]);
+  }
+  rmSync(folder, { recursive: true });
+}
+
 export function fetchReferenceTools() {
+  fetchTools();
+  // Only where tools are installed as well, or where their absence is a failure: a test run fetches nothing unasked.
+  const wanted = process.getuid?.() === 0 || process.env['CI'] === 'true';
+  if (wanted && existsSync('/usr/bin/apt-get')) fetchKernel();
+}
+
+function fetchTools() {
   const packages = absentPackages();
   if (!existsSync('/boot/memtest86+x64.bin') && !existsSync('/boot/memtest86+ia32.bin'))
     packages.push('memtest86+');

@@ -232,11 +232,12 @@ describeWithTools(TOOLS, 'grub and GRUB 0.97 do the same', () => {
       const more = '(hd200) (hd0,99) foo (hd0,0) (hd1,0) (hd2,0) (hd2,1) (hd2,4) (hd2,5) (hd7) (hd3,0)';
       const devices = `${names} ${more}`.split(' ');
       await compare(drives, ['root', ...devices.flatMap((device) => [`root ${device}`, 'root'])]);
-      await compare(drives, [
-        ...['hd0', '(hd0,0)', '(hd1,0)', '(fd0)', '(hd2)', '(hd0,0)x', '(hd2,4)', '(hd7)', '(hd9)'].flatMap(
+      await compare(
+        drives,
+        ['hd0', '(hd0,0)', '(hd1,0)', '(fd0)', '(hd2)', '(hd0,0)x', '(hd2,4)', '(hd7)', '(hd9)'].flatMap(
           (device) => [`rootnoverify ${device}`, 'rootnoverify'],
         ),
-      ]);
+      );
     });
 
     test('setup fails with the same errors', async () => {
@@ -314,28 +315,34 @@ describeWithTools(TOOLS, 'grub and GRUB 0.97 do the same', () => {
 
     test('lines are read as GRUB reads them', async () => {
       await compare(drives, [
-        ...['', '   ', '  root (hd0,0)', '# comment', 'root=(hd0,0)', 'root  = (hd0,0)', 'ROOT (hd0,0)'],
-        ...['setup(hd0)', 'rootx', 'root (hd0,0) 2', 'help foo', 'quitx'],
+        '',
+        '   ',
+        '  root (hd0,0)',
+        '# comment',
+        'root=(hd0,0)',
+        'root  = (hd0,0)',
+        'ROOT (hd0,0)',
+        'setup(hd0)',
+        'rootx',
+        'root (hd0,0) 2',
+        'help foo',
+        'quitx',
       ]);
     });
 
     test('device gives a drive another image', async () => {
       await compare(drives, [
-        ...[
-          'device (hd3) hd0.img',
-          'root (hd3,0)',
-          'device (hd4) nope',
-          'root (hd4)',
-          'device (hd0)',
-          'device',
-        ],
-        ...[
-          'device hd0 x',
-          'device (hd0) hd1.img more',
-          'geometry (hd0)',
-          'device (hd5) /tmp',
-          'device (hd9) x',
-        ],
+        'device (hd3) hd0.img',
+        'root (hd3,0)',
+        'device (hd4) nope',
+        'root (hd4)',
+        'device (hd0)',
+        'device',
+        'device hd0 x',
+        'device (hd0) hd1.img more',
+        'geometry (hd0)',
+        'device (hd5) /tmp',
+        'device (hd9) x',
       ]);
     });
 

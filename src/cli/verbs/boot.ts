@@ -52,6 +52,7 @@ export const boot = defineApplet({
       description:
         'emulate the processor, even where KVM is usable: inside a virtual machine that is much faster for 16-bit code',
     },
+    { long: 'no-kvm', description: 'emulate the processor even where KVM is usable' },
     { long: 'snapshot', description: 'forget what the guest writes' },
     { short: 'n', long: 'dry-run', description: 'print the command instead of running it' },
   ],
