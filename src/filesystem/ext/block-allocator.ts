@@ -34,30 +34,46 @@ export class BlockAllocator {
    * likely to follow. ENOSPC takes none.
    */
   allocate(goal: number, count: number, wanted: number = count): BlockRun[] {
-    const { geometry, groups } = this.#volume;
     this.#volume.requireBlocks(count, 'write');
     const runs: BlockRun[] = [];
-    let missing = count;
-    const firstGroup = this.#groupOf(goal);
-    // What follows the goal directly is taken whatever its length: it continues the file.
-    const group = groups.get(firstGroup);
-    missing -= this.#takeAt(group, goal - group.firstBlock, missing, runs);
-    // Then runs that are long enough, then whatever there is.
-    for (const least of [Math.min(Math.max(wanted, count), USUAL_RUN), 1]) {
-      for (let i = 0; i < geometry.groupCount && missing > 0; i++) {
-        const index = (firstGroup + i) % geometry.groupCount;
-        const candidate = groups.get(index);
-        if (candidate.freeBlocks < Math.min(least, missing)) continue;
-        const from = i === 0 ? Math.max(0, goal - candidate.firstBlock) : candidate.blockCursor;
-        missing = this.#takeFrom(candidate, from, missing, least, runs);
-        if (missing > 0 && from > 0) missing = this.#takeFrom(candidate, 0, missing, least, runs);
-      }
+    let missing: number;
+    try {
+      missing = this.#collect(goal, count, wanted, runs);
+    } catch (error) {
+      // A group on the way was damaged.
+      for (const run of runs) this.free(run.start, run.length);
+      throw error;
     }
     if (missing > 0) {
       for (const run of runs) this.free(run.start, run.length);
       throw new FsError('ENOSPC', { syscall: 'write' });
     }
     return runs;
+  }
+
+  /** CorruptImageError unless all of these blocks are in use, and none is named twice: then they can be freed. */
+  requireUsed(runs: readonly BlockRun[], inode: number): void {
+    const { groups } = this.#volume;
+    const sorted = [...runs].sort((a, b) => a.start - b.start);
+    let end = 0;
+    for (const run of sorted) {
+      if (run.start < end) {
+        throw new CorruptImageError({
+          structure: `inode ${inode}`,
+          field: 'i_block',
+          found: `block ${run.start} twice`,
+          expected: 'every block once',
+        });
+      }
+      end = run.start + run.length;
+      for (let block = run.start; block < end;) {
+        const group = groups.get(this.#groupOf(block));
+        const bit = block - group.firstBlock;
+        const length = Math.min(group.blockCount - bit, end - block);
+        this.#requireSet(group, bit, length);
+        block += length;
+      }
+    }
   }
 
   /** Gives blocks back; CorruptImageError when one of them was not taken. */
@@ -68,16 +84,7 @@ export class BlockAllocator {
       const group = volume.groups.get(this.#groupOf(block));
       const bit = block - group.firstBlock;
       const length = Math.min(group.blockCount - bit, start + count - block);
-      const bitmap = this.#bitmap(group);
-      const hole = nextClear(bitmap.bytes, bit, bit + length);
-      if (hole < bit + length) {
-        throw new CorruptImageError({
-          structure: `block bitmap of group ${group.index}`,
-          field: `bit ${hole}`,
-          found: '0 for a block in use',
-          expected: '1',
-        });
-      }
+      const bitmap = this.#requireSet(group, bit, length);
       clearRange(bitmap.bytes, bit, length);
       volume.cache.markDirty(bitmap);
       group.freeBlocks += length;
@@ -90,6 +97,39 @@ export class BlockAllocator {
   #groupOf(block: number): number {
     const { firstDataBlock, blocksPerGroup } = this.#volume.geometry;
     return Math.floor((block - firstDataBlock) / blocksPerGroup);
+  }
+
+  /** Takes up to `count` blocks into `runs` and returns how many are still missing. */
+  #collect(goal: number, count: number, wanted: number, runs: BlockRun[]): number {
+    const { geometry, groups } = this.#volume;
+    const firstGroup = this.#groupOf(goal);
+    // What follows the goal directly is taken whatever its length: it continues the file.
+    const group = groups.get(firstGroup);
+    let missing = count - this.#takeAt(group, goal - group.firstBlock, count, runs);
+    // Then runs that are long enough, then whatever there is.
+    for (const least of [Math.min(Math.max(wanted, count), USUAL_RUN), 1]) {
+      for (let i = 0; i < geometry.groupCount && missing > 0; i++) {
+        const candidate = groups.get((firstGroup + i) % geometry.groupCount);
+        if (candidate.freeBlocks < Math.min(least, missing)) continue;
+        const from = i === 0 ? Math.max(0, goal - candidate.firstBlock) : candidate.blockCursor;
+        missing = this.#takeFrom(candidate, from, missing, least, runs);
+        if (missing > 0 && from > 0) missing = this.#takeFrom(candidate, 0, missing, least, runs);
+      }
+    }
+    return missing;
+  }
+
+  /** The bitmap, in which these bits must be set. */
+  #requireSet(group: Group, bit: number, length: number): CachedBlock {
+    const bitmap = this.#bitmap(group);
+    const hole = nextClear(bitmap.bytes, bit, bit + length);
+    if (hole === bit + length) return bitmap;
+    throw new CorruptImageError({
+      structure: `block bitmap of group ${group.index}`,
+      field: `bit ${hole}`,
+      found: '0 for a block in use',
+      expected: '1',
+    });
   }
 
   #takeFrom(group: Group, from: number, missing: number, least: number, runs: BlockRun[]): number {

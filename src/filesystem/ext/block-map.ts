@@ -110,18 +110,28 @@ export class BlockMap {
 
   /** Unmaps and frees everything from block `from` on. All pointers are checked before anything changes. */
   truncate(ref: InodeRef, from: number): void {
-    const runs = new RunCollector(this.#volume.geometry.blockCount);
-    this.#forEachTree(from, Number.POSITIVE_INFINITY, (slot, depth, start) => {
-      this.#collect(ref, depth, this.#slot(ref, slot), start, runs);
-    });
+    const runs = this.requireFreeable(ref, from);
     this.#forEachTree(from, Number.POSITIVE_INFINITY, (slot, depth, start) => {
       const pointer = this.#slot(ref, slot);
       if (pointer === 0) return;
       if (start === 0) ref.view.setUint32(ref.base + I_BLOCK + 4 * slot, 0, true);
       else this.#clear(depth, pointer, start);
     });
-    this.#inodes.addBlocks(ref, -runs.total);
-    for (const run of runs.finish()) this.#allocator.free(run.start, run.length);
+    let freed = 0;
+    for (const run of runs) freed += run.length;
+    this.#inodes.addBlocks(ref, -freed);
+    for (const run of runs) this.#allocator.free(run.start, run.length);
+  }
+
+  /** All blocks from block `from` of the file on; CorruptImageError when they cannot all be given back. */
+  requireFreeable(ref: InodeRef, from: number): readonly BlockRun[] {
+    const collector = new RunCollector(this.#volume.geometry.blockCount);
+    this.#forEachTree(from, Number.POSITIVE_INFINITY, (slot, depth, start) => {
+      this.#collect(ref, depth, this.#slot(ref, slot), start, collector);
+    });
+    const runs = collector.finish();
+    this.#allocator.requireUsed(runs, ref.number);
+    return runs;
   }
 
   #slot(ref: InodeRef, slot: number): number {
@@ -259,7 +269,7 @@ class BlockSource {
 
 /** Puts single blocks together into runs, and notices a map that points at more blocks than there are. */
 class RunCollector {
-  total = 0;
+  #total = 0;
   readonly #runs: BlockRun[] = [];
   readonly #limit: number;
   #start = 0;
@@ -270,7 +280,7 @@ class RunCollector {
   }
 
   add(block: number, inode: number): void {
-    if (++this.total > this.#limit) {
+    if (++this.#total > this.#limit) {
       throw new CorruptImageError({
         structure: `inode ${inode}`,
         field: 'i_block',

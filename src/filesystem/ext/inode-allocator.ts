@@ -39,19 +39,26 @@ export class InodeAllocator {
     throw new FsError('ENOSPC', { syscall: 'create' });
   }
 
-  free(inode: number, directory: boolean): void {
+  /** CorruptImageError when the bitmap says that the inode is free. */
+  requireUsed(inode: number): void {
     const { geometry, groups, cache } = this.#volume;
     const group = groups.get(this.groupOf(inode));
     const bit = (inode - 1) % geometry.inodesPerGroup;
+    if (testBit(cache.get(group.inodeBitmap, WriteRank.bitmap).bytes, bit)) return;
+    throw new CorruptImageError({
+      structure: `inode bitmap of group ${group.index}`,
+      field: `bit ${bit}`,
+      found: '0 for an inode in use',
+      expected: '1',
+    });
+  }
+
+  free(inode: number, directory: boolean): void {
+    const { geometry, groups, cache } = this.#volume;
+    this.requireUsed(inode);
+    const group = groups.get(this.groupOf(inode));
+    const bit = (inode - 1) % geometry.inodesPerGroup;
     const bitmap = cache.get(group.inodeBitmap, WriteRank.bitmap);
-    if (!testBit(bitmap.bytes, bit)) {
-      throw new CorruptImageError({
-        structure: `inode bitmap of group ${group.index}`,
-        field: `bit ${bit}`,
-        found: '0 for an inode in use',
-        expected: '1',
-      });
-    }
     clearBit(bitmap.bytes, bit);
     cache.markDirty(bitmap);
     group.inodeCursor = Math.min(group.inodeCursor, bit);

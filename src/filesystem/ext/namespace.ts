@@ -6,7 +6,7 @@ import type { Directory } from './directory.ts';
 import { type ExtCore, nameBytes } from './ext-core.ts';
 import { Inode, InodeKind, ReservedInode } from './inode.ts';
 import type { InodeRef } from './inode-table.ts';
-import { dropLink } from './node-removal.ts';
+import { dropLink, requireRemovable } from './node-removal.ts';
 import { targetBlocks, writeTarget } from './symlink.ts';
 import { AccessTime, BirthTime, ChangeTime, ModificationTime } from './timestamp.ts';
 
@@ -132,6 +132,7 @@ export class Namespace {
     if (core.inodes.kind(ref) === 'directory') {
       throw new FsError('EISDIR', { syscall: 'unlink', path: name });
     }
+    this.#requireRemovable(ref);
     core.directories.remove(directory, name);
     core.touchDirectory(parentRef);
     core.inodes.setTime(ref, ChangeTime, core.now());
@@ -145,6 +146,7 @@ export class Namespace {
       throw new FsError('ENOTDIR', { syscall: 'rmdir', path: name });
     }
     this.#requireEmpty(ref, name, 'rmdir');
+    requireRemovable(core, ref);
     core.directories.remove(directory, name);
     this.#addLinks(parentRef, -1);
     core.touchDirectory(parentRef);
@@ -249,7 +251,14 @@ export class Namespace {
     if (byDirectory && !isDirectory) throw new FsError('ENOTDIR', { syscall: 'rename', dest: name });
     if (!byDirectory && isDirectory) throw new FsError('EISDIR', { syscall: 'rename', dest: name });
     if (isDirectory) this.#requireEmpty(ref, name, 'rename');
+    this.#requireRemovable(ref);
     return ref;
+  }
+
+  /** A node that is about to lose its last name must be sound enough to be freed. */
+  #requireRemovable(ref: InodeRef): void {
+    const isDirectory = this.#core.inodes.kind(ref) === 'directory';
+    if (isDirectory || Inode.i_links_count.get(ref.view, ref.base) <= 1) requireRemovable(this.#core, ref);
   }
 
   #requireEmpty(ref: InodeRef, name: string, syscall: string): void {

@@ -11,6 +11,13 @@ export function dropLink(core: ExtCore, ref: InodeRef, links: number): void {
   else removeNode(core, ref);
 }
 
+/** CorruptImageError when the node could not be removed wholly: to be asked before its name goes. */
+export function requireRemovable(core: ExtCore, ref: InodeRef): void {
+  if (core.hasBlocks(ref)) core.blockMap.requireFreeable(ref, 0);
+  core.xattrs.requireSound(ref);
+  core.inodeAllocator.requireUsed(ref.number);
+}
+
 /** Frees content, attributes and the inode itself, which keeps its mode and says when it was deleted. */
 export function removeNode(core: ExtCore, ref: InodeRef): void {
   const { inodes, volume } = core;

@@ -103,6 +103,14 @@ export class XattrStore {
     this.#store(ref, this.#inInode(ref).filter(isOther), this.#inBlock(ref).filter(isOther));
   }
 
+  /** CorruptImageError when the attribute block is none. */
+  requireSound(ref: InodeRef): void {
+    const number = this.#core.inodes.attributeBlock(ref);
+    if (number === 0) return;
+    this.#block(ref, number);
+    this.#core.blocks.requireUsed([{ start: number, length: 1 }], ref.number);
+  }
+
   /** Gives the attribute block of a node that goes away back, or this node's share of it. */
   removeAll(ref: InodeRef): void {
     const number = this.#core.inodes.attributeBlock(ref);
