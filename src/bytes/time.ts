@@ -17,7 +17,9 @@ export function fixedClock(seconds: number): Clock {
 
 export function timestampFromMilliseconds(milliseconds: number): Timestamp {
   const seconds = Math.floor(milliseconds / 1000);
-  return { seconds, nanoseconds: Math.round((milliseconds - seconds * 1000) * 1e6) % 1_000_000_000 };
+  // Rounding may not make a whole second of it.
+  const nanoseconds = Math.min(Math.round((milliseconds - seconds * 1000) * 1e6), 999_999_999);
+  return { seconds, nanoseconds };
 }
 
 export function millisecondsOf(time: Timestamp): number {

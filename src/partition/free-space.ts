@@ -33,8 +33,10 @@ export function freeRanges(editor: MbrEditor): FreeRange[] {
     for (const { startSector, endSector } of logical) {
       // util-linux counts the first sector of the partition that follows as free, too.
       if (startSector - next >= layout.grain) ranges.push(range(layout, next, startSector));
-      next = endSector + layout.firstSector;
+      next = endSector + 1 + layout.firstSector;
     }
+    // Behind the last one it counts one sector less.
+    if (logical.length > 0) next--;
     if (extended.endSector - next >= layout.grain) ranges.push(range(layout, next, extended.endSector));
   }
   return ranges.sort((a, b) => a.startSector - b.startSector);

@@ -157,7 +157,7 @@ function runWith(io: Io, parsed: ParsedArguments): number {
     io.stdout.write('fdisk from util-linux 2.38.1\n');
     return 0;
   }
-  const { options, deprecated, columns } = readOptions(parsed);
+  const { options, columns } = readOptions(parsed);
   const disks = parsed.operands;
   if (parsed.has('getsz')) return printSizes(io, disks, options);
   if (parsed.has('list') || parsed.has('list-details')) {
@@ -167,12 +167,11 @@ function runWith(io: Io, parsed: ParsedArguments): number {
     return listDisks(io, disks, options, parsed, columns);
   }
   if (disks.length !== 1) throw new UsageError('bad usage');
-  return edit(io, disks[0]!, options, deprecated);
+  return edit(io, disks[0]!, options);
 }
 
 function readOptions(parsed: ParsedArguments): {
   options: DiskOptions;
-  deprecated: string[];
   columns: Column[] | undefined;
 } {
   const sectorSize = Number(parsed.value('b') ?? 512);
@@ -223,7 +222,6 @@ function readOptions(parsed: ParsedArguments): {
       keepBootCode: parsed.has('B'),
       mentionSignatures: !wipe.includes('never'),
     },
-    deprecated: cylinders ? ['Cylinders as display units are deprecated.'] : [],
     columns: parsed.value('o') === undefined ? undefined : parseColumns(parsed.value('o')!),
   };
 }
@@ -275,7 +273,7 @@ function openFailure(error: unknown): string | undefined {
   return code === undefined ? undefined : new FsError(code).text;
 }
 
-function edit(io: Io, name: string, options: DiskOptions, deprecated: readonly string[]): number {
+function edit(io: Io, name: string, options: DiskOptions): number {
   const disk = openDisk(io, name, options);
   if (disk === undefined) return 1;
   try {
@@ -283,7 +281,7 @@ function edit(io: Io, name: string, options: DiskOptions, deprecated: readonly s
       io.stderr.write(`fdisk: ${name}: GPT partition tables are not supported yet\n`);
       return 1;
     }
-    return runSession(io, disk, { readOnly: !isWritable(io, name), deprecated });
+    return runSession(io, disk, { readOnly: !isWritable(io, name) });
   } finally {
     disk.close();
   }

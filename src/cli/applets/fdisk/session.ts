@@ -23,8 +23,6 @@ import { parseType, typeList } from './type-list.ts';
 export interface SessionOptions {
   /** The table cannot be written. */
   readonly readOnly: boolean;
-  /** Said at the start: what was asked for on the command line is on its way out. */
-  readonly deprecated: readonly string[];
 }
 
 /** The interactive fdisk: reads a command a line until `w`, `q` or the end of the input. Returns the exit status. */
@@ -74,7 +72,6 @@ class Session {
   #welcome(): void {
     const dialog = this.#dialog;
     const disk = this.#disk;
-    for (const deprecation of this.#options.deprecated) this.#io.stderr.write(`${deprecation}\n`);
     dialog.print(
       '\nWelcome to fdisk (util-linux 2.38.1).\n' +
         'Changes will remain in memory only, until you decide to write them.\n' +
@@ -103,6 +100,7 @@ class Session {
       this.#dialog.warn('Incomplete geometry setting.\nYou can set geometry from the extra functions menu.');
     }
     if (layout.dosCompatible && !options.classic) this.#dialog.warn('DOS-compatible mode is deprecated.');
+    if (this.#disk.cylinders) this.#dialog.warn('Cylinders as display units are deprecated.');
     const limit = 0xffff_ffff;
     if (layout.sectorCount > limit) {
       const size = layout.sectorCount * layout.sectorSize;
@@ -273,6 +271,13 @@ class Session {
     const before = editor.partition(index).entry.type;
     if (isExtendedType(before) !== isExtendedType(type) && index >= 4) {
       dialog.warn('You cannot change a partition into an extended one or vice versa. Delete it first.');
+      return;
+    }
+    const logicalCount = editor.partitions.slice(4).filter(({ used }) => used).length;
+    if (index === editor.extendedIndex && !isExtendedType(type) && logicalCount > 0) {
+      dialog.warn(
+        'Cannot change type of the extended partition which is already used by logical partitions. Delete logical partitions first.',
+      );
       return;
     }
     if (type === 0) {
