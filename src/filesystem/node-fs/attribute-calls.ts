@@ -70,8 +70,11 @@ export function attributeCalls<B extends Uint8Array>(context: Context<B>) {
     return attempt({ syscall: 'fstat' }, () => statsOf(openNode(fd), options?.bigint));
   }
 
+  // usage() may have to count what is free: once is enough for a number that never changes.
+  let blockSize: number | undefined;
+
   function statsOf(node: NodeId, bigint: boolean | undefined): Stats | BigIntStats {
-    const { blockSize } = fileSystem.usage();
+    blockSize ??= fileSystem.usage().blockSize;
     const attributes = fileSystem.attributes(node);
     return bigint === true ? new BigIntStats(attributes, blockSize) : new Stats(attributes, blockSize);
   }
