@@ -18,7 +18,7 @@ import { FsError, errnoCode, hasCode } from '../errors.ts';
 import type { CreateOptions, NodeKind } from '../filesystem/file-system.ts';
 import { type FileStatus, fileStatus } from './file-status.ts';
 import { hostText } from './host-text.ts';
-import { nativeFileOperations } from './native-file.ts';
+import { type NativeFileOperations, nativeFileOperations } from './native-file.ts';
 import { nativeNodeOperations } from './native-node.ts';
 
 const { O_CREAT, O_EXCL, O_NOFOLLOW, O_RDONLY, O_TRUNC, O_WRONLY } = fs.constants;
@@ -129,21 +129,9 @@ export class HostTree implements TreeSource<string>, TreeTarget<string> {
     return fs.readSync(this.#readingFd, into, 0, into.length, offset);
   }
 
-  *fileExtents(attributes: TreeAttributes): Iterable<Extent> {
+  fileExtents(attributes: TreeAttributes): Iterable<Extent> | undefined {
     const native = nativeFileOperations();
-    if (native === undefined) {
-      yield { offset: 0, length: attributes.size, kind: 'data' };
-      return;
-    }
-    const end = attributes.size;
-    for (let at = 0; at < end;) {
-      const data = Math.min(native.seekData(this.#readingFd, at) ?? end, end);
-      if (data > at) yield { offset: at, length: data - at, kind: 'hole' };
-      if (data >= end) return;
-      const hole = Math.min(native.seekHole(this.#readingFd, data) ?? end, end);
-      yield { offset: data, length: hole - data, kind: 'data' };
-      at = hole;
-    }
+    return native === undefined ? undefined : dataAndHoles(native, this.#readingFd, attributes.size);
   }
 
   closeFile(): void {
@@ -339,6 +327,17 @@ export class HostTree implements TreeSource<string>, TreeTarget<string> {
     return fs.existsSync(hostText(target))
       ? this.#identityOf(fileStatus(target, { follow: true }))
       : undefined;
+  }
+}
+
+function* dataAndHoles(native: NativeFileOperations, fd: number, size: number): Iterable<Extent> {
+  for (let at = 0; at < size;) {
+    const data = Math.min(native.seekData(fd, at) ?? size, size);
+    if (data > at) yield { offset: at, length: data - at, kind: 'hole' };
+    if (data >= size) return;
+    const hole = Math.min(native.seekHole(fd, data) ?? size, size);
+    yield { offset: data, length: hole - data, kind: 'data' };
+    at = hole;
   }
 }
 
