@@ -4,6 +4,7 @@ import { pipeline } from 'node:stream/promises';
 import { promisify } from 'node:util';
 import { describe, expect, it } from 'vitest';
 import { MemoryDevice } from '../../src/device/memory-device.ts';
+import type { DirectoryEntry, NodeId } from '../../src/filesystem/file-system.ts';
 import { openFileSystem } from '../../src/filesystem/drivers.ts';
 import { NOT_SUPPORTED } from '../../src/filesystem/node-fs/not-supported.ts';
 import { plainNodeFs } from '../../src/filesystem/node-fs/face.ts';
@@ -195,6 +196,27 @@ describe('limits and refusals', () => {
     }
     fs.rmSync('/a', { recursive: true });
     expect(fs.readdirSync('/')).toEqual([]);
+  });
+
+  it('end where a damaged tree contains itself', () => {
+    /** `/a/loop` is `/a` itself. */
+    class CircularFileSystem extends MemoryFileSystem {
+      override lookup(directory: NodeId, name: string): NodeId | undefined {
+        return name === 'loop' ? directory : super.lookup(directory, name);
+      }
+      override *entries(directory: NodeId): Iterable<DirectoryEntry> {
+        yield* super.entries(directory);
+        if (directory !== this.root) yield { name: 'loop', node: directory, kind: 'directory' };
+      }
+    }
+    const fs = nodeFs(new CircularFileSystem());
+    fs.mkdirSync('/a');
+    fs.writeFileSync('/a/f', 'x');
+    expect(fs.readdirSync('/', { recursive: true })).toEqual(['a', 'a/f', 'a/loop']);
+    expect(() => fs.cpSync('/a', '/b', { recursive: true })).toThrow('ELOOP');
+    expect(() => fs.rmSync('/a', { recursive: true })).toThrow(
+      "ELOOP: too many symbolic links encountered, rm '/a'",
+    );
   });
 
   it('keep names whose bytes are not UTF-8', () => {

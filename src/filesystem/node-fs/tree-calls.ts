@@ -28,7 +28,9 @@ export type AsyncCopyOptions = Omit<CopyOptions, 'filter'> & {
   readonly filter?: ((source: string, destination: string) => boolean | Promise<boolean>) | undefined;
 };
 
-type Step = { readonly from: string; readonly to: string };
+/** An entry to be copied, and the directories that led to it: a damaged tree, or a link that is followed, may run in a circle. */
+type Step = { readonly from: string; readonly to: string; readonly above: Trail | undefined };
+type Trail = { readonly node: NodeId; readonly above: Trail | undefined };
 
 type Calls<B extends Uint8Array> = ReturnType<typeof contentCalls<B>> &
   ReturnType<typeof directoryCalls<B>> &
@@ -62,13 +64,19 @@ export function treeCalls<B extends Uint8Array>({ fileSystem }: Context<B>, call
     const target = attempt({ syscall: 'lstat', path: to }, () => nodeIfThere(fileSystem, to, false));
     if (top === target) throw invalidCopy('src and dest cannot be the same', to);
     refuseWithinItself(top, from, to);
-    const pending: Step[] = [{ from, to }];
+    const pending: Step[] = [{ from, to, above: undefined }];
     for (let next = pending.pop(); next !== undefined; next = pending.pop()) {
       if (!(yield next)) continue;
+      const above = { node: sourceNode(next.from, options), above: next.above };
+      refuseCircle(above, next.from);
       for (const name of copyOne(next.from, next.to, options)) {
-        pending.push({ from: `${next.from}/${name}`, to: `${next.to}/${name}` });
+        pending.push({ from: `${next.from}/${name}`, to: `${next.to}/${name}`, above });
       }
     }
+  }
+
+  function sourceNode(path: string, { dereference }: AsyncCopyOptions): NodeId {
+    return attempt({ syscall: 'lstat', path }, () => existingNode(fileSystem, path, dereference === true));
   }
 
   /** A tree that is copied into itself would never end. */
@@ -148,4 +156,10 @@ function parentOf(path: string): string {
 
 function invalidCopy(why: string, path: string): Error {
   return nodeError('ERR_FS_CP_EINVAL', `Invalid src or dest: cp returned EINVAL (${why}) ${path}`);
+}
+
+function refuseCircle({ node, above }: Trail, path: string): void {
+  for (let trail = above; trail !== undefined; trail = trail.above) {
+    if (trail.node === node) throw new FsError('ELOOP', { syscall: 'cp', path });
+  }
 }
