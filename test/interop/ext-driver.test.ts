@@ -170,7 +170,8 @@ describeWithTools(['e2fsck', 'debugfs'], 'What the driver writes', () => {
     ];
     for (let i = 0; i < 30; i++) {
       let name = '';
-      for (let j = random.below(60) + 1; j > 0; j--) name += random.pick('a b c X Y Z 0 1 9 . _ - ä ö ü 日'.split(' '));
+      for (let j = random.below(60) + 1; j > 0; j--)
+        name += random.pick('a b c X Y Z 0 1 9 . _ - ä ö ü 日'.split(' '));
       names.push(`n${name}`);
     }
     for (const withSeed of [true, false]) {
