@@ -6,7 +6,12 @@ import { foldName } from '../../src/filesystem/fat/file-name.ts';
 import { FatFileSystem } from '../../src/filesystem/fat/file-system.ts';
 import { formatFat } from '../../src/filesystem/fat/format.ts';
 import { LongNameReader, encodeLongName, shortNameChecksum } from '../../src/filesystem/fat/long-name.ts';
-import { decodeShortName, encodeShortName, makeAlias } from '../../src/filesystem/fat/short-name.ts';
+import {
+  TailSearches,
+  decodeShortName,
+  encodeShortName,
+  makeAlias,
+} from '../../src/filesystem/fat/short-name.ts';
 
 function floppy(): FatFileSystem {
   const device = new MemoryDevice(1440 * 1024);
@@ -19,7 +24,7 @@ function bytesOf(hex: string): Uint8Array {
 }
 
 function alias(name: string, taken: readonly string[] = []): string {
-  return makeAlias(name, CODE_PAGES[437], (candidate) => taken.includes(candidate), new Map());
+  return makeAlias(name, CODE_PAGES[437], (candidate) => taken.includes(candidate), new TailSearches());
 }
 
 function errorOf(change: () => void): FsError {
@@ -144,6 +149,22 @@ describe('An alias', () => {
     fs.device.read(19 * 512, root);
     expect(Buffer.from(root.subarray(0, 11)).toString('latin1')).toBe('KERNEL  SYS');
     expect(root[32]).toBe(0);
+  });
+
+  it('is used again when its file is gone', () => {
+    const fs = floppy();
+    for (const name of ['long name one', 'long name two', 'long name three']) {
+      fs.create(fs.root, name, { kind: 'file' });
+    }
+    fs.unlink(fs.root, 'long name two');
+    fs.create(fs.root, 'long name four', { kind: 'file' });
+    fs.create(fs.root, 'long name five', { kind: 'file' });
+    expect([...fs.entries(fs.root)].map(({ shortName }) => `${shortName}`).sort()).toEqual([
+      'LONGNA~1',
+      'LONGNA~2',
+      'LONGNA~3',
+      'LONGNA~4',
+    ]);
   });
 
   it('of ten thousand names in one directory is each time another', () => {

@@ -6,7 +6,7 @@ import { foldName } from './file-name.ts';
 import { LongNameReader, encodeLongName, longSlotCount, shortNameChecksum } from './long-name.ts';
 import type { FatNode, NodeTable } from './node.ts';
 import {
-  type TailHints,
+  TailSearches,
   decodeShortName,
   encodeShortName,
   isDotEntry,
@@ -40,7 +40,7 @@ export class Directory {
   #hasDuplicates = false;
   #lastName = '';
   #lastFolded = '';
-  readonly #tailHints: TailHints = new Map();
+  readonly #tails = new TailSearches();
   /** By length: no free run of so many slots begins below this slot. */
   readonly #searchFrom = new Uint32Array(MAX_SLOTS_A_NAME + 1);
 
@@ -138,7 +138,7 @@ export class Directory {
     const plain = isPlainShortName(name);
     const shortName = plain
       ? name
-      : makeAlias(name, this.#codePage, (alias) => this.#index.has(alias), this.#tailHints);
+      : makeAlias(name, this.#codePage, (alias) => this.#index.has(alias), this.#tails);
     const count = slotsFor(name);
     const shortSlot = slot + count - 1;
     const base = shortSlot * SLOT_SIZE;
@@ -261,7 +261,7 @@ export class Directory {
   #release(node: FatNode): void {
     this.#bySlot[node.slot] = undefined;
     this.childCount--;
-    if (node.shortName.includes('~')) this.#tailHints.clear();
+    this.#tails.release(node.shortName);
     if (this.#hasDuplicates) {
       this.#index = new Map();
       this.#hasDuplicates = false;

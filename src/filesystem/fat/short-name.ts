@@ -74,27 +74,67 @@ export function joinShortName(base: string, extension: string): string {
   return extension === '' ? base : `${base}.${extension}`;
 }
 
-/** Remembers, by the part of the basis that all tails share, where the search for a free tail ended. */
-export type TailHints = Map<string, number>;
+/** Where the search for a free tail of one basis goes on. */
+interface TailSearch {
+  /** All below were taken when they were looked at. */
+  next: number;
+  /** Bit n: `~n` came free since, for the nine tails that leave the base alone. */
+  freed: number;
+}
+
+/**
+ * The tails of one directory, so that ten thousand names with one beginning do not look at all tails each time. Tails
+ * from ~10 on that come free are used again only after the directory was read afresh.
+ */
+export class TailSearches {
+  /** By the part of the basis that its tails share. */
+  readonly #searches = new Map<string, TailSearch>();
+
+  /** The first alias of `basis` with a tail that nobody has. */
+  find(basis: ShortNameBasis, isTaken: (alias: string) => boolean): string {
+    const key = joinShortName(basis.base.slice(0, 6), basis.extension);
+    let search = this.#searches.get(key);
+    if (search === undefined) {
+      search = { next: 1, freed: 0 };
+      this.#searches.set(key, search);
+    }
+    for (let n = 1; search.freed !== 0; n++) {
+      if ((search.freed & (1 << n)) === 0) continue;
+      search.freed &= ~(1 << n);
+      const alias = withTail(basis, n);
+      if (!isTaken(alias)) return alias;
+    }
+    for (let count = 0; count < MAX_TAIL; count++) {
+      const n = search.next;
+      search.next = n === MAX_TAIL ? 1 : n + 1;
+      const alias = withTail(basis, n);
+      if (!isTaken(alias)) return alias;
+    }
+    // A directory has at most 65,536 entries.
+    throw new RangeError(`All of ${MAX_TAIL} aliases are taken`);
+  }
+
+  /** An alias is nobody's any more. */
+  release(alias: string): void {
+    const match = SHORT_TAIL.exec(alias);
+    if (match === null) return;
+    const search = this.#searches.get(match[1]! + (match[3] ?? ''));
+    if (search !== undefined) search.freed |= 1 << Number(match[2]);
+  }
+}
+
+/** Base, tail and extension with its dot. */
+const SHORT_TAIL = /^(.*)~([1-9])(\..*)?$/;
 
 /** The 8.3 alias for `name`, in upper case: its basis when nothing was lost, else the first free of `~1`, `~2`, … */
 export function makeAlias(
   name: string,
   codePage: CodePage,
   isTaken: (alias: string) => boolean,
-  hints: TailHints,
+  tails: TailSearches,
 ): string {
   const basis = shortNameBasis(name, codePage);
-  if (basis.exact) return joinShortName(basis.base, basis.extension);
-  const key = joinShortName(basis.base.slice(0, 6), basis.extension);
-  for (let n = hints.get(key) ?? 1; n <= MAX_TAIL; n++) {
-    const alias = withTail(basis, n);
-    if (isTaken(alias)) continue;
-    hints.set(key, n + 1);
-    return alias;
-  }
-  // A directory has at most 65,536 entries.
-  throw new RangeError(`All of ${MAX_TAIL} aliases are taken`);
+  return basis.exact ? joinShortName(basis.base, basis.extension) : tails.find(basis, isTaken);
 }
 
 /** Writes the 11 bytes of DIR_Name for an alias such as `README.TXT` at byte `offset`. */
