@@ -1,3 +1,4 @@
+import fs from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { encodeUtf8 } from '../bytes/utf8.ts';
 import { randomUuid } from '../bytes/uuid.ts';
@@ -35,9 +36,14 @@ export interface CreateImageOptions extends FormatDeviceOptions {
  */
 export function createImage(file: string | URL, size: number, options: CreateImageOptions = {}): void {
   const path = typeof file === 'string' ? file : fileURLToPath(file);
+  const wasThere = fs.existsSync(path);
   const device = FileDevice.create(path, size, { overwrite: options.overwrite ?? false });
   try {
     if (options.format !== undefined) formatDevice(device, options.format, options);
+  } catch (error) {
+    // A file that is no image yet is of no use to anybody.
+    if (!wasThere) fs.rmSync(path);
+    throw error;
   } finally {
     device.close();
   }
