@@ -157,6 +157,12 @@ export const REGISTRY: readonly RegistryEntry[] = [
     summary: 'make an ext2 file system',
     load: async () => (await import('./applets/mke2fs.ts')).mke2fs,
   },
+  {
+    names: ['mkfs'],
+    kind: 'applet',
+    summary: 'make a file system of any type',
+    load: async () => (await import('./applets/mkfs.ts')).mkfs,
+  },
 ];
 
 export function findCommand(name: string): RegistryEntry | undefined {

@@ -8,11 +8,12 @@ import { prepareExt, writeExt } from '../../filesystem/ext/format/format.ts';
 import { computeLayout, type ExtLayout } from '../../filesystem/ext/format/layout.ts';
 import {
   chooseBlockSize,
+  CreatorOs,
   defaultSize,
   type FormatExtOptions,
   resolveParameters,
 } from '../../filesystem/ext/format/parameters.ts';
-import { resolveProfile } from '../../filesystem/ext/format/profile.ts';
+import { resolveProfile, usageForSize } from '../../filesystem/ext/format/profile.ts';
 import { FileDevice } from '../../host/file-device.ts';
 import { systemRandom } from '../../host/system.ts';
 import { defineApplet } from '../applet.ts';
@@ -106,7 +107,7 @@ function make(io: Io, command: CommandLine, calledAs: string): void {
     printLayout(io, layout, command.verbose);
     return;
   }
-  write(io, command, target, layout, extended, deviceSize >= unit);
+  write(io, command, calledAs, { target, layout, extended, hasContent: deviceSize >= unit });
 }
 
 function chooseType(command: CommandLine, calledAs: string): 'ext2' | 'ext3' | 'ext4' {
@@ -184,9 +185,12 @@ function plan(
   const creatorOs = command.creatorOs === undefined ? undefined : parseCreatorOs(command.creatorOs);
   if (command.creatorOs !== undefined && creatorOs === undefined)
     throw new Failure(`${calledAs}: unknown os - ${command.creatorOs}\n`);
-  const profile = resolveProfile(type, command.usage, wholeSize, creatorOs === 1);
-  for (const usage of profile.unknown) {
-    io.stderr.write(`\nWarning: the fs_type ${usage} is not defined in mke2fs.conf\n\n`);
+  // What lies before an offset counts for the choice of the profile, though not for the volume.
+  const usageBySize = usageForSize(wholeSize);
+  const usage = command.usage ?? (usageBySize === undefined ? [] : [usageBySize]);
+  const profile = resolveProfile(type, usage, wholeSize, creatorOs === CreatorOs.hurd);
+  for (const unknown of profile.unknown) {
+    io.stderr.write(`\nWarning: the fs_type ${unknown} is not defined in mke2fs.conf\n\n`);
   }
   if (command.verbose) {
     const names = profile.names.map((part) => `'${part}'`).join(', ');
@@ -222,19 +226,25 @@ function plan(
     throw new Failure(`${calledAs}: Flex_bg feature not enabled, so flex_bg size may not be specified\n`);
   const now = clockOf(io.env)();
   const uuid = chooseUuid(command.uuid, now);
-  const options = formatOptions(command, extended, type, creatorOs, {
+  const options = formatOptions({ ...command, usage }, extended, type, creatorOs, {
     // A UUID that cannot be read is complained of last.
     uuid: uuid ?? new Uint8Array(16),
     hashSeed: extended.hashSeed ?? randomUuid(systemRandom),
     now,
   });
+  const warnOfSmallInodes = (): void => {
+    if ((command.inodeSize ?? profile.inodeSize) === 128 && creatorOs !== CreatorOs.hurd)
+      io.stdout.write('128-byte inodes cannot handle dates beyond 2038 and are deprecated\n');
+  };
   const parameters = attempt(
     () => resolveParameters(size, options),
-    // The tool names itself before what it says in lower case.
-    (detail) => `${/^[a-z]/.test(detail) ? `${calledAs}: ` : ''}${detail}\n`,
+    (detail) => {
+      if (detail.startsWith('inode_size (')) warnOfSmallInodes();
+      // The tool names itself before what it says in lower case.
+      return `${/^[a-z]/.test(detail) ? `${calledAs}: ` : ''}${detail}\n`;
+    },
   );
-  if ((command.inodeSize ?? profile.inodeSize) === 128 && creatorOs !== 1)
-    io.stdout.write('128-byte inodes cannot handle dates beyond 2038 and are deprecated\n');
+  warnOfSmallInodes();
   const layout = attempt(
     () => computeLayout(parameters),
     (detail) => `${name}: ${detail} while setting up superblock\n`,
@@ -288,11 +298,10 @@ function dropAbsent<T extends object>(options: T): Defined<T> {
 function write(
   io: Io,
   command: CommandLine,
-  target: Target,
-  layout: ExtLayout,
-  extended: ExtendedOptions,
-  hasContent: boolean,
+  calledAs: string,
+  job: { target: Target; layout: ExtLayout; extended: ExtendedOptions; hasContent: boolean },
 ): void {
+  const { target, layout, extended, hasContent } = job;
   const { superblockOnly, quiet, verbose } = command;
   const tell = (text: string): void => {
     if (!quiet) io.stdout.write(text);
@@ -318,7 +327,7 @@ function write(
     const options = { badBlocks, superblockOnly, discard };
     const prepared = attempt(
       () => prepareExt(layout, options),
-      (detail) => `${detail}\n`,
+      (detail) => `${detail.startsWith('Could not') ? `${calledAs}: ` : ''}${detail}\n`,
     );
     writeExt(volume, prepared, options);
     tell(

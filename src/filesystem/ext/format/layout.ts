@@ -94,8 +94,8 @@ export function computeLayout(parameters: ExtParameters): ExtLayout {
         compatible: features.compatible & ~CompatibleFeature.resize_inode,
         incompatible: features.incompatible | IncompatibleFeature.meta_bg,
       };
-      if (parameters.reservedDescriptorBlocks > 0) throw tooManyInodes();
-      reservedDescriptorBlocks = 0;
+      // Those asked for stay in the superblock, where nothing uses them.
+      reservedDescriptorBlocks = parameters.reservedDescriptorBlocks;
     }
 
     if (hasCompatible(features, 'resize_inode') && resizeInodeSize(blockSize) > LARGEST_SMALL_FILE) {
@@ -128,9 +128,11 @@ export function computeLayout(parameters: ExtParameters): ExtLayout {
       backupGroups,
       sparse,
     };
-    let overhead = 2 + inodeTableBlocks;
-    if (hasSuperblock(layout, groupCount - 1)) overhead += 1 + descriptorBlocks + reservedDescriptorBlocks;
-    if (overhead > blocksPerGroup) throw tooManyInodes();
+    const tables = 2 + inodeTableBlocks;
+    const fullest = 1 + tables + reservedDescriptorBlocks + (metaGroups ? 1 : descriptorBlocks);
+    if (fullest > blocksPerGroup) throw tooManyInodes();
+    const lastHasBackup = hasSuperblock(layout, groupCount - 1);
+    const overhead = tables + (lastHasBackup ? 1 + descriptorBlocks + reservedDescriptorBlocks : 0);
     const rest = (blockCount - firstDataBlock) % blocksPerGroup;
     if (groupCount === 1 && rest !== 0 && rest < overhead) throw tooSmall();
     if (rest !== 0 && rest < overhead + LAST_GROUP_SPARE_BLOCKS) {
@@ -229,9 +231,9 @@ function chooseBackupGroups(
   groupCount: number,
 ): readonly [number, number] {
   if (!hasCompatible(features, 'sparse_super2') || groupCount === 1) return [0, 0];
-  const first = parameters.backupSuperblocks >= 1 ? 1 : 0;
-  const last = parameters.backupSuperblocks >= 2 && groupCount > 2 ? groupCount - 1 : 0;
-  return [first, last];
+  if (parameters.backupSuperblocks === 0) return [0, 0];
+  // A single backup stands in the second place.
+  return parameters.backupSuperblocks === 1 || groupCount === 2 ? [0, 1] : [1, groupCount - 1];
 }
 
 function isPowerOf(value: number, base: number): boolean {

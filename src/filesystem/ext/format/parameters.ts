@@ -119,9 +119,10 @@ export function resolveParameters(size: number, options: FormatExtOptions): ExtP
   const hurd = creatorOs === CreatorOs.hurd;
   const profile = resolveProfile(options.type ?? 'ext2', options.usage, size, hurd);
   const blockSize = chooseBlockSize(profile, options);
+  if (blockSize < 1024 || blockSize > 65536 || !Number.isInteger(Math.log2(blockSize)))
+    throw invalid(`invalid block size - ${blockSize}`);
   const blockCount = Math.floor(size / blockSize);
   const revision = options.revision ?? 1;
-  const features = chooseFeatures(profile, options, hurd);
   if (blockCount > MAX_32_BITS) {
     throw new FsError('EFBIG', {
       detail: `${blockCount} blocks of ${blockSize} bytes are too many for 32 bits`,
@@ -133,6 +134,11 @@ export function resolveParameters(size: number, options: FormatExtOptions): ExtP
     if (blocksPerGroup < 256 || blocksPerGroup > 8 * blockSize)
       throw invalid('blocks per group count out of range');
   }
+  const reservedDescriptorBlocks =
+    options.resize === undefined
+      ? 0
+      : descriptorBlocksToReserve(blockCount, blockSize, blocksPerGroup, options.resize);
+  const features = chooseFeatures(profile, options, hurd, reservedDescriptorBlocks > 0);
   const inodeRatio = options.inodeRatio ?? Math.max(profile.inodeRatio, blockSize);
   const inodeSize = options.inodeSize ?? profile.inodeSize;
   if (revision > 0 && (inodeSize < 128 || inodeSize > blockSize || (inodeSize & (inodeSize - 1)) !== 0))
@@ -148,13 +154,9 @@ export function resolveParameters(size: number, options: FormatExtOptions): ExtP
         '\tor lower inode count (-N).\n',
     );
   }
-  const reservedDescriptorBlocks =
-    options.resize === undefined
-      ? 0
-      : descriptorBlocksToReserve(blockCount, blockSize, blocksPerGroup, options.resize);
   return {
     profile,
-    features: reservedDescriptorBlocks > 0 ? editFeatures(features, 'resize_inode') : features,
+    features,
     revision,
     blockSize,
     blockCount,
@@ -172,16 +174,22 @@ export function resolveParameters(size: number, options: FormatExtOptions): ExtP
   };
 }
 
-function chooseFeatures(profile: ResolvedProfile, options: FormatExtOptions, hurd: boolean): FeatureSet {
+function chooseFeatures(
+  profile: ResolvedProfile,
+  options: FormatExtOptions,
+  hurd: boolean,
+  reserves: boolean,
+): FeatureSet {
   let features = NO_FEATURES;
   if (options.revision !== 0) for (const list of profile.features) features = editFeatures(features, list);
   if (options.features !== undefined) features = editFeatures(features, options.features);
   // The Hurd keeps its translators where Linux keeps the file type.
   if (hurd) features = { ...features, incompatible: features.incompatible & ~IncompatibleFeature.filetype };
   refuseUnsupportedFeatures(features);
-  const resizable = hasCompatible(features, 'resize_inode') || options.resize !== undefined;
-  if (options.resize !== undefined && options.revision === 0)
+  if (reserves && options.revision === 0)
     throw invalid('On-line resizing not supported with revision 0 filesystems');
+  if (reserves) features = editFeatures(features, 'resize_inode');
+  const resizable = hasCompatible(features, 'resize_inode');
   if (resizable && !hasReadOnlyCompatible(features, 'sparse_super'))
     throw invalid('reserved online resize blocks not supported on non-sparse filesystem');
   if (resizable && hasIncompatible(features, 'meta_bg')) {

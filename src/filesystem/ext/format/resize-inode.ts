@@ -13,9 +13,10 @@ import { backupGroupsOf, type ExtLayout, resizeInodeSize } from './layout.ts';
 export function makeResizeInode(layout: ExtLayout, allocation: BlockAllocation, content: FirstContent): void {
   const { blockSize, descriptorBlocks, reservedDescriptorBlocks } = layout;
   const pointers = blockSize / 4;
-  const goal = 3 + reservedDescriptorBlocks + descriptorBlocks + layout.inodeTableBlocks;
+  const goal =
+    layout.firstDataBlock + 2 + descriptorBlocks + reservedDescriptorBlocks + layout.inodeTableBlocks;
   const doubleIndirect = allocation.allocate(goal);
-  const slots = new Array<number>(DOUBLE_INDIRECT_SLOT + 1).fill(0);
+  const slots = Array.from({ length: DOUBLE_INDIRECT_SLOT + 1 }, () => 0);
   slots[DOUBLE_INDIRECT_SLOT] = doubleIndirect;
   const backups = [...backupGroupsOf(layout)].map((group) => group * layout.blocksPerGroup);
   const top = new Uint8Array(blockSize);

@@ -73,7 +73,8 @@ export function superblockBytes(layout: ExtLayout, counts: SuperblockCounts): Ui
   Superblock.s_flags.set(view, 0, SIGNED_HASH | (options.testFileSystem === true ? TEST_FILE_SYSTEM : 0));
   Superblock.s_raid_stride.set(view, 0, parameters.stride);
   Superblock.s_raid_stripe_width.set(view, 0, parameters.stripeWidth);
-  Superblock.s_overhead_blocks.set(view, 0, overheadBlocks(layout) - counts.badOverhead);
+  if (!counts.withErrors)
+    Superblock.s_overhead_blocks.set(view, 0, overheadBlocks(layout) - counts.badOverhead);
   const backups = viewOf(Superblock.s_backup_bgs.get(view, 0));
   backups.setUint32(0, layout.backupGroups[0], true);
   backups.setUint32(4, layout.backupGroups[1], true);
