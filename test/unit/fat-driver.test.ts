@@ -474,6 +474,39 @@ describe('A volume', () => {
     expect(bytes).toBeLessThan(1 << 18);
   });
 
+  it('keeps a table right that is larger than what is kept of it in memory', () => {
+    const fs = volume(2 ** 31, { fatBits: 32, sectorsPerCluster: 1 });
+    const { fatSize } = geometryOf(readBytes(fs.device, 0, 512));
+    expect(fatSize).toBeGreaterThan(12 << 20);
+    const before = fs.usage().freeBlocks;
+    const mark = new Uint8Array([1, 2, 3, 4]);
+    const sizes = [900_000_001, 600_000_003, 400_000_007];
+    for (const size of sizes) fs.write(newFile(fs, `${size} bytes`), size - 4, mark);
+    fs.unlink(fs.root, `${sizes[1]} bytes`);
+    const late = newFile(fs, 'late');
+    fs.write(late, 700_000_000, mark);
+    fs.close();
+    const again = FatFileSystem.open(fs.device);
+    const tail = new Uint8Array(8);
+    for (const [name, size] of [
+      ...sizes.map((n) => [`${n} bytes`, n] as const),
+      ['late', 700_000_004] as const,
+    ]) {
+      const file = again.lookup(again.root, name);
+      if (size === sizes[1]) expect(file).toBeUndefined();
+      else {
+        again.read(file!, size - 8, tail);
+        expect([...tail]).toEqual([0, 0, 0, 0, 1, 2, 3, 4]);
+      }
+    }
+    const clusters = (bytes: number): number => Math.ceil(bytes / 512);
+    const used = clusters(sizes[0]!) + clusters(sizes[2]!) + clusters(700_000_004);
+    expect(again.usage().freeBlocks).toBe(before - used);
+    const [first, second] = [0, 1].map((copy) => readBytes(fs.device, 32 * 512 + copy * fatSize, fatSize));
+    expect(Buffer.compare(first!, second!)).toBe(0);
+    expect(geometryOf(readBytes(fs.device, 0, 512)).fatOffset).toBe(32 * 512);
+  });
+
   it('loses nothing that was written when a write fails', () => {
     const memory = new MemoryDevice(1440 * 1024);
     formatFat(memory, { volumeId: 1 });
