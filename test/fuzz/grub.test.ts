@@ -10,11 +10,11 @@ import { setup } from '../../src/boot/grub-legacy/setup.ts';
 import { fakeStage1, fakeStage2, makeStageFloppy } from '../support/boot-stages.ts';
 import { temporaryFolder } from '../support/tools.ts';
 
-/** Damaged floppies: installing ends well or in an error of ours, and an error leaves every byte as it was. */
+/** Damaged floppies and disks: installing ends well or in an error of ours, and an error leaves every byte as it was. */
 
 const RUNS = 400;
 
-describe.each(['ext2', 'fat'] as const)('setup on a damaged %s floppy', (type) => {
+describe.each(['ext2', 'fat'] as const)('setup on a damaged %s volume', (type) => {
   let image: Uint8Array;
 
   beforeAll(async () => {
@@ -40,13 +40,13 @@ describe.each(['ext2', 'fat'] as const)('setup on a damaged %s floppy', (type) =
     const drive = fc.constantFrom(0x00, 0x80);
     fc.assert(
       fc.property(damage, drive, (changes, number) => {
-        const bytes = image.slice();
+        const bytes = number === 0 ? image.slice() : diskWith(image, type === 'ext2' ? 0x83 : 0x01);
         for (const [offset, value] of changes) bytes[offset] = value;
         const device = MemoryDevice.from(bytes);
         const session = new GrubSession();
         session.setDrive(number, 'damaged.img', device);
         const name = number === 0 ? '(fd0)' : '(hd0)';
-        session.root = { drive: number, partition: 0xffffff };
+        session.root = { drive: number, partition: number === 0 ? 0xffffff : 0x00ffff };
         let printed = '';
         const host = {
           print: (text: string) => void (printed += text),
@@ -68,3 +68,13 @@ describe.each(['ext2', 'fat'] as const)('setup on a damaged %s floppy', (type) =
     );
   });
 });
+
+/** A disk whose only partition, from sector 63 on, is the volume. */
+function diskWith(volume: Uint8Array, partitionType: number): Uint8Array {
+  const disk = new Uint8Array(63 * 512 + volume.length);
+  const sectors = volume.length / 512;
+  disk.set([0x80, 1, 1, 0, partitionType, 0, 0, 0, 63, 0, 0, 0, sectors & 0xff, sectors >> 8, 0, 0], 0x1be);
+  disk.set([0x55, 0xaa], 0x1fe);
+  disk.set(volume, 63 * 512);
+  return disk;
+}

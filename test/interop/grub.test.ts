@@ -294,6 +294,12 @@ describeWithTools(TOOLS, 'grub and GRUB 0.97 do the same', () => {
       ]);
     });
 
+    test('a file system that takes a whole hard disk is none', async () => {
+      for (const floppy of ['ext2-floppy', 'fat12-floppy']) {
+        await compare({ hd0: floppy }, ['root (hd0)', 'setup (hd0)', 'cat /boot/grub/stage1', 'root']);
+      }
+    });
+
     test('embed needs a whole hard disk with room', async () => {
       const stage = `embed (hd0,0)${GRUB}/e2fs_stage1_5`;
       await compare(drives, [`${stage} (hd0,0)`, `${stage} (fd0)`, `${stage} (hd4)`, `${stage} hd0`, stage]);

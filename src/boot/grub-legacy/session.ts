@@ -3,7 +3,7 @@ import { CorruptImageError, FsError, UnsupportedError } from '../../errors.ts';
 import { openFileSystem } from '../../filesystem/drivers.ts';
 import type { FileSystem } from '../../filesystem/file-system.ts';
 import { SliceDevice } from '../../device/slice-device.ts';
-import { type GrubDevice, WHOLE_DRIVE } from './device-name.ts';
+import { type GrubDevice, isHardDisk, WHOLE_DRIVE } from './device-name.ts';
 import { type Drive, guessGeometry, SECTOR_SIZE } from './drive.ts';
 import { GrubError } from './grub-error.ts';
 import { type GrubPartition, openPartition } from './grub-partition.ts';
@@ -111,10 +111,10 @@ export class GrubSession {
   }
 }
 
-/** GRUB reads a file system only in a partition of a type that goes with it. */
+/** GRUB reads a file system only on a floppy as a whole, and in a partition of a type that goes with it. */
 function mount(partition: GrubPartition): MountedFileSystem | undefined {
   if (partition.startSector >= partition.drive.geometry.totalSectors) throw new GrubError(18);
-  const whole = partition.partition === WHOLE_DRIVE;
+  const whole = partition.partition === WHOLE_DRIVE && !isHardDisk(partition.drive.number);
   const mayBeExt = whole || EXT_TYPES.includes(partition.type);
   const mayBeFat = whole || FAT_TYPES.includes(partition.type & ~0x10);
   if (!mayBeExt && !mayBeFat) return undefined;
