@@ -141,7 +141,7 @@ for (const [index, { name, size, image, rounds, names }] of cases.entries()) {
     ]) {
       expect(outcomes.get(outcome) ?? 0, outcome).toBeGreaterThan(3);
     }
-    if (name.includes('full')) expect(outcomes.get('write ENOSPC') ?? 0).toBeGreaterThan(10);
-    if (name.includes('short')) expect(outcomes.get('create ENOSPC')).toBeGreaterThan(10);
+    if (name.includes('full')) expect(outcomes.get('write ENOSPC') ?? 0).toBeGreaterThan(0);
+    if (name.includes('short')) expect(outcomes.get('create ENOSPC')).toBeGreaterThan(0);
   });
 }

@@ -9,9 +9,11 @@ export const WriteRank = {
   bitmap: 0,
   /** Indirect blocks, attribute blocks, targets of symlinks. */
   mapping: 1,
-  inodeTable: 2,
-  directory: 3,
-  descriptor: 4,
+  /** A directory's block on its first way out: no inode may lead to it before. Afterwards it is `directory`. */
+  newDirectory: 2,
+  inodeTable: 3,
+  directory: 4,
+  descriptor: 5,
 } as const;
 
 export type WriteRank = (typeof WriteRank)[keyof typeof WriteRank];
@@ -20,7 +22,7 @@ export interface CachedBlock {
   readonly index: number;
   readonly bytes: Uint8Array;
   readonly view: DataView;
-  readonly rank: WriteRank;
+  rank: WriteRank;
   dirty: boolean;
 }
 
@@ -158,7 +160,11 @@ export class BlockCache {
       for (let i = 0; i < count; i++) merge.set(pending[from + i]!.bytes, i * this.#blockSize);
       this.#device.write(first.index * this.#blockSize, merge.subarray(0, count * this.#blockSize));
     }
-    for (let i = 0; i < count; i++) pending[from + i]!.dirty = false;
+    for (let i = from; i < from + count; i++) {
+      const block = pending[i]!;
+      block.dirty = false;
+      if (block.rank === WriteRank.newDirectory) block.rank = WriteRank.directory;
+    }
   }
 
   #fresh(index: number, rank: WriteRank): CachedBlock {

@@ -66,7 +66,15 @@ export function entryFault(
   }
   const inode = DirectoryEntryHeader.inode.get(view, at);
   if (inode > inodeCount) return { field: 'inode', found: `${inode}`, expected: `at most ${inodeCount}` };
-  if (inode !== 0 && nameLength === 0) return { field: 'name_len', found: '0', expected: 'at least 1' };
+  if (inode === 0) return undefined;
+  if (nameLength === 0) return { field: 'name_len', found: '0', expected: 'at least 1' };
+  for (let i = at + HEADER; i < at + HEADER + nameLength; i++) {
+    const byte = view.getUint8(i);
+    // A name like ../x would lead out of the tree.
+    if (byte === 0x2f || byte === 0) {
+      return { field: 'name', found: byte === 0 ? 'a NUL' : 'a slash', expected: 'other bytes' };
+    }
+  }
   return undefined;
 }
 

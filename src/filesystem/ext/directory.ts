@@ -226,7 +226,7 @@ export class DirectoryStore {
   /** Gives a new directory its first block. */
   create(ref: InodeRef, parent: number): void {
     const index = this.#grow(ref, 0);
-    const block = this.#volume.cache.create(index, WriteRank.directory);
+    const block = this.#volume.cache.create(index, WriteRank.newDirectory);
     const { blockSize } = this.#volume.geometry;
     initDirectoryBlock(
       block.view,
@@ -278,7 +278,7 @@ export class DirectoryStore {
   #append(ref: InodeRef, directory: Directory): number {
     const { blockSize } = this.#volume.geometry;
     const index = this.#grow(ref, directory.blocks.length);
-    const block = this.#volume.cache.create(index, WriteRank.directory);
+    const block = this.#volume.cache.create(index, WriteRank.newDirectory);
     initEmptyBlock(block.view, blockSize);
     directory.blocks.push(index);
     directory.gaps.push(blockSize);

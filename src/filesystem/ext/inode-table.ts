@@ -54,10 +54,15 @@ export class InodeTable {
     this.#volume.cache.markDirty(ref.block);
   }
 
+  /** Undefined for a mode that stands for no kind, as in an inode that was never used. */
+  kindIfKnown(ref: InodeRef): NodeKind | undefined {
+    return KINDS[Inode.i_mode.get(ref.view, ref.base) & 0xf000];
+  }
+
   kind(ref: InodeRef): NodeKind {
-    const mode = Inode.i_mode.get(ref.view, ref.base);
-    const kind = KINDS[mode & 0xf000];
+    const kind = this.kindIfKnown(ref);
     if (kind !== undefined) return kind;
+    const mode = Inode.i_mode.get(ref.view, ref.base);
     throw this.corrupt(
       ref,
       'i_mode',

@@ -49,7 +49,9 @@ export class Namespace {
     for (const entry of raw) {
       if (core.changeCount !== changes && this.lookup(directory, entry.name) !== entry.inode) continue;
       this.#requireNameable(directory, entry.name, entry.inode);
-      const kind = entry.kind ?? core.inodes.kind(core.node(entry.inode));
+      // Where entry and inode disagree the inode decides: a directory under a file's type would lead walks astray.
+      const kind = core.inodes.kindIfKnown(core.inodes.load(entry.inode)) ?? entry.kind;
+      if (kind === undefined) continue;
       if (kind === 'directory') this.#requireTree(directory, entry.name, entry.inode, subdirectories);
       yield { name: entry.name, node: entry.inode as NodeId, kind };
     }
