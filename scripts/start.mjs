@@ -44,9 +44,7 @@ prose(`userloop makes disk images without root. Every command below runs for rea
 
 heading('1. A floppy disk with ext2 and GRUB');
 emptyFloppy('floppy-ext2.img');
-session.run(['mkfs.ext2', '-L', 'FLOPPY', 'floppy-ext2.img'], {
-  classic: 'mkfs -t ext2 -L FLOPPY floppy-ext2.img',
-});
+session.run(['mkfs', '-t', 'ext2', '-L', 'FLOPPY', 'floppy-ext2.img']);
 copyTrees('floppy-ext2.img', smallTree);
 session.run(['ls', '-l', 'floppy-ext2.img:/'], { classic: 'ls -l /mnt/myfloppy' });
 makeBootable({
