@@ -1,7 +1,8 @@
 import fs from 'node:fs';
 import path from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { TreeCopy, type CopyOptions } from '../../src/disk/tree/copy-tree.ts';
+import type { CopyOptions } from '../../src/disk/tree/copy-options.ts';
+import { TreeCopy } from '../../src/disk/tree/copy-tree.ts';
 import { ImageTree } from '../../src/disk/tree/image-tree.ts';
 import type { DirectoryEntry, FileSystem } from '../../src/filesystem/file-system.ts';
 import { HostTree } from '../../src/host/host-tree.ts';

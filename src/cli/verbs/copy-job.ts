@@ -1,7 +1,8 @@
 import fs from 'node:fs';
 import path from 'node:path';
 import { formatSize } from '../../bytes/size.ts';
-import { type CopyListener, type CopyOptions, CopyStopped, TreeCopy } from '../../disk/tree/copy-tree.ts';
+import type { CopyListener, CopyOptions } from '../../disk/tree/copy-options.ts';
+import { CopyStopped, TreeCopy } from '../../disk/tree/copy-tree.ts';
 import { type ImagePlace, ImageTree } from '../../disk/tree/image-tree.ts';
 import { type TreeSize, measureTree } from '../../disk/tree/measure-tree.ts';
 import type { FileIdentity, TreeSource, TreeTarget } from '../../disk/tree/tree.ts';

@@ -1,5 +1,5 @@
 import { fixedClock } from '../../bytes/time.ts';
-import type { CopyOptions } from '../../disk/tree/copy-tree.ts';
+import type { CopyOptions } from '../../disk/tree/copy-options.ts';
 import { UsageError } from '../../errors.ts';
 import { clockFromEnvironment } from '../../host/system.ts';
 import { defineApplet } from '../applet.ts';

@@ -1,7 +1,14 @@
-import type { Timestamp } from '../../bytes/time.ts';
-import { isZero } from '../../bytes/is-zero.ts';
 import { CorruptImageError, FsError, hasCode, isOwnError } from '../../errors.ts';
 import type { CreateOptions } from '../../filesystem/file-system.ts';
+import { type ContentCopy, type CopyPhase, copyContent } from './copy-content.ts';
+import {
+  type CopyListener,
+  type CopyLosses,
+  type CopyOptions,
+  type WantedNode,
+  leaveOwner,
+  wantedNode,
+} from './copy-options.ts';
 import {
   type FileIdentity,
   type TreeAttributes,
@@ -9,47 +16,6 @@ import {
   type TreeTarget,
   nameKind,
 } from './tree.ts';
-
-export interface CopyOptions {
-  readonly recursive: boolean;
-  /** Symlinks of the source that are copied as what is behind them. */
-  readonly follow: 'none' | 'operands' | 'all';
-  /** Modes as they are, with setuid, setgid and sticky; otherwise without these and less `umask`. */
-  readonly keepMode: boolean;
-  readonly umask: number;
-  readonly keepTimes: boolean;
-  /** All times are this one. */
-  readonly time?: Timestamp;
-  readonly keepOwner: boolean;
-  readonly keepXattrs: boolean;
-  /** Instead of the owner of the source. */
-  readonly uid?: number;
-  readonly gid?: number;
-  /** Directories that are there already get the attributes of those of the source, too. */
-  readonly updateDirectories: boolean;
-  /** What is there stays. */
-  readonly noClobber: boolean;
-  /** Removes what cannot be overwritten, and tries again. */
-  readonly force: boolean;
-  /** Files of the source that are never copied, and of the target that are never overwritten: the images themselves. */
-  readonly excluded?: ReadonlySet<FileIdentity>;
-}
-
-/** What the engine tells of its work while it works. */
-export interface CopyListener {
-  /** Something was not copied; the rest goes on. `what`: `cannot create directory 'x'`. */
-  problem(what: string, error: unknown): void;
-  copied?(from: string, to: string): void;
-  /** So many more bytes of content are done. */
-  progress?(bytes: number): void;
-}
-
-/** How many things the target could not hold although their content was copied. */
-export interface CopyLosses {
-  hardLinks: number;
-  xattrs: number;
-  owners: number;
-}
 
 /** The target cannot take any more; the listener has been told why. */
 export class CopyStopped extends Error {
@@ -60,7 +26,6 @@ export class CopyStopped extends Error {
 const MAX_DEPTH = 2000;
 
 const BUFFER_SIZE = 1 << 20;
-const ZERO_BLOCK = 4096;
 
 /**
  * Copies trees of files from a source to a target, file by file, in the order of names. What cannot be copied is told to
@@ -72,7 +37,7 @@ export class TreeCopy<S, T> {
   readonly #target: TreeTarget<T>;
   readonly #options: CopyOptions;
   readonly #listener: CopyListener;
-  readonly #buffer: Uint8Array;
+  readonly #content: ContentCopy;
   readonly #sameTree: boolean;
   /** Files with several names, by identity, to the first copy. */
   readonly #links = new Map<FileIdentity, T>();
@@ -82,8 +47,7 @@ export class TreeCopy<S, T> {
   readonly #above = new Set<FileIdentity>();
   /** Directories of the target in which it all ends up: when the source holds one of them, it holds its own copy. */
   #targetAncestors: ReadonlySet<FileIdentity> = new Set();
-  /** Whose fault is an error that comes up now? */
-  #reading = true;
+  readonly #phase: CopyPhase = { reading: true };
 
   constructor(
     source: TreeSource<S>,
@@ -96,7 +60,13 @@ export class TreeCopy<S, T> {
     this.#target = target;
     this.#options = options;
     this.#listener = listener;
-    this.#buffer = buffer;
+    this.#content = {
+      source,
+      target,
+      buffer,
+      phase: this.#phase,
+      progress: listener.progress === undefined ? undefined : (bytes) => listener.progress?.(bytes),
+    };
     this.#sameTree = (source as unknown) === target;
   }
 
@@ -113,14 +83,14 @@ export class TreeCopy<S, T> {
     if (attributes.kind !== 'directory') throw new FsError('ENOTDIR');
     this.#copyChildren(place, attributes, directory, created, 0);
     if (this.#options.updateDirectories) {
-      this.#reading = false;
+      this.#phase.reading = false;
       this.#target.finishDirectory(directory, this.#wanted(attributes));
     }
   }
 
   #copyNode(place: S, directory: T, name: string, created: Set<FileIdentity>, depth: number): void {
     const { follow } = this.#options;
-    this.#reading = true;
+    this.#phase.reading = true;
     try {
       let from = place;
       let attributes = this.#source.attributes(from);
@@ -155,9 +125,9 @@ export class TreeCopy<S, T> {
   #tell(error: unknown, place: S, directory: T, name: string): void {
     const expected = isOwnError(error) || (error instanceof Error && 'syscall' in error);
     if (!expected) throw error;
-    if (this.#reading) this.#listener.problem(`cannot copy '${this.#source.describe(place)}'`, error);
+    if (this.#phase.reading) this.#listener.problem(`cannot copy '${this.#source.describe(place)}'`, error);
     else this.#listener.problem(`cannot create '${this.#target.describe(directory, name)}'`, error);
-    if (!this.#reading && isFatal(error))
+    if (!this.#phase.reading && isFatal(error))
       throw new CopyStopped('Nothing more can be copied', { cause: error });
   }
 
@@ -176,7 +146,7 @@ export class TreeCopy<S, T> {
     if (this.#targetAncestors.has(attributes.identity)) {
       throw new FsError('EINVAL', { detail: 'a directory cannot be copied into itself' });
     }
-    this.#reading = false;
+    this.#phase.reading = false;
     const node = this.#wanted(attributes);
     let made: T;
     let fresh = true;
@@ -195,9 +165,9 @@ export class TreeCopy<S, T> {
       this.#listener.copied?.(this.#source.describe(place), this.#target.describe(directory, name));
       this.#copyXattrs(place, made);
     }
-    this.#reading = true;
+    this.#phase.reading = true;
     this.#copyChildren(place, attributes, made, new Set(), depth, followed);
-    this.#reading = false;
+    this.#phase.reading = false;
     if (fresh || this.#options.updateDirectories) this.#target.finishDirectory(made, node);
   }
 
@@ -246,7 +216,7 @@ export class TreeCopy<S, T> {
     let made: T | undefined;
     let open = false;
     try {
-      this.#reading = false;
+      this.#phase.reading = false;
       const node = this.#wanted(attributes);
       try {
         made = this.#target.makeFile(directory, name, node);
@@ -257,18 +227,18 @@ export class TreeCopy<S, T> {
         if (made === undefined) return undefined;
       }
       open = true;
-      const size = this.#copyContent(attributes);
-      this.#reading = false;
+      const size = copyContent(this.#content, attributes);
+      this.#phase.reading = false;
       open = false;
       this.#target.endFile(size, node);
     } catch (error) {
-      const reading = this.#reading;
+      const reading = this.#phase.reading;
       if (open) {
         // Half a file is worse than none.
         this.#target.endFile(0, undefined);
         this.#target.unlink(directory, name);
       }
-      this.#reading = reading;
+      this.#phase.reading = reading;
       throw error;
     } finally {
       this.#source.closeFile();
@@ -282,7 +252,7 @@ export class TreeCopy<S, T> {
     attributes: TreeAttributes,
     directory: T,
     name: string,
-    node: Wanted,
+    node: WantedNode,
     created: Set<FileIdentity>,
   ): T | undefined {
     const existing = this.#claim(attributes, directory, name, created);
@@ -290,7 +260,7 @@ export class TreeCopy<S, T> {
     if (this.#target.kind(existing) === 'file') {
       try {
         this.#target.reopenFile(existing);
-        if (!this.#options.keepMode) this.#leaveMode(node);
+        leaveOwner(node, this.#options);
         return existing;
       } catch (error) {
         if (!this.#options.force || !(hasCode(error, 'EACCES') || hasCode(error, 'EPERM'))) throw error;
@@ -310,7 +280,7 @@ export class TreeCopy<S, T> {
     const { capabilities } = this.#target;
     const { kind } = attributes;
     if (kind === 'symlink' ? !capabilities.symlinks : !capabilities.specialFiles) {
-      this.#reading = false;
+      this.#phase.reading = false;
       throw new FsError('EOPNOTSUPP', { detail: `${capabilities.name} has no ${nameKind(kind)}s` });
     }
     const node: CreateOptions = {
@@ -318,7 +288,7 @@ export class TreeCopy<S, T> {
       ...(kind === 'symlink' ? { target: this.#source.readLink(place) } : {}),
       ...(attributes.device === undefined ? {} : { device: attributes.device }),
     };
-    this.#reading = false;
+    this.#phase.reading = false;
     let made: T;
     try {
       made = this.#target.make(directory, name, node);
@@ -342,7 +312,7 @@ export class TreeCopy<S, T> {
       this.losses.hardLinks++;
       return false;
     }
-    this.#reading = false;
+    this.#phase.reading = false;
     try {
       this.#target.link(first, directory, name);
     } catch (error) {
@@ -390,57 +360,12 @@ export class TreeCopy<S, T> {
     return existing;
   }
 
-  /** Returns the size that the copy has to have. */
-  #copyContent(attributes: TreeAttributes): number {
-    const extents = attributes.sparse ? this.#source.fileExtents(attributes) : undefined;
-    if (extents !== undefined) {
-      for (const extent of extents) {
-        if (extent.kind === 'data') this.#copyRange(extent.offset, extent.offset + extent.length, false);
-        else this.#listener.progress?.(extent.length);
-      }
-      return attributes.size;
-    }
-    return this.#copyRange(0, attributes.size, attributes.sparse);
-  }
-
-  /** Copies [offset, end) or what there is of it; returns where it ended. With `findHoles`, blocks of zeros are left out. */
-  #copyRange(offset: number, end: number, findHoles: boolean): number {
-    const buffer = this.#buffer;
-    // Files of /proc say that they are empty and are not.
-    const unknown = end === 0;
-    let at = offset;
-    while (at < end || unknown) {
-      this.#reading = true;
-      const wanted = unknown ? buffer.length : Math.min(buffer.length, end - at);
-      const count = this.#source.readFile(at, wanted === buffer.length ? buffer : buffer.subarray(0, wanted));
-      if (count === 0) break;
-      this.#reading = false;
-      if (findHoles) this.#writeWithoutZeros(at, count);
-      else this.#target.writeFile(at, count === buffer.length ? buffer : buffer.subarray(0, count));
-      at += count;
-      this.#listener.progress?.(count);
-    }
-    return at;
-  }
-
-  #writeWithoutZeros(offset: number, count: number): void {
-    const buffer = this.#buffer;
-    let start = 0;
-    for (let at = 0; at < count; at += ZERO_BLOCK) {
-      const end = Math.min(at + ZERO_BLOCK, count);
-      if (!isZero(buffer.subarray(at, end))) continue;
-      if (at > start) this.#target.writeFile(offset + start, buffer.subarray(start, at));
-      start = end;
-    }
-    if (count > start) this.#target.writeFile(offset + start, buffer.subarray(start, count));
-  }
-
   #copyXattrs(place: S, made: T): void {
     if (!this.#options.keepXattrs) return;
-    this.#reading = true;
+    this.#phase.reading = true;
     const xattrs = this.#source.xattrs(place);
     if (xattrs.length === 0) return;
-    this.#reading = false;
+    this.#phase.reading = false;
     if (!this.#target.capabilities.xattrs) {
       this.losses.xattrs++;
       return;
@@ -458,44 +383,11 @@ export class TreeCopy<S, T> {
     }
   }
 
-  /** As cp(1) does: without -p a file that is overwritten stays whose it was. */
-  #leaveMode(node: Wanted): void {
-    delete node.mode;
-    if (this.#options.uid === undefined) delete node.uid;
-    if (this.#options.gid === undefined) delete node.gid;
-  }
-
-  #wanted(attributes: TreeAttributes): Wanted {
-    const { keepMode, umask, keepTimes, time, keepOwner, uid, gid } = this.#options;
-    const node: Wanted = { kind: attributes.kind };
-    if (attributes.kind !== 'symlink') {
-      node.mode = keepMode ? attributes.mode : attributes.mode & 0o777 & ~umask;
-    }
-    if (uid !== undefined) node.uid = uid;
-    else if (keepOwner && this.#source.capabilities.ownership) node.uid = attributes.uid;
-    if (gid !== undefined) node.gid = gid;
-    else if (keepOwner && this.#source.capabilities.ownership) node.gid = attributes.gid;
-    if (!this.#target.capabilities.ownership) {
-      if ((node.uid ?? 0) !== 0 || (node.gid ?? 0) !== 0) this.losses.owners++;
-      delete node.uid;
-      delete node.gid;
-    }
-    if (time !== undefined) {
-      node.atime = time;
-      node.mtime = time;
-    } else if (keepTimes) {
-      node.atime = attributes.atime;
-      node.mtime = attributes.mtime;
-    }
-    if (attributes.dosAttributes !== 0 && this.#target.capabilities.dosAttributes) {
-      node.dosAttributes = attributes.dosAttributes;
-    }
-    if (attributes.kind === 'file') node.expectedSize = attributes.size;
-    return node;
+  #wanted(attributes: TreeAttributes): WantedNode {
+    const [source, target] = [this.#source.capabilities, this.#target.capabilities];
+    return wantedNode(attributes, this.#options, source, target, this.losses);
   }
 }
-
-type Wanted = { -readonly [K in keyof CreateOptions]: CreateOptions[K] };
 
 /** Nothing more can be written after one of these. */
 function isFatal(error: unknown): boolean {
