@@ -20,7 +20,7 @@ function generator(seed: number): (limit: number) => number {
 
 /** Where the structures are: the head of the volume, and the first bytes of what has been used. */
 async function baseImage(kind: ImageKind): Promise<string> {
-  const image = await makeImage(kind, kind === 'ext2' ? '1M' : kind === 'fat16' ? '5M' : '360K');
+  const image = await makeImage(kind, kind === 'ext2' ? '1M' : kind === 'fat16' ? '9M' : '360K');
   for (const name of ['a', 'b', 'c']) {
     await must(['mkdir', `${image}:/${name}`]);
     await must(['cp', '-', `${image}:/${name}/a file with a long name`], { stdin: name.repeat(3000) });
