@@ -119,7 +119,7 @@ describe('the promise and callback variants', () => {
     const isClassOrPrivate = (name: string): boolean => /^(_|[A-Z].*Stream$)/.test(name);
     const absent = Object.keys(nodeFileSystem).filter((name) => !(name in fs) && !isClassOrPrivate(name));
     // Newer than the Node that this face follows, or not there on Linux.
-    const newer = ['glob', 'globSync', 'mkdtempDisposableSync', 'Utf8Stream'];
+    const newer = ['glob', 'globSync', 'mkdtempDisposable', 'mkdtempDisposableSync', 'Utf8Stream'];
     expect(absent.filter((name) => !newer.includes(name))).toEqual([]);
     for (const name of NOT_SUPPORTED) expect(() => (fs[name] as () => void)()).toThrow('ENOSYS');
     const promises = fs['promises'] as Record<string, unknown>;
@@ -167,6 +167,7 @@ describe('limits and refusals', () => {
     expect(() => fs.writeFileSync('/f', 'x')).toThrow("EROFS: read-only file system, open '/f'");
     expect(() => fs.accessSync('/', fs.constants.W_OK)).toThrow('EROFS');
     expect(() => fs.mkdirSync('/')).toThrow('EEXIST');
+    expect(fs.statSync('/none/x', { throwIfNoEntry: false })).toBeUndefined();
     expect(() => fs.closeSync(3)).toThrow('EBADF: bad file descriptor, close');
     // Node leaves the path out here; a message is better with it.
     expect(() => fs.opendirSync('/none')).toThrow("ENOENT: no such file or directory, opendir '/none'");

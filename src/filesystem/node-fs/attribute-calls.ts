@@ -53,7 +53,9 @@ export function attributeCalls<B extends Uint8Array>(context: Context<B>) {
         statsOf(existingNode(fileSystem, name, syscall === 'stat'), options?.bigint),
       );
     } catch (error) {
-      if (hasCode(error, 'ENOENT') && options?.throwIfNoEntry === false) return undefined;
+      // Below a file there is no entry either: so says node since 24, before it threw ENOTDIR.
+      const absent = hasCode(error, 'ENOENT') || hasCode(error, 'ENOTDIR');
+      if (absent && options?.throwIfNoEntry === false) return undefined;
       throw error;
     }
   }
