@@ -130,6 +130,20 @@ describe('the promise and callback variants', () => {
   });
 });
 
+describe('statfs', () => {
+  it('has every member that node gives, and the numbers of the file system', () => {
+    const device = new MemoryDevice(1 << 20);
+    formatDevice(device, 'ext2');
+    const fileSystem = openFileSystem(device);
+    const stats = nodeFs(fileSystem).statfsSync('/');
+    expect(Object.keys(stats)).toEqual(expect.arrayContaining(Object.keys(nodeFileSystem.statfsSync('/'))));
+    const { blockSize, totalBlocks, freeBlocks, availableBlocks, totalNodes, freeNodes } = fileSystem.usage();
+    expect(stats).toMatchObject({ type: 0xef53, bsize: blockSize, blocks: totalBlocks, bfree: freeBlocks });
+    expect(stats).toMatchObject({ bavail: availableBlocks, files: totalNodes, ffree: freeNodes });
+    expect(nodeFs(fileSystem).statfsSync('/', { bigint: true }).blocks).toBe(BigInt(totalBlocks));
+  });
+});
+
 describe('streams', () => {
   it('carry a large file into the image and out again', async () => {
     const fs = imageFace('/tmp');

@@ -155,6 +155,8 @@ export class BigIntStats extends Kinded {
 export class StatsFs<T extends number | bigint> {
   type: T;
   bsize: T;
+  /** Newer than Node 20: the unit of the counts. */
+  frsize: T;
   blocks: T;
   bfree: T;
   bavail: T;
@@ -165,6 +167,7 @@ export class StatsFs<T extends number | bigint> {
     const usage = fileSystem.usage();
     this.type = convert(fileSystem.type.startsWith('ext') ? EXT_MAGIC : FAT_MAGIC);
     this.bsize = convert(usage.blockSize);
+    this.frsize = this.bsize;
     this.blocks = convert(usage.totalBlocks);
     this.bfree = convert(usage.freeBlocks);
     this.bavail = convert(usage.availableBlocks);
