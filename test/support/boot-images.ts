@@ -12,7 +12,7 @@ export function stageFolder(): string | undefined {
 }
 
 export interface FileSystemRecipe {
-  readonly type: 'ext2' | 'fat12' | 'fat16' | 'fat32';
+  readonly type: 'ext2' | 'ext4' | 'fat12' | 'fat16' | 'fat32';
   /** Where the stage files go. */
   readonly folder: '/grub' | '/boot/grub';
   /** Names of stage files. */
@@ -34,12 +34,12 @@ export function makeVolume(file: string, kibibytes: number, recipe: FileSystemRe
   fs.rmSync(file, { force: true });
   fs.writeFileSync(file, '');
   fs.truncateSync(file, kibibytes * 1024);
-  if (recipe.type === 'ext2') mustRun('mkfs.ext2', ['-q', '-F', file]);
+  if (recipe.type.startsWith('ext')) mustRun(`mkfs.${recipe.type}`, ['-q', '-F', file]);
   else mustRun('mkfs.fat', [`-F${recipe.type.slice(3)}`, '--invariant', file]);
   const names = recipe.folder.split('/').slice(1);
   const folders = names.map((_, index) => `/${names.slice(0, index + 1).join('/')}`);
   const stages = stageFolder()!;
-  if (recipe.type === 'ext2') {
+  if (recipe.type.startsWith('ext')) {
     const script = [
       ...folders.map((folder) => `mkdir ${folder}`),
       `cd ${recipe.folder}`,

@@ -101,6 +101,25 @@ describe('userloop boot', () => {
     expect(stderr).toMatch(/^userloop boot: QEMU is not on the PATH; install .*\n$/);
   });
 
+  test.skipIf(process.platform === 'win32')('runs QEMU and ends as it does', async () => {
+    const bin = path.join(folder, 'bin');
+    fs.mkdirSync(bin);
+    const script = (end: string): string => `#!/bin/sh\necho "$@" > ${folder}/arguments\n${end}\n`;
+    const program = path.join(bin, 'qemu-system-i386');
+    const file = image('run.img', 1440 * KIB);
+    const env = { PATH: `/nowhere:${bin}`, DISPLAY: ':0' };
+    fs.writeFileSync(program, script('exit 3'), { mode: 0o755 });
+    expect((await userloop(['boot', '--no-kvm', file, '--', '-S'], { env })).status).toBe(3);
+    expect(fs.readFileSync(path.join(folder, 'arguments'), 'utf8')).toBe(
+      `-drive file=${file},format=raw,if=floppy,index=0 -boot a -m 128 -S\n`,
+    );
+    fs.writeFileSync(program, script('kill -KILL $$'), { mode: 0o755 });
+    expect((await userloop(['boot', file], { env })).status).toBe(137);
+    // A file that may not be run is no program.
+    fs.chmodSync(program, 0o644);
+    expect((await userloop(['boot', file], { env })).status).toBe(1);
+  });
+
   test.each([
     ['linux', 'ID=debian\n', 'apt install qemu-system-x86'],
     ['linux', 'NAME=Mint\nID=linuxmint\nID_LIKE="ubuntu debian"\n', 'apt install qemu-system-x86'],

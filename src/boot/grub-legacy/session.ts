@@ -20,6 +20,9 @@ const EXT_TYPES: readonly number[] = [0x83, 0xfd];
 /** Each also with 0x10 set: the hidden ones. */
 const FAT_TYPES: readonly number[] = [0x01, 0x04, 0x06, 0x0b, 0x0c, 0x0e];
 
+/** What GRUB at boot would stumble over, though our driver does not. */
+const UNREAD_FEATURES: readonly string[] = ['inline_data', 'bigalloc', 'encrypt'];
+
 export interface SessionOptions {
   /** BIOS drive that GRUB believes it was booted from: the first root device. Default 0x00. */
   readonly bootDrive?: number;
@@ -124,6 +127,10 @@ function mount(partition: GrubPartition): MountedFileSystem | undefined {
   if (size <= 0) throw new GrubError(18);
   const fs = openReadable(new SliceDevice(device, offset, size));
   if (fs === undefined) return undefined;
+  const unread = fs.features.filter((feature) => UNREAD_FEATURES.includes(feature));
+  if (unread.length > 0) {
+    throw new UnsupportedError(`GRUB legacy does not read file systems with ${unread.join(', ')}`, unread);
+  }
   const isFat = fs.type.startsWith('fat');
   if (isFat ? !mayBeFat : !mayBeExt) return undefined;
   return {

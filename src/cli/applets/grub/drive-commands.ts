@@ -12,6 +12,7 @@ import { openFile } from '../../../boot/grub-legacy/grub-file.ts';
 import { checkSignature, isBsdType, listPartitions } from '../../../boot/grub-legacy/grub-partition.ts';
 import type { GrubSession } from '../../../boot/grub-legacy/session.ts';
 import { viewOf } from '../../../bytes/struct.ts';
+import { UnsupportedError } from '../../../errors.ts';
 import { readEntry } from '../../../partition/mbr-entry.ts';
 import { isExtendedType } from '../../../partition/mbr-type.ts';
 import { type Shell, splitWords } from './command.ts';
@@ -49,7 +50,7 @@ function holds(session: GrubSession, name: string): boolean {
     openFile(session, name);
     return true;
   } catch (error) {
-    if (error instanceof GrubError) return false;
+    if (error instanceof GrubError || error instanceof UnsupportedError) return false;
     throw error;
   }
 }
@@ -104,7 +105,7 @@ function printPartitions(shell: Shell, drive: Drive): void {
         : session.describeLast(partition);
       shell.print(`${heading}${what}\n`);
     } catch (error) {
-      if (!(error instanceof GrubError)) throw error;
+      if (!(error instanceof GrubError || error instanceof UnsupportedError)) throw error;
       shell.print(`${heading}\n${error.message}\n`);
     }
   }
