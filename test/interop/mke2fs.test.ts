@@ -157,7 +157,9 @@ const BAD_BLOCKS: readonly Case[] = [
 
 const LARGE: readonly Case[] = [
   format(TIB, '-q'),
-  format(4 * TIB, '-q -i 4194304'),
+  // In large blocks: a host takes a minute to remove a file of a hundred thousand pieces.
+  format(4 * TIB, '-q -F -b 65536 -i 4194304'),
+  format(4 * TIB, '-n -q'),
   format(4 * TIB - 4096, '-n'),
   format(16 * GIB, '-n -- 15T'),
 ];
