@@ -32,6 +32,8 @@ export class DirectoryStorage {
   #firstDirty = Number.POSITIVE_INFINITY;
   #lastDirty = -1;
   readonly #arrivals = new Map<number, Arrival>();
+  /** The 32 bytes of `..` as they were before the directory moved, until its old name is gone from the device. */
+  #formerDotDot: Uint8Array | undefined;
   readonly #onDirty: () => void;
 
   /** Reads nothing yet: what is there is all zeros, or comes with `load`. `onDirty` hears of the first change after a write. */
@@ -108,9 +110,21 @@ export class DirectoryStorage {
     this.#arrivals.delete(slot);
   }
 
+  /** `..` is about to change because the directory moves. */
+  keepDotDot(): void {
+    this.#formerDotDot ??= this.bytes.slice(SLOT_SIZE, 2 * SLOT_SIZE);
+  }
+
+  /** Nothing on the device names the directory any more, or yet: `..` may change there. */
+  writeDotDot(): void {
+    if (this.#formerDotDot === undefined) return;
+    this.#formerDotDot = undefined;
+    this.writeWithoutArrivals();
+  }
+
   /** Writes what has changed; slots that a rename has filled still show what they held before. */
   writeWithoutArrivals(): void {
-    if (this.#arrivals.size === 0) {
+    if (this.#arrivals.size === 0 && this.#formerDotDot === undefined) {
       this.#write();
       return;
     }
@@ -121,11 +135,17 @@ export class DirectoryStorage {
       if (before !== undefined) range.set(before);
       else for (let i = 0; i < slotCount; i++) range[i * SLOT_SIZE] = DELETED;
     }
+    const former = this.#formerDotDot;
+    if (former !== undefined) {
+      current.push([SLOT_SIZE, this.bytes.slice(SLOT_SIZE, 2 * SLOT_SIZE)]);
+      this.bytes.set(former, SLOT_SIZE);
+    }
     try {
       this.#write();
     } finally {
       for (const [offset, content] of current) this.bytes.set(content, offset);
       for (const [slot, { slotCount }] of this.#arrivals) this.markDirty(slot, slotCount);
+      if (former !== undefined) this.markDirty(1, 1);
     }
   }
 

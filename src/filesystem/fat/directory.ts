@@ -210,15 +210,19 @@ export class Directory {
   }
 
   /** `node` takes the place, the name and the alias of `target`, whose entry is copied out; `entry` are the 32 bytes of `node`. */
-  replace(target: FatNode, node: FatNode, entry: Uint8Array): void {
+  replace(target: FatNode, node: FatNode, entry: Uint8Array, isFresh: boolean): void {
     const { storage } = this;
     const { slot, longSlots, name, shortName } = target;
     const base = slot * SLOT_SIZE;
     const former = storage.bytes.slice(base, base + SLOT_SIZE);
     this.#release(target);
     target.detach(former);
-    // Until the old name of `node` is gone from the device, the device keeps the entry of `target`.
-    if (!storage.isArriving(slot - longSlots)) storage.arrive(slot, 1, former.slice());
+    // Until the old name of `node` is gone from the device, the device keeps the entry of `target`. That of a
+    // directory which was never written must not get there at all: nobody will write what it names.
+    if (!storage.isArriving(slot - longSlots)) {
+      if (isFresh) storage.arrive(slot - longSlots, longSlots + 1);
+      else storage.arrive(slot, 1, former.slice());
+    }
     storage.bytes.set(entry, base);
     ShortEntry.DIR_Name.set(storage.view, base, former.subarray(0, 11));
     ShortEntry.DIR_NTRes.set(storage.view, base, ShortEntry.DIR_NTRes.get(target.entryView, 0));

@@ -162,7 +162,9 @@ export function renameNode(
     moveTo(volume, from, to, node, isSame ? undefined : target, newName);
   }
   if (from !== to && node.isDirectory) {
-    setDotDot(volume, volume.directoryOf(node, syscall), to.node);
+    const directory = volume.directoryOf(node, syscall);
+    if (!volume.writeBack.isFresh(directory)) directory.storage.keepDotDot();
+    setDotDot(volume, directory, to.node);
   }
   volume.touchDirectory(from);
   if (from !== to) volume.touchDirectory(to);
@@ -210,7 +212,7 @@ function replaceTarget(
   target: FatNode,
 ): void {
   from.remove(node);
-  to.replace(target, node, entryBytes(node));
+  to.replace(target, node, entryBytes(node), volume.writeBack.isFresh(target.directory));
   if (target.retained === 0) volume.forget(target);
 }
 

@@ -19,7 +19,7 @@ const MAX_DIRTY_PAGES = 128;
  * 3. directories that no entry on the device names yet
  * 4. FATs: chains that came into being or grew
  * 5. the other directories, where what a rename brought still shows what was there before
- * 6. what renames brought
+ * 6. `..` of directories that moved, then what renames brought
  * 7. FATs: chains that were cut or freed; until here their clusters were not given to anybody
  * 8. FSInfo
  */
@@ -65,6 +65,11 @@ export class WriteBack {
     this.#directories.add(directory);
   }
 
+  /** A directory that no entry on the device names yet. */
+  isFresh(directory: Directory | undefined): boolean {
+    return directory !== undefined && this.#fresh.has(directory);
+  }
+
   directoryCreated(directory: Directory): void {
     this.#fresh.add(directory);
   }
@@ -107,6 +112,7 @@ export class WriteBack {
     for (const directory of this.#fresh) directory.storage.writeWithoutArrivals();
     this.#table.writeDirty();
     for (const directory of this.#directories) directory.storage.writeWithoutArrivals();
+    for (const directory of this.#directories) directory.storage.writeDotDot();
     for (const directory of this.#directories) {
       if (directory.storage.hasArrivals) directory.storage.writeArrivals();
     }
