@@ -24,17 +24,17 @@ function entry(type: number, startSector: number, sectorCount: number): Entry {
 function goodTables(): { records: Uint8Array; sectors: number[] } {
   const sectors = [0, ...Array.from({ length: EBR_COUNT }, (_, i) => EXTENDED_START + i * 1024)];
   const records = new Uint8Array(sectors.length * 512);
-  sectors.forEach((sector, n) => {
+  for (const [n, sector] of sectors.entries()) {
     const record = records.subarray(n * 512, n * 512 + 512);
     const i = n - 1;
     const entries =
       sector === 0
         ? [entry(0x83, 63, 1000), entry(0x0c, 2048, 2048), entry(0x05, EXTENDED_START, 60000)]
         : [entry(0x83, 63, 900), ...(i + 1 < EBR_COUNT ? [entry(0x05, (i + 1) * 1024, 1024)] : [])];
-    entries.forEach((one, k) => writeEntry(viewOf(record), k, one));
+    for (const [k, one] of entries.entries()) writeEntry(viewOf(record), k, one);
     record[510] = 0x55;
     record[511] = 0xaa;
-  });
+  }
   records.set([1, 2, 3, 4], 440);
   return { records, sectors };
 }
@@ -87,7 +87,9 @@ function damage(seed: number): MemoryDevice {
     }
   }
   const device = new MemoryDevice(SECTORS * 512);
-  sectors.forEach((sector, n) => device.write(sector * 512, image.subarray(n * 512, n * 512 + 512)));
+  for (const [n, sector] of sectors.entries()) {
+    device.write(sector * 512, image.subarray(n * 512, n * 512 + 512));
+  }
   return device;
 }
 

@@ -85,7 +85,7 @@ export function randomKeys(seed: number, sectorCount: number): string {
     pick(['', '+1M', '+3M', '+10M', '+100', '+1K', '+5MB', '-1M', '-5', '+2.5M', '+700K', sector(), '+z']);
   let keys = '';
   for (let count = 2 + below(12); count > 0; count--) {
-    const command = pick([...'nnnnnnndaatpvFicompnzlm', '']);
+    const command = pick([...'nnnnnnndaatpvFicompnzlm'.split(''), '']);
     if (command === 'n') {
       const type = pick(['p', 'p', 'e', 'l', 'l', '']);
       keys += `n\n${type}\n${pick(['', '', '1', '2', '3', '4', sector()])}\n${sector()}\n${last()}\n`;

@@ -16,7 +16,9 @@ function diskOf(
   const device = new MemoryDevice(sectorCount * SECTOR);
   for (const [sector, entries] of Object.entries(tables)) {
     const record = new Uint8Array(SECTOR);
-    entries.forEach((entry, i) => record.set(Buffer.from(entry.replaceAll(' ', ''), 'hex'), 446 + 16 * i));
+    for (const [i, entry] of entries.entries()) {
+      record.set(Buffer.from(entry.replaceAll(' ', ''), 'hex'), 446 + 16 * i);
+    }
     if (sector === '0') viewOf(record).setUint32(440, identifier, true);
     record[510] = 0x55;
     record[511] = 0xaa;
