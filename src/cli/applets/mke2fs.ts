@@ -306,8 +306,10 @@ function write(
   const tell = (text: string): void => {
     if (!quiet) io.stdout.write(text);
   };
-  const discard = !superblockOnly && (extended.discard ?? command.discard ?? true) && hasContent;
-  if (discard && target.kind === 'file') {
+  // Of a block device only the tables are zeroed: node has no way to discard there.
+  const discard =
+    target.kind === 'file' && !superblockOnly && (extended.discard ?? command.discard ?? true) && hasContent;
+  if (discard) {
     tell(progress('Discarding device blocks: ', layout.blockCount, DONE));
     if (verbose) io.stdout.write('Discard succeeded and will return 0s - skipping inode table wipe\n');
   }
