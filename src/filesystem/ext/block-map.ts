@@ -1,6 +1,6 @@
 import { CorruptImageError, FsError } from '../../errors.ts';
 import { type BlockAllocator, type BlockRun } from './block-allocator.ts';
-import { WriteRank } from './block-cache.ts';
+import { type CachedBlock, WriteRank } from './block-cache.ts';
 import { Inode } from './inode.ts';
 import type { InodeRef, InodeTable } from './inode-table.ts';
 import type { MappedRun } from './file-map.ts';
@@ -33,7 +33,9 @@ export class BlockMap {
     const mapped = DIRECT + p + p * p + p * p * p;
     const index = 1 + (1 + p) + (1 + p + p * p);
     const counted = Math.floor(0xffff_ffff / this.#volume.geometry.sectorsPerBlock);
-    return mapped + index <= counted ? mapped : counted - index;
+    if (mapped + index <= counted) return mapped;
+    // One indirect block for every p blocks, one for every p of those, and the tops of the three trees.
+    return counted - Math.ceil(counted / p) - Math.ceil(counted / (p * p)) - 3;
   }
 
   /** Fills `run` with the blocks from `block` on that lie in one piece, or are one hole, at most `limit`. */
@@ -63,7 +65,7 @@ export class BlockMap {
           run.length = Math.min(limit, span - at);
           return;
         }
-        this.#volume.checkPointer(pointer, `inode ${ref.number}`, 'indirect block');
+        this.#volume.checkPointer(pointer, ref.number, 'indirect block');
         view = this.#volume.cache.get(pointer, WriteRank.mapping).view;
         table = 0;
         span /= p;
@@ -81,8 +83,8 @@ export class BlockMap {
     } else {
       const difference = start - at;
       while (next < last && view.getUint32(table + 4 * next, true) === difference + next) next++;
-      this.#volume.checkPointer(start, `inode ${ref.number}`, `block ${block}`);
-      this.#volume.checkPointer(start + next - at - 1, `inode ${ref.number}`, `block ${block}`);
+      this.#volume.checkPointer(start, ref.number, 'i_block');
+      this.#volume.checkPointer(start + next - at - 1, ref.number, 'i_block');
     }
     run.start = start;
     run.length = next - at;
@@ -92,7 +94,7 @@ export class BlockMap {
   missing(ref: InodeRef, from: number, count: number): number {
     let sum = 0;
     this.#forEachTree(from, from + count, (slot, depth, start, end) => {
-      sum += this.#missingIn(depth, this.#slot(ref, slot), start, end);
+      sum += this.#missingIn(ref.number, depth, this.#slot(ref, slot), start, end);
     });
     return sum;
   }
@@ -102,7 +104,7 @@ export class BlockMap {
     const source = new BlockSource(runs);
     this.#forEachTree(from, from + count, (slot, depth, start, end) => {
       const before = this.#slot(ref, slot);
-      const after = this.#fillIn(depth, before, start, end, source);
+      const after = this.#fillIn(ref.number, depth, before, start, end, source);
       if (after !== before) ref.view.setUint32(ref.base + I_BLOCK + 4 * slot, after, true);
     });
     this.#inodes.addBlocks(ref, source.taken);
@@ -115,7 +117,7 @@ export class BlockMap {
       const pointer = this.#slot(ref, slot);
       if (pointer === 0) return;
       if (start === 0) ref.view.setUint32(ref.base + I_BLOCK + 4 * slot, 0, true);
-      else this.#clear(depth, pointer, start);
+      else this.#clear(ref.number, depth, pointer, start);
     });
     let freed = 0;
     for (const run of runs) freed += run.length;
@@ -127,7 +129,7 @@ export class BlockMap {
   requireFreeable(ref: InodeRef, from: number): readonly BlockRun[] {
     const collector = new RunCollector(this.#volume.geometry.blockCount);
     this.#forEachTree(from, Number.POSITIVE_INFINITY, (slot, depth, start) => {
-      this.#collect(ref, depth, this.#slot(ref, slot), start, collector);
+      this.#collect(ref.number, depth, this.#slot(ref, slot), start, collector);
     });
     const runs = collector.finish();
     this.#allocator.requireUsed(runs, ref.number);
@@ -156,7 +158,7 @@ export class BlockMap {
     }
   }
 
-  #missingIn(depth: number, pointer: number, from: number, to: number): number {
+  #missingIn(inode: number, depth: number, pointer: number, from: number, to: number): number {
     if (depth === 0) return pointer === 0 ? 1 : 0;
     const p = this.#pointers;
     if (pointer === 0) {
@@ -168,7 +170,7 @@ export class BlockMap {
       }
       return sum;
     }
-    const { view } = this.#table(pointer);
+    const { view } = this.#table(inode, pointer);
     let sum = 0;
     if (depth === 1) {
       for (let i = from; i < to; i++) if (view.getUint32(4 * i, true) === 0) sum++;
@@ -177,16 +179,29 @@ export class BlockMap {
     const span = p ** (depth - 1);
     for (let i = Math.floor(from / span); i * span < to; i++) {
       const start = Math.max(0, from - i * span);
-      sum += this.#missingIn(depth - 1, view.getUint32(4 * i, true), start, Math.min(span, to - i * span));
+      sum += this.#missingIn(
+        inode,
+        depth - 1,
+        view.getUint32(4 * i, true),
+        start,
+        Math.min(span, to - i * span),
+      );
     }
     return sum;
   }
 
-  #fillIn(depth: number, pointer: number, from: number, to: number, source: BlockSource): number {
+  #fillIn(
+    inode: number,
+    depth: number,
+    pointer: number,
+    from: number,
+    to: number,
+    source: BlockSource,
+  ): number {
     if (depth === 0) return pointer === 0 ? source.take() : pointer;
     const { cache } = this.#volume;
     const number = pointer === 0 ? source.take() : pointer;
-    const block = pointer === 0 ? cache.create(number, WriteRank.mapping) : this.#table(pointer);
+    const block = pointer === 0 ? cache.create(number, WriteRank.mapping) : this.#table(inode, pointer);
     const { view } = block;
     const takenBefore = source.taken;
     if (depth === 1) {
@@ -198,7 +213,7 @@ export class BlockMap {
       for (let i = Math.floor(from / span); i * span < to; i++) {
         const before = view.getUint32(4 * i, true);
         const start = Math.max(0, from - i * span);
-        const after = this.#fillIn(depth - 1, before, start, Math.min(span, to - i * span), source);
+        const after = this.#fillIn(inode, depth - 1, before, start, Math.min(span, to - i * span), source);
         if (after !== before) view.setUint32(4 * i, after, true);
       }
     }
@@ -206,39 +221,39 @@ export class BlockMap {
     return number;
   }
 
-  #collect(ref: InodeRef, depth: number, pointer: number, from: number, runs: RunCollector): void {
+  #collect(inode: number, depth: number, pointer: number, from: number, runs: RunCollector): void {
     if (pointer === 0) return;
-    this.#volume.checkPointer(pointer, `inode ${ref.number}`, depth === 0 ? 'block' : 'indirect block');
+    this.#volume.checkPointer(pointer, inode, depth === 0 ? 'i_block' : 'indirect block');
     if (depth === 0) {
-      runs.add(pointer, ref.number);
+      runs.add(pointer, inode);
       return;
     }
     // A table from which nothing stays goes, too.
-    if (from === 0) runs.add(pointer, ref.number);
-    const { view } = this.#table(pointer);
+    if (from === 0) runs.add(pointer, inode);
+    const { view } = this.#table(inode, pointer);
     const span = this.#pointers ** (depth - 1);
     for (let i = Math.floor(from / span); i < this.#pointers; i++) {
       const child = view.getUint32(4 * i, true);
-      if (child !== 0) this.#collect(ref, depth - 1, child, Math.max(0, from - i * span), runs);
+      if (child !== 0) this.#collect(inode, depth - 1, child, Math.max(0, from - i * span), runs);
     }
   }
 
   /** Zeroes the pointers from `from` on in a table that stays. */
-  #clear(depth: number, pointer: number, from: number): void {
-    const block = this.#table(pointer);
+  #clear(inode: number, depth: number, pointer: number, from: number): void {
+    const block = this.#table(inode, pointer);
     const span = this.#pointers ** (depth - 1);
     let first = Math.floor(from / span);
     if (from % span !== 0) {
       const child = block.view.getUint32(4 * first, true);
-      if (child !== 0) this.#clear(depth - 1, child, from % span);
+      if (child !== 0) this.#clear(inode, depth - 1, child, from % span);
       first++;
     }
     block.bytes.fill(0, 4 * first);
     this.#volume.cache.markDirty(block);
   }
 
-  #table(pointer: number): ReturnType<Volume['cache']['get']> {
-    this.#volume.checkPointer(pointer, 'block map', 'indirect block');
+  #table(inode: number, pointer: number): CachedBlock {
+    this.#volume.checkPointer(pointer, inode, 'indirect block');
     return this.#volume.cache.get(pointer, WriteRank.mapping);
   }
 }

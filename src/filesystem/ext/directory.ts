@@ -7,6 +7,7 @@ import {
   DirectoryEntryHeader,
   entryFault,
   entryLength,
+  MAX_NAME,
   entrySize,
   initDirectoryBlock,
   initEmptyBlock,
@@ -31,8 +32,8 @@ export interface Directory extends IndexedDirectory {
   readonly inode: number;
   /** Name to the byte position of its entry in the directory. */
   readonly names: Map<string, number>;
-  /** Blocks before this one have no gap worth a look. */
-  firstGap: number;
+  /** By size of an entry in words: no block before this one has a gap of that size. */
+  readonly firstFits: Int32Array;
 }
 
 export interface RawEntry {
@@ -44,6 +45,10 @@ export interface RawEntry {
 
 /** Names in memory over all directories; directories beyond it are forgotten, the least recently used first. */
 const NAME_LIMIT = 200_000;
+/** Entries take 12 to 264 bytes, in steps of 4. */
+const SIZE_CLASSES = entrySize(MAX_NAME) / 4 + 1;
+/** A directory takes about as much memory as this many names, besides its own. */
+const DIRECTORY_WEIGHT = 10;
 /** Longest directory, bytes: its size has no high half. */
 const MAX_DIRECTORY = 0x7fff_ffff;
 
@@ -57,6 +62,8 @@ export class DirectoryStore {
   readonly #hasTypes: boolean;
   readonly #canIndex: boolean;
   #nameCount = 0;
+  /** The directory used last, which is also the last in `#open`. */
+  #latest: Directory | undefined;
 
   constructor(core: ExtCore) {
     const { volume } = core;
@@ -72,6 +79,8 @@ export class DirectoryStore {
   open(ref: InodeRef): Directory {
     const known = this.#open.get(ref.number);
     if (known !== undefined) {
+      if (known === this.#latest) return known;
+      this.#latest = known;
       this.#open.delete(ref.number);
       this.#open.set(ref.number, known);
       return known;
@@ -81,19 +90,13 @@ export class DirectoryStore {
       blocks: this.#blocksOf(ref),
       gaps: [],
       names: new Map(),
-      firstGap: 0,
+      firstFits: new Int32Array(SIZE_CLASSES),
     };
     for (let position = 0; position < directory.blocks.length; position++) {
       this.#check(directory.inode, directory.blocks[position]!);
       this.#index(directory, position);
     }
-    this.#open.set(ref.number, directory);
-    this.#nameCount += directory.names.size;
-    for (const [number, other] of this.#open) {
-      if (this.#nameCount <= NAME_LIMIT || number === ref.number) break;
-      this.#open.delete(number);
-      this.#nameCount -= other.names.size;
-    }
+    this.#remember(directory);
     return directory;
   }
 
@@ -101,8 +104,9 @@ export class DirectoryStore {
   forget(inode: number): void {
     const directory = this.#open.get(inode);
     if (directory === undefined) return;
-    this.#nameCount -= directory.names.size;
+    this.#nameCount -= directory.names.size + DIRECTORY_WEIGHT;
     this.#open.delete(inode);
+    if (this.#latest === directory) this.#latest = undefined;
   }
 
   /** The inode behind a name, or undefined. */
@@ -180,7 +184,7 @@ export class DirectoryStore {
     // The tree is full, or not sound: what follows is a directory without index, which every reader understands.
     this.#inodes.setFlag(ref, InodeFlag.index, false);
     for (let position = 0; position < directory.blocks.length; position++) this.#index(directory, position);
-    directory.firstGap = 0;
+    directory.firstFits.fill(0);
     const fit = this.#firstFit(directory, size);
     return fit >= 0 ? fit : append();
   }
@@ -211,7 +215,8 @@ export class DirectoryStore {
     directory.names.delete(name);
     this.#nameCount--;
     directory.gaps[position] = largestGap(block.view, blockSize);
-    directory.firstGap = Math.min(directory.firstGap, position);
+    const { firstFits } = directory;
+    for (let i = 0; i < firstFits.length; i++) if (firstFits[i]! > position) firstFits[i] = position;
     this.#volume.cache.markDirty(block);
   }
 
@@ -236,13 +241,23 @@ export class DirectoryStore {
       this.#hasTypes ? typeOfKind('directory') : 0,
     );
     this.#inodes.setSize(ref, blockSize);
-    this.#open.set(ref.number, {
+    this.#remember({
       inode: ref.number,
       blocks: [index],
       gaps: [largestGap(block.view, blockSize)],
       names: new Map(),
-      firstGap: 0,
+      firstFits: new Int32Array(SIZE_CLASSES),
     });
+  }
+
+  #remember(directory: Directory): void {
+    this.#latest = directory;
+    this.#open.set(directory.inode, directory);
+    this.#nameCount += directory.names.size + DIRECTORY_WEIGHT;
+    for (const number of this.#open.keys()) {
+      if (this.#nameCount <= NAME_LIMIT || number === directory.inode) break;
+      this.forget(number);
+    }
   }
 
   #isIndexed(ref: InodeRef): boolean {
@@ -254,16 +269,13 @@ export class DirectoryStore {
     return this.#canIndex && directory.blocks.length === 1 && !this.#inodes.hasFlag(ref, InodeFlag.index);
   }
 
+  /** The first block with a gap of `size` bytes, or -1. */
   #firstFit(directory: Directory, size: number): number {
-    const { gaps } = directory;
-    let passed = true;
-    for (let position = directory.firstGap; position < gaps.length; position++) {
-      if (gaps[position]! >= size) return position;
-      // Blocks too full even for a short name need not be looked at again before something is removed.
-      passed &&= gaps[position]! < 16;
-      if (passed) directory.firstGap = position + 1;
-    }
-    return -1;
+    const { gaps, firstFits } = directory;
+    let position = firstFits[size >>> 2]!;
+    while (position < gaps.length && gaps[position]! < size) position++;
+    firstFits[size >>> 2] = position;
+    return position < gaps.length ? position : -1;
   }
 
   #missing(ref: InodeRef, directory: Directory, count: number): number {

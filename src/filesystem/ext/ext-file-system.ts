@@ -231,6 +231,8 @@ export class ExtFileSystem implements FileSystem {
     this.#requireFile(ref, 'write');
     if (!Number.isSafeInteger(offset) || offset < 0) throw new FsError('EINVAL', { syscall: 'write' });
     core.content.write(ref, offset, from, core.expectedSizes.get(node) ?? 0);
+    // The place has been found; what follows goes on behind it.
+    core.expectedSizes.delete(node);
     this.#touch(ref);
   }
 

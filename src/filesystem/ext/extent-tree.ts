@@ -55,7 +55,7 @@ export function mapExtent(volume: Volume, ref: InodeRef, block: number, limit: n
     const base = 12 * (at + 1);
     const child =
       ExtentIndex.ei_leaf_lo.get(view, base) + ExtentIndex.ei_leaf_hi.get(view, base) * 0x1_0000_0000;
-    volume.checkPointer(child, `inode ${ref.number}`, 'ei_leaf');
+    volume.checkPointer(child, ref.number, 'ei_leaf');
     view = volume.cache.get(child, WriteRank.mapping).view;
     checkHeader(ref, view, volume.geometry.blockSize, depth - 1);
   }
@@ -75,8 +75,8 @@ export function mapExtent(volume: Volume, ref: InodeRef, block: number, limit: n
   if (stored > MAX_WRITTEN) return;
   run.start =
     Extent.ee_start_lo.get(view, base) + Extent.ee_start_hi.get(view, base) * 0x1_0000_0000 + (block - first);
-  volume.checkPointer(run.start, `inode ${ref.number}`, `block ${block}`);
-  volume.checkPointer(run.start + run.length - 1, `inode ${ref.number}`, `block ${block}`);
+  volume.checkPointer(run.start, ref.number, 'ee_start');
+  volume.checkPointer(run.start + run.length - 1, ref.number, 'ee_start');
 }
 
 /** The depth of the node, which must be `expected` where that is known. */

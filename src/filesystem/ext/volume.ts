@@ -118,11 +118,11 @@ export class Volume {
   }
 
   /** CorruptImageError unless the block may hold something that an inode points at. */
-  checkPointer(block: number, structure: string, field: string): void {
+  checkPointer(block: number, inode: number, field: string): void {
     const { firstDataBlock, blockCount } = this.geometry;
     if (block > firstDataBlock && block < blockCount) return;
     throw new CorruptImageError({
-      structure,
+      structure: `inode ${inode}`,
       field,
       found: `block ${block}`,
       expected: `a block from ${firstDataBlock + 1} to ${blockCount - 1}`,

@@ -166,7 +166,7 @@ export class XattrStore {
   }
 
   #block(ref: InodeRef, number: number): CachedBlock {
-    this.#core.volume.checkPointer(number, `inode ${ref.number}`, 'i_file_acl');
+    this.#core.volume.checkPointer(number, ref.number, 'i_file_acl');
     const block = this.#core.volume.cache.get(number, WriteRank.mapping);
     const magic = XattrHeader.h_magic.get(block.view, 0);
     if (magic !== XATTR_MAGIC) throw this.#corrupt(ref, 'h_magic', hex(magic, 8), hex(XATTR_MAGIC, 8));
