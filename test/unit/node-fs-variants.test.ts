@@ -87,7 +87,7 @@ describe('the promise and callback variants', () => {
         fs.readFile('/f', 'utf8', (failure, text) => {
           order.push(`read ${failure} ${text}`);
           fs.readFile('/none', (missing, nothing) => {
-            order.push(`missing ${missing?.code} ${nothing}`);
+            order.push(`missing ${missing?.code} ${String(nothing)}`);
             resolve();
           });
         });
