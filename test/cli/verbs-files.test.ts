@@ -199,6 +199,30 @@ describe('cp', () => {
     expect(await must(['cat', `${image}:/g`])).toBe('short');
   });
 
+  it('-L copies what is behind symlinks, also twice, and ends where they lead in a circle', async () => {
+    const host = path.join(temporaryFolder(), 'd');
+    fs.mkdirSync(path.join(host, 'real'), { recursive: true });
+    fs.writeFileSync(path.join(host, 'real/f'), 'content');
+    fs.symlinkSync('real', path.join(host, 'again'));
+    fs.symlinkSync('real/f', path.join(host, 'file'));
+    fs.symlinkSync('.', path.join(host, 'circle'));
+    const image = await makeImage('ext2', '2M');
+    const result = await userloop(['cp', '-rL', host, `${image}:/`]);
+    expect(result).toMatchObject({
+      status: 1,
+      stderr: expect.stringMatching(
+        /^userloop cp: cannot copy '.*\/circle': The directory was reached before.*\n$/,
+      ),
+    });
+    expect((await must(['find', `${image}:/d`, '-type', 'f'])).replaceAll(`${image}:`, '')).toBe(
+      '/d/again/f\n/d/file\n/d/real/f\n',
+    );
+    await must(['cp', '-r', `${image}:/d`, `${image}:/d/real`, `${host}/real`]);
+    expect(fs.readFileSync(path.join(host, 'real/d/real/f'), 'utf8')).toBe('content');
+    await must(['cp', '-rH', path.join(host, 'again'), `${image}:/followed`]);
+    expect(await must(['ls', `${image}:/followed`])).toContain('f\n');
+  });
+
   it('--owner gives everything to somebody else', async () => {
     const host = temporaryFolder();
     fs.writeFileSync(path.join(host, 'f'), 'x');

@@ -100,7 +100,7 @@ describe.each(IMAGE_KINDS)('the verbs on %s', (kind) => {
       [['cp', `${image}:/file`, `${image}:/file`], /are the same file\n$/],
       [['cp', '-r', `${image}:/d`, `${image}:/d/e`], /cannot be copied into itself\n$/],
       [['cp', `${image}:/d`, `${image}:/e`], /it is a directory, and -r was not given\n$/i],
-      [['cp', '/etc/hostname', `${image}:/none/x`], /there is no directory/],
+      [['cp', '/etc/hostname', `${image}:/none/x`], /There is no directory/],
       [['cp', `${image}:/file`, `${image}:/${'n'.repeat(256)}`], /File name too long\n$|name has 256 /],
       [['touch', `${image}:/${'n'.repeat(256)}`], /File name too long\n$|name has 256 /],
       [['ls', `${image}:3:/`], /there is no partition 3/i],

@@ -95,7 +95,9 @@ export const cp = defineApplet({
         noTargetDirectory: args.has('T'),
         owner: args.value('owner'),
       });
-      job.run(places.slice(0, -1), texts.slice(0, -1), places.at(-1)!, target);
+      failures.try(`cannot copy to '${target}'`, () =>
+        job.run(places.slice(0, -1), texts.slice(0, -1), places.at(-1)!, target),
+      );
     }
     images.close();
     return failures.status;

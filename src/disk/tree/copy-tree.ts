@@ -12,6 +12,7 @@ import {
 import {
   type FileIdentity,
   type TreeAttributes,
+  type TreeChild,
   type TreeSource,
   type TreeTarget,
   nameKind,
@@ -24,6 +25,9 @@ export class CopyStopped extends Error {
 
 /** Deeper trees are refused: only damaged images have them, and each level costs stack. */
 const MAX_DEPTH = 2000;
+
+/** As often symlinks may lead to one directory, when they are followed: ends what doubles with each level. */
+const MAX_VISITS = 1000;
 
 const BUFFER_SIZE = 1 << 20;
 
@@ -41,8 +45,8 @@ export class TreeCopy<S, T> {
   readonly #sameTree: boolean;
   /** Files with several names, by identity, to the first copy. */
   readonly #links = new Map<FileIdentity, T>();
-  /** Directories of the source that were entered under a name of their own. */
-  readonly #entered = new Set<FileIdentity>();
+  /** How often each directory of the operand was entered. */
+  readonly #entered = new Map<FileIdentity, number>();
   /** The directories above the one that is being copied, itself included. */
   readonly #above = new Set<FileIdentity>();
   /** Directories of the target in which it all ends up: when the source holds one of them, it holds its own copy. */
@@ -72,20 +76,26 @@ export class TreeCopy<S, T> {
 
   /** Copies one operand to `name` in `directory`. `created`: entries of that directory that earlier operands have made. */
   copy(place: S, directory: T, name: string, created: Set<FileIdentity>): void {
-    this.#targetAncestors = new Set(this.#sameTree ? this.#target.ancestors(directory) : []);
+    this.#start(directory);
     this.#copyNode(place, directory, name, created, 0);
   }
 
   /** Copies what is in a directory into one that is there, as `cp -r source/. target` does. */
   copyContents(place: S, directory: T, created: Set<FileIdentity>): void {
-    this.#targetAncestors = new Set(this.#sameTree ? this.#target.ancestors(directory) : []);
+    this.#start(directory);
     const attributes = this.#source.attributes(place);
     if (attributes.kind !== 'directory') throw new FsError('ENOTDIR');
-    this.#copyChildren(place, attributes, directory, created, 0);
+    const children = this.#enter(place, attributes, 0);
+    this.#copyChildren(children, attributes, directory, created, 0);
     if (this.#options.updateDirectories) {
       this.#phase.reading = false;
       this.#target.finishDirectory(directory, this.#wanted(attributes));
     }
+  }
+
+  #start(directory: T): void {
+    this.#targetAncestors = new Set(this.#sameTree ? this.#target.ancestors(directory) : []);
+    this.#entered.clear();
   }
 
   #copyNode(place: S, directory: T, name: string, created: Set<FileIdentity>, depth: number): void {
@@ -94,17 +104,15 @@ export class TreeCopy<S, T> {
     try {
       let from = place;
       let attributes = this.#source.attributes(from);
-      let followed = false;
       if (attributes.kind === 'symlink' && (follow === 'all' || (follow === 'operands' && depth === 0))) {
         from = this.#source.follow(from);
         attributes = this.#source.attributes(from);
-        followed = true;
       }
       if (this.#options.excluded?.has(attributes.identity) === true) {
         throw new FsError('EBUSY', { detail: 'it is the image itself' });
       }
       if (attributes.kind === 'directory') {
-        this.#copyDirectory(from, attributes, directory, name, created, depth, followed);
+        this.#copyDirectory(from, attributes, directory, name, created, depth);
       } else if (!this.#linkToFirst(attributes, directory, name, created)) {
         const made =
           attributes.kind === 'file'
@@ -138,7 +146,6 @@ export class TreeCopy<S, T> {
     name: string,
     created: Set<FileIdentity>,
     depth: number,
-    followed: boolean,
   ): void {
     if (!this.#options.recursive) {
       throw new FsError('EISDIR', { detail: 'it is a directory, and -r was not given' });
@@ -146,6 +153,8 @@ export class TreeCopy<S, T> {
     if (this.#targetAncestors.has(attributes.identity)) {
       throw new FsError('EINVAL', { detail: 'a directory cannot be copied into itself' });
     }
+    // First what is in it: a directory that cannot be read leaves no empty one behind.
+    const children = this.#enter(place, attributes, depth);
     this.#phase.reading = false;
     const node = this.#wanted(attributes);
     let made: T;
@@ -165,34 +174,36 @@ export class TreeCopy<S, T> {
       this.#listener.copied?.(this.#source.describe(place), this.#target.describe(directory, name));
       this.#copyXattrs(place, made);
     }
-    this.#phase.reading = true;
-    this.#copyChildren(place, attributes, made, new Set(), depth, followed);
+    this.#copyChildren(children, attributes, made, new Set(), depth);
     this.#phase.reading = false;
     if (fresh || this.#options.updateDirectories) this.#target.finishDirectory(made, node);
   }
 
-  #copyChildren(
-    place: S,
-    attributes: TreeAttributes,
-    directory: T,
-    created: Set<FileIdentity>,
-    depth: number,
-    followed = false,
-  ): void {
-    const { identity } = attributes;
-    // A directory has one name. Where a damaged image gives it two, following both could go on forever.
-    if (this.#above.has(identity) || (!followed && this.#entered.has(identity))) {
+  /** What is in a directory, unless it was read before. */
+  #enter(place: S, { identity }: TreeAttributes, depth: number): readonly TreeChild<S>[] {
+    // A directory has one name. Where a damaged image gives it two, following both could go on forever; so could the
+    // symlinks of an image that was made for that.
+    const count = this.#entered.get(identity) ?? 0;
+    if (this.#above.has(identity) || count >= (this.#options.follow === 'all' ? MAX_VISITS : 1)) {
       throw new FsError('ELOOP', { detail: 'the directory was reached before under another name' });
     }
     if (depth >= MAX_DEPTH) {
       throw new FsError('ENAMETOOLONG', { detail: `directories are nested more than ${MAX_DEPTH} deep` });
     }
+    this.#entered.set(identity, count + 1);
+    return this.#source.children(place);
+  }
+
+  #copyChildren(
+    children: readonly TreeChild<S>[],
+    { identity }: TreeAttributes,
+    directory: T,
+    created: Set<FileIdentity>,
+    depth: number,
+  ): void {
     this.#above.add(identity);
-    this.#entered.add(identity);
     try {
-      for (const child of this.#source.children(place)) {
-        this.#copyNode(child.place, directory, child.name, created, depth + 1);
-      }
+      for (const { place, name } of children) this.#copyNode(place, directory, name, created, depth + 1);
     } finally {
       this.#above.delete(identity);
     }
