@@ -24,6 +24,7 @@ export const cp = defineApplet({
   ],
   description: [
     'Each operand is a file of the host or IMAGE:/path, IMAGE:N:/path, IMAGE@OFFSET:/path; one at least is in an image. A directory as TARGET takes the sources under their own names, as for cp(1), and SOURCE/. or IMAGE:/ stands for what is in it. A symbolic link as TARGET is replaced, not followed, unless it leads to a directory. - is standard input or output.',
+    'Names may contain : and @ themselves: an operand that is the name of a file of the host is that file; otherwise the shortest IMAGE that is there counts, and without one only a text with :/ is in an image, so ./a:b stays a file of the host.',
     'With -r, files keep their modes, owners, times, hard links, holes and extended attributes as far as source and target have them; device nodes, pipes and sockets are copied as such. Each file that the target cannot hold is named on standard error, the rest is copied, and the exit status is 1. Names are taken in sorted order.',
     'Nothing is written outside of TARGET, whatever names and links an image holds.',
     'With SOURCE_DATE_EPOCH in the environment, or with --reproducible, every time that is written is that one, so that the same files give the same image.',
