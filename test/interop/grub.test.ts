@@ -323,6 +323,24 @@ describeWithTools(TOOLS, 'grub and GRUB 0.97 do the same', () => {
       ]);
     });
 
+    test('drives of every size are counted alike, beyond 32 bits too', async () => {
+      const GIB = 2 ** 30;
+      for (const size of [100, 512, 700, 163_840, 1_474_048, 9 * GIB, 1024 * GIB, 2048 * GIB, 3000 * GIB]) {
+        const file = path.join(folder, 'sized.img');
+        fs.writeFileSync(file, '');
+        fs.truncateSync(file, size);
+        fs.writeFileSync(path.join(folder, 'sized.map'), '(fd0) sized.img\n(hd0) sized.img\n');
+        const args = ['--batch', '--device-map=sized.map'];
+        const commands = ['geometry (hd0)', 'root (hd0,0)', 'find /nope', 'geometry (hd0) 1024 255 63'];
+        if (size < GIB) commands.push('geometry (fd0)');
+        const input = `${commands.join('\n')}\nquit\n`;
+        const theirs = runTool('grub', args, { input, cwd: folder });
+        const ours = await userloop(['grub', ...args], { stdin: input, cwd: folder });
+        expect(ours.stdout).toBe(theirs.stdout);
+        fs.rmSync(file);
+      }
+    });
+
     test('lines are read as GRUB reads them', async () => {
       await compare(drives, [
         '',

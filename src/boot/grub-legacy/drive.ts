@@ -23,7 +23,8 @@ export interface Drive {
 }
 
 export function guessGeometry(drive: number, size: number): DriveGeometry {
-  const totalSectors = Math.floor(size / SECTOR_SIZE);
+  // GRUB counts in 32 bits: of 3 TiB it sees the first TiB.
+  const totalSectors = Math.floor(size / SECTOR_SIZE) % 0x1_0000_0000;
   return isHardDisk(drive)
     ? { cylinders: 620, heads: 128, sectorsPerTrack: 63, totalSectors }
     : { cylinders: 80, heads: 2, sectorsPerTrack: 18, totalSectors };

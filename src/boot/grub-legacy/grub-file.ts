@@ -94,7 +94,7 @@ function openPath(mounted: MountedFileSystem, path: string): GrubFile {
     const node = walk(fs, path);
     const { kind, size } = fs.attributes(node);
     if (kind !== 'file') throw new GrubError(2);
-    const runs = sectorRuns(fs, node, size, partition.startSector);
+    const runs = sectorRuns(fs, node, size, partition);
     return {
       partition,
       size,
@@ -171,14 +171,15 @@ function lookup(fs: FileSystem, directory: NodeId, name: string): NodeId | undef
 }
 
 /** Where the content lies, from the start of the drive; the last sector counts whole. */
-function sectorRuns(fs: FileSystem, node: NodeId, size: number, partitionStart: number): SectorRun[] {
+function sectorRuns(fs: FileSystem, node: NodeId, size: number, partition: GrubPartition): SectorRun[] {
   const runs: GrowingRun[] = [];
   for (const { fileOffset, deviceOffset, length } of fs.placement(node)) {
     const used = Math.min(length, size - fileOffset);
     if (used <= 0) continue;
-    const startSector = partitionStart + deviceOffset / SECTOR_SIZE;
+    const startSector = partition.startSector + deviceOffset / SECTOR_SIZE;
     const sectorCount = Math.ceil(used / SECTOR_SIZE);
     if (!Number.isInteger(startSector)) throw new GrubError(31);
+    if (startSector + sectorCount > partition.drive.geometry.totalSectors) throw new GrubError(18);
     appendRun(runs, startSector, sectorCount);
   }
   return runs;

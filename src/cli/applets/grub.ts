@@ -77,7 +77,7 @@ export const grub = defineApplet({
   notSupported: [
     `the commands ${OTHER_COMMANDS.join(', ')}`,
     '--config-file, --preset-menu, --hold',
-    'partitions of a BSD disklabel, and file systems other than FAT and ext2/3/4',
+    'partitions of a BSD disklabel, disks with EZ-Drive, and file systems other than FAT and ext2/3/4',
     'completion with the Tab key; descriptions in help are our own',
     'probing the machine for drives, and writing a device map that is not there',
   ],
