@@ -176,6 +176,32 @@ test('Block pointers out of range end in an error and change nothing', () => {
   }
 });
 
+test('An inode with extents on a volume without the feature is neither read nor written', () => {
+  for (const flag of [0x0008_0000, 0x1000_0000]) {
+    const bytes = good.slice();
+    viewOf(bytes).setUint32(inodeAt(bytes, nodeOf(bytes, 'file')) + Inode.i_flags.offset, flag, true);
+    leavesUnchanged(bytes, (volume) => {
+      const file = volume.lookup(volume.root, 'file')!;
+      expect(codeOf(() => volume.read(file, 0, new Uint8Array(1)))).toBe('corrupt i_flags');
+      expect(codeOf(() => volume.write(file, 0, new Uint8Array(1)))).toBe('corrupt i_flags');
+      expect(codeOf(() => volume.unlink(volume.root, 'file'))).toBe('corrupt i_flags');
+    });
+  }
+});
+
+test('Content is on the device when its place is asked for', () => {
+  const device = MemoryDevice.from(good);
+  const volume = extDriver.open(device, { clock });
+  const file = volume.create(volume.root, 'new', { kind: 'file' });
+  volume.write(file, 0, new Uint8Array(2500).fill(0x42));
+  const places = [...volume.placement(file)];
+  expect(places.map((place) => place.length)).toEqual([2500]);
+  const bytes = new Uint8Array(2500);
+  device.read(places[0]!.deviceOffset, bytes);
+  expect(bytes.every((byte) => byte === 0x42)).toBe(true);
+  volume.close();
+});
+
 test('A block that a file has twice, or that the bitmap calls free, is not freed', () => {
   const file = nodeOf(good, 'file');
   const twice = good.slice();

@@ -7,7 +7,6 @@ import {
   DirectoryEntryHeader,
   entryFault,
   entryLength,
-  MAX_NAME,
   entrySize,
   initDirectoryBlock,
   initEmptyBlock,
@@ -20,21 +19,13 @@ import {
 } from './directory-block.ts';
 import type { ExtCore } from './ext-core.ts';
 import type { MappedRun } from './file-map.ts';
-import { HashTree, type IndexedDirectory } from './htree.ts';
+import { HashTree } from './htree.ts';
 import { inlineEntryAreas, inlineParent } from './inline-data.ts';
 import { InodeFlag } from './inode.ts';
 import type { InodeRef, InodeTable } from './inode-table.ts';
+import { type Directory, OpenDirectories, firstFit, newDirectory, noteGap } from './open-directories.ts';
 import { CompatibleFeature, IncompatibleFeature } from './superblock.ts';
 import type { Volume } from './volume.ts';
-
-/** A directory in memory: where every name lies, so that neither lookup nor insertion scans. */
-export interface Directory extends IndexedDirectory {
-  readonly inode: number;
-  /** Name to the byte position of its entry in the directory. */
-  readonly names: Map<string, number>;
-  /** By size of an entry in words: no block before this one has a gap of that size. */
-  readonly firstFits: Int32Array;
-}
 
 export interface RawEntry {
   readonly name: string;
@@ -43,12 +34,6 @@ export interface RawEntry {
   readonly kind: NodeKind | undefined;
 }
 
-/** Names in memory over all directories; directories beyond it are forgotten, the least recently used first. */
-const NAME_LIMIT = 200_000;
-/** Entries take 12 to 264 bytes, in steps of 4. */
-const SIZE_CLASSES = entrySize(MAX_NAME) / 4 + 1;
-/** A directory takes about as much memory as this many names, besides its own. */
-const DIRECTORY_WEIGHT = 10;
 /** Longest directory, bytes: its size has no high half. */
 const MAX_DIRECTORY = 0x7fff_ffff;
 
@@ -58,12 +43,9 @@ export class DirectoryStore {
   readonly #volume: Volume;
   readonly #inodes: InodeTable;
   readonly #tree: HashTree;
-  readonly #open = new Map<number, Directory>();
+  readonly #open = new OpenDirectories();
   readonly #hasTypes: boolean;
   readonly #canIndex: boolean;
-  #nameCount = 0;
-  /** The directory used last, which is also the last in `#open`. */
-  #latest: Directory | undefined;
 
   constructor(core: ExtCore) {
     const { volume } = core;
@@ -78,35 +60,19 @@ export class DirectoryStore {
   /** The directory with all its names. */
   open(ref: InodeRef): Directory {
     const known = this.#open.get(ref.number);
-    if (known !== undefined) {
-      if (known === this.#latest) return known;
-      this.#latest = known;
-      this.#open.delete(ref.number);
-      this.#open.set(ref.number, known);
-      return known;
-    }
-    const directory: Directory = {
-      inode: ref.number,
-      blocks: this.#blocksOf(ref),
-      gaps: [],
-      names: new Map(),
-      firstFits: new Int32Array(SIZE_CLASSES),
-    };
+    if (known !== undefined) return known;
+    const directory = newDirectory(ref.number, this.#blocksOf(ref));
     for (let position = 0; position < directory.blocks.length; position++) {
       this.#check(directory.inode, directory.blocks[position]!);
       this.#index(directory, position);
     }
-    this.#remember(directory);
+    this.#open.remember(directory);
     return directory;
   }
 
   /** Forgets what is in memory about a directory that is gone. */
   forget(inode: number): void {
-    const directory = this.#open.get(inode);
-    if (directory === undefined) return;
-    this.#nameCount -= directory.names.size + DIRECTORY_WEIGHT;
-    this.#open.delete(inode);
-    if (this.#latest === directory) this.#latest = undefined;
+    this.#open.forget(inode);
   }
 
   /** The inode behind a name, or undefined. */
@@ -160,7 +126,7 @@ export class DirectoryStore {
       const blocks = hash === undefined ? undefined : this.#tree.growth(directory, hash, size);
       if (blocks !== undefined) return this.#missing(ref, directory, blocks);
     }
-    if (this.#firstFit(directory, size) >= 0) return 0;
+    if (firstFit(directory, size) >= 0) return 0;
     const first = this.#wantsIndex(ref, directory);
     return this.#missing(ref, directory, first ? 2 : 1);
   }
@@ -171,7 +137,7 @@ export class DirectoryStore {
     const append = (): number => this.#append(ref, directory);
     const moved = (position: number): void => this.#index(directory, position);
     if (!this.#isIndexed(ref)) {
-      const fit = this.#firstFit(directory, size);
+      const fit = firstFit(directory, size);
       if (fit >= 0) return fit;
       if (!this.#wantsIndex(ref, directory)) return append();
       this.#tree.plant(directory, append, moved);
@@ -185,7 +151,7 @@ export class DirectoryStore {
     this.#inodes.setFlag(ref, InodeFlag.index, false);
     for (let position = 0; position < directory.blocks.length; position++) this.#index(directory, position);
     directory.firstFits.fill(0);
-    const fit = this.#firstFit(directory, size);
+    const fit = firstFit(directory, size);
     return fit >= 0 ? fit : append();
   }
 
@@ -203,7 +169,7 @@ export class DirectoryStore {
     const at = insertEntry(block.view, blockSize, bytes, inode, this.#hasTypes ? typeOfKind(kind) : 0);
     directory.gaps[position] = largestGap(block.view, blockSize);
     directory.names.set(name, position * blockSize + at);
-    this.#nameCount++;
+    this.#open.countName(directory, 1);
     this.#volume.cache.markDirty(block);
   }
 
@@ -213,10 +179,9 @@ export class DirectoryStore {
     const { block, at, position } = this.#entryAt(directory, place);
     removeEntry(block.view, blockSize, at);
     directory.names.delete(name);
-    this.#nameCount--;
+    this.#open.countName(directory, -1);
     directory.gaps[position] = largestGap(block.view, blockSize);
-    const { firstFits } = directory;
-    for (let i = 0; i < firstFits.length; i++) if (firstFits[i]! > position) firstFits[i] = position;
+    noteGap(directory, position);
     this.#volume.cache.markDirty(block);
   }
 
@@ -241,23 +206,9 @@ export class DirectoryStore {
       this.#hasTypes ? typeOfKind('directory') : 0,
     );
     this.#inodes.setSize(ref, blockSize);
-    this.#remember({
-      inode: ref.number,
-      blocks: [index],
-      gaps: [largestGap(block.view, blockSize)],
-      names: new Map(),
-      firstFits: new Int32Array(SIZE_CLASSES),
-    });
-  }
-
-  #remember(directory: Directory): void {
-    this.#latest = directory;
-    this.#open.set(directory.inode, directory);
-    this.#nameCount += directory.names.size + DIRECTORY_WEIGHT;
-    for (const number of this.#open.keys()) {
-      if (this.#nameCount <= NAME_LIMIT || number === directory.inode) break;
-      this.forget(number);
-    }
+    const directory = newDirectory(ref.number, [index]);
+    directory.gaps.push(largestGap(block.view, blockSize));
+    this.#open.remember(directory);
   }
 
   #isIndexed(ref: InodeRef): boolean {
@@ -267,15 +218,6 @@ export class DirectoryStore {
   /** As the kernel: a directory gets its index when its first block is full. */
   #wantsIndex(ref: InodeRef, directory: Directory): boolean {
     return this.#canIndex && directory.blocks.length === 1 && !this.#inodes.hasFlag(ref, InodeFlag.index);
-  }
-
-  /** The first block with a gap of `size` bytes, or -1. */
-  #firstFit(directory: Directory, size: number): number {
-    const { gaps, firstFits } = directory;
-    let position = firstFits[size >>> 2]!;
-    while (position < gaps.length && gaps[position]! < size) position++;
-    firstFits[size >>> 2] = position;
-    return position < gaps.length ? position : -1;
   }
 
   #missing(ref: InodeRef, directory: Directory, count: number): number {

@@ -9,11 +9,13 @@ import { MAX_NAME } from './directory-block.ts';
 import { DirectoryStore } from './directory.ts';
 import { FileContent } from './file-content.ts';
 import { FileMap } from './file-map.ts';
+import { hex } from './geometry.ts';
 import { InodeAllocator } from './inode-allocator.ts';
 import { inlinePlacement, readInline } from './inline-data.ts';
 import { Inode, InodeFlag, ReservedInode } from './inode.ts';
 import { type InodeRef, InodeTable } from './inode-table.ts';
 import { isFastSymlink } from './symlink.ts';
+import { IncompatibleFeature } from './superblock.ts';
 import { ChangeTime, ModificationTime } from './timestamp.ts';
 import type { Volume } from './volume.ts';
 import { XattrStore } from './xattr-store.ts';
@@ -58,7 +60,20 @@ export class ExtCore {
     if (Inode.i_links_count.get(ref.view, ref.base) === 0 && !this.orphans.has(number)) {
       throw this.inodes.corrupt(ref, 'i_links_count', '0', 'at least 1 for an inode with a name');
     }
+    this.#checkMapping(ref);
     return ref;
+  }
+
+  /** Writers know block maps only: an inode that claims another mapping on a volume without it must not reach them. */
+  #checkMapping(ref: InodeRef): void {
+    const flags = Inode.i_flags.get(ref.view, ref.base);
+    const { incompatible } = this.volume.features;
+    const strange =
+      ((flags & InodeFlag.extents) !== 0 && (incompatible & IncompatibleFeature.extent) === 0) ||
+      ((flags & InodeFlag.inlineData) !== 0 && (incompatible & IncompatibleFeature.inline_data) === 0);
+    if (!strange) return;
+    const expected = 'no extents or inline data on a volume without these features';
+    throw this.inodes.corrupt(ref, 'i_flags', hex(flags, 8), expected);
   }
 
   /** The directory with this number; ENOTDIR when it is something else, ENOENT when it was removed. */

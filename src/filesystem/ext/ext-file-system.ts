@@ -247,6 +247,8 @@ export class ExtFileSystem implements FileSystem {
     this.#begin();
     const ref = this.#core.node(node);
     this.#requireFile(ref, 'placement');
+    // Whoever asks for places reads them from the device.
+    this.#volume.data.flush();
     yield* this.#core.placement(ref);
   }
 

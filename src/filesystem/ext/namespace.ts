@@ -2,11 +2,11 @@ import { encodeUtf8 } from '../../bytes/utf8.ts';
 import { CorruptImageError, FsError } from '../../errors.ts';
 import type { CreateOptions, DirectoryEntry, NodeId, NodeKind, RenameOptions } from '../file-system.ts';
 import { encodeDevice } from './device-number.ts';
-import type { Directory } from './directory.ts';
 import { type ExtCore, nameBytes } from './ext-core.ts';
 import { Inode, InodeKind, ReservedInode } from './inode.ts';
 import type { InodeRef } from './inode-table.ts';
 import { dropLink, requireRemovable } from './node-removal.ts';
+import type { Directory } from './open-directories.ts';
 import { targetBlocks, writeTarget } from './symlink.ts';
 import { AccessTime, BirthTime, ChangeTime, ModificationTime } from './timestamp.ts';
 

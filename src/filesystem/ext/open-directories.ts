@@ -1,0 +1,79 @@
+import { MAX_NAME, entrySize } from './directory-block.ts';
+import type { IndexedDirectory } from './htree.ts';
+
+/** A directory in memory: where every name lies, so that neither lookup nor insertion scans. */
+export interface Directory extends IndexedDirectory {
+  readonly inode: number;
+  /** Name to the byte position of its entry in the directory. */
+  readonly names: Map<string, number>;
+  /** By size of an entry in words: no block before this one has a gap of that size. */
+  readonly firstFits: Int32Array;
+}
+
+/** Names in memory over all directories; directories beyond it are forgotten, the least recently used first. */
+const NAME_LIMIT = 200_000;
+/** A directory takes about as much memory as this many names, besides its own. */
+const DIRECTORY_WEIGHT = 10;
+/** Entries take 12 to 264 bytes, in steps of 4. */
+const SIZE_CLASSES = entrySize(MAX_NAME) / 4 + 1;
+
+export function newDirectory(inode: number, blocks: number[]): Directory {
+  return { inode, blocks, gaps: [], names: new Map(), firstFits: new Int32Array(SIZE_CLASSES) };
+}
+
+/** The first block with a gap of `size` bytes, or -1. */
+export function firstFit(directory: Directory, size: number): number {
+  const { gaps, firstFits } = directory;
+  let position = firstFits[size >>> 2]!;
+  while (position < gaps.length && gaps[position]! < size) position++;
+  firstFits[size >>> 2] = position;
+  return position < gaps.length ? position : -1;
+}
+
+/** The gap of a block has grown. */
+export function noteGap(directory: Directory, position: number): void {
+  const { firstFits } = directory;
+  for (let i = 0; i < firstFits.length; i++) if (firstFits[i]! > position) firstFits[i] = position;
+}
+
+/** The directories that are in memory, within bounds. */
+export class OpenDirectories {
+  /** A Map keeps the order of insertion, so the first key is the least recently used. */
+  readonly #open = new Map<number, Directory>();
+  #nameCount = 0;
+  /** The one used last, which is also the last of the map. */
+  #latest: Directory | undefined;
+
+  get(inode: number): Directory | undefined {
+    if (this.#latest?.inode === inode) return this.#latest;
+    const known = this.#open.get(inode);
+    if (known === undefined) return undefined;
+    this.#open.delete(inode);
+    this.#open.set(inode, known);
+    this.#latest = known;
+    return known;
+  }
+
+  remember(directory: Directory): void {
+    this.#latest = directory;
+    this.#open.set(directory.inode, directory);
+    this.#nameCount += directory.names.size + DIRECTORY_WEIGHT;
+    for (const number of this.#open.keys()) {
+      if (this.#nameCount <= NAME_LIMIT || number === directory.inode) break;
+      this.forget(number);
+    }
+  }
+
+  forget(inode: number): void {
+    const directory = this.#open.get(inode);
+    if (directory === undefined) return;
+    this.#nameCount -= directory.names.size + DIRECTORY_WEIGHT;
+    this.#open.delete(inode);
+    if (this.#latest === directory) this.#latest = undefined;
+  }
+
+  /** A name was added to a directory that may be in memory, or taken away. */
+  countName(directory: Directory, difference: 1 | -1): void {
+    if (this.#open.get(directory.inode) === directory) this.#nameCount += difference;
+  }
+}
