@@ -70,7 +70,7 @@ export async function bootUntilMenu(session, plans) {
 }
 
 function startGuest(session, { image, menuTitle }) {
-  const argv = ['boot', '--snapshot', '--no-kvm', '--display', 'none', '--serial', image];
+  const argv = ['boot', '--snapshot', '--display', 'none', '--serial', image];
   const log = path.join(session.folder, `${image}.serial`);
   const fd = fs.openSync(log, 'w');
   // A file, because QEMU drops what a pipe does not take at once; a group of its own, so that QEMU ends with it.

@@ -71,7 +71,7 @@ export async function bootUntil(
   options: readonly string[] = [],
   timeoutSeconds = 90,
 ): Promise<string> {
-  const boot = ['boot', '--dry-run', '--no-kvm', '--display', 'none', ...options, image];
+  const boot = ['boot', '--dry-run', '--display', 'none', ...options, image];
   const { stdout } = await userloop([...boot, '--', '-serial', 'stdio', '-monitor', 'none', '-no-reboot'], {
     env: process.env,
   });

@@ -24,7 +24,7 @@ function bootRecord(): Uint8Array {
 }
 
 async function command(...argv: string[]): Promise<string> {
-  const { status, stdout, stderr } = await userloop(['boot', '--dry-run', '--no-kvm', ...argv], {
+  const { status, stdout, stderr } = await userloop(['boot', '--dry-run', ...argv], {
     env: { DISPLAY: ':0' },
   });
   expect(stderr).toBe('');
@@ -36,7 +36,7 @@ describe('userloop boot', () => {
   test.each([160, 180, 320, 360, 720, 1200, 1440, 2880])('takes %i KiB for a floppy', async (size) => {
     const file = image(`floppy-${size}.img`, size * KIB);
     expect(await command(file)).toBe(
-      `qemu-system-x86_64 -drive file=${file},format=raw,if=floppy,index=0 -boot a -m 128\n`,
+      `qemu-system-x86_64 -drive file=${file},format=raw,if=floppy,index=0 -boot a -m 128 -accel tcg\n`,
     );
   });
 
@@ -69,7 +69,7 @@ describe('userloop boot', () => {
     );
     const quoted = file.replace(',', ',,').replace("'", String.raw`'\''`);
     expect(shown).toBe(
-      `qemu-system-x86_64 -drive 'file=${quoted},format=raw,if=ide,index=0' -boot c -m 1536 ` +
+      `qemu-system-x86_64 -drive 'file=${quoted},format=raw,if=ide,index=0' -boot c -m 1536 -accel tcg ` +
         '-display none -serial mon:stdio -snapshot -S -k de\n',
     );
     expect(await command('--memory', '64', file)).toContain(' -m 64');
@@ -109,9 +109,9 @@ describe('userloop boot', () => {
     const file = image('run.img', 1440 * KIB);
     const env = { PATH: `/nowhere:${bin}`, DISPLAY: ':0' };
     fs.writeFileSync(program, script('exit 3'), { mode: 0o755 });
-    expect((await userloop(['boot', '--no-kvm', file, '--', '-S'], { env })).status).toBe(3);
+    expect((await userloop(['boot', file, '--', '-S'], { env })).status).toBe(3);
     expect(fs.readFileSync(path.join(folder, 'arguments'), 'utf8')).toBe(
-      `-drive file=${file},format=raw,if=floppy,index=0 -boot a -m 128 -S\n`,
+      `-drive file=${file},format=raw,if=floppy,index=0 -boot a -m 128 -accel tcg -S\n`,
     );
     fs.writeFileSync(program, script('kill -KILL $$'), { mode: 0o755 });
     expect((await userloop(['boot', file], { env })).status).toBe(137);

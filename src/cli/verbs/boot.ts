@@ -1,7 +1,7 @@
 import path from 'node:path';
 import { parseSize } from '../../bytes/size.ts';
 import type { BlockDevice } from '../../device/block-device.ts';
-import { UsageError } from '../../errors.ts';
+import { FsError, UsageError } from '../../errors.ts';
 import {
   emulatorAdvice,
   type Environment,
@@ -28,7 +28,7 @@ export const boot = defineApplet({
   description: [
     'Runs QEMU on the image. An image of the size of a floppy disk without a partition table becomes the first floppy ' +
       'drive, any other the first hard disk. What the guest writes lands in the image, unless --snapshot says otherwise.',
-    'Options after -- go to QEMU as they are. KVM is used where it is usable, unless --no-kvm says otherwise.',
+    'The processor is emulated: that boots everywhere, and the 16-bit code of boot loaders fails under nested KVM. Options after -- go to QEMU as they are.',
   ],
   options: [
     { long: 'floppy', description: 'boot it as a floppy disk, whatever its size' },
@@ -48,11 +48,10 @@ export const boot = defineApplet({
     },
     { long: 'serial', description: "put the guest's serial line on this terminal; Ctrl-A X ends QEMU" },
     {
-      long: 'no-kvm',
+      long: 'kvm',
       description:
-        'emulate the processor, even where KVM is usable: inside a virtual machine that is much faster for 16-bit code',
+        "use the processor's own virtualisation: faster for a large guest, where /dev/kvm can be used",
     },
-    { long: 'no-kvm', description: 'emulate the processor even where KVM is usable' },
     { long: 'snapshot', description: 'forget what the guest writes' },
     { short: 'n', long: 'dry-run', description: 'print the command instead of running it' },
   ],
@@ -116,7 +115,11 @@ function emulatorArguments(
   const file = `file=${image.replaceAll(',', ',,')},format=raw`;
   const args = ['-drive', `${file},if=${asFloppy ? 'floppy' : 'ide'},index=0`, '-boot', asFloppy ? 'a' : 'c'];
   args.push('-m', String(memoryMebibytes(parsed.value('memory') ?? '128M')));
-  if (!parsed.has('no-kvm') && kvmUsable()) args.push('-accel', 'kvm', '-accel', 'tcg');
+  if (parsed.has('kvm')) {
+    if (!kvmUsable())
+      throw new FsError('EACCES', { detail: '/dev/kvm cannot be used here; boot without --kvm' });
+    args.push('-accel', 'kvm');
+  } else args.push('-accel', 'tcg');
   const display = parsed.value('display') ?? defaultDisplay(parsed, env);
   if (display !== undefined) args.push('-display', display);
   if (parsed.has('serial')) args.push('-serial', 'mon:stdio');
