@@ -129,12 +129,14 @@ export class ExtCore {
   }
 }
 
+const SLASH = 0x2f;
+
 /** The bytes of a name for a new entry; EINVAL and ENAMETOOLONG for what cannot be one. */
 export function nameBytes(name: string, syscall: string): Uint8Array {
-  if (name === '' || name === '.' || name === '..' || /[/\0]/.test(name)) {
+  const bytes = encodeUtf8(name);
+  if (name === '' || name === '.' || name === '..' || bytes.includes(SLASH) || bytes.includes(0)) {
     throw new FsError('EINVAL', { syscall, path: name });
   }
-  const bytes = encodeUtf8(name);
   if (bytes.length > MAX_NAME) throw new FsError('ENAMETOOLONG', { syscall, path: name });
   return bytes;
 }
