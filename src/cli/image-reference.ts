@@ -141,7 +141,7 @@ export class OpenImages {
     const write = options.write ?? false;
     let open = this.#disks.get(key);
     if (open === undefined) {
-      const device = openDevice(this.#io, reference.image, { readOnly: !write });
+      const device = openDevice(this.#io, reference.image, { readOnly: !write, writeBehind: write });
       const disk = diskOf(device, this.#clock, this.#utcOffsetMinutes);
       open = { disk, writable: write };
       this.#disks.set(key, open);

@@ -1,0 +1,110 @@
+import fs from 'node:fs';
+import path from 'node:path';
+import { describe, expect, test } from 'vitest';
+import { MemoryDevice } from '../../src/device/memory-device.ts';
+import { FsError } from '../../src/errors.ts';
+import { FileDevice } from '../../src/host/file-device.ts';
+import { type FileBackedDevice, WriteBehindDevice } from '../../src/host/write-behind-device.ts';
+import { temporaryFolder } from '../support/tools.ts';
+
+const MIB = 1 << 20;
+const SIZE = 40 * MIB;
+
+/** xorshift32 with a fixed seed. */
+function generator(seed: number): (limit: number) => number {
+  let state = seed;
+  return (limit) => {
+    state ^= state << 13;
+    state ^= state >>> 17;
+    state ^= state << 5;
+    return (state >>> 0) % limit;
+  };
+}
+
+describe('a write-behind device', () => {
+  test('reads what was written, whatever the order of reads, writes and zeroing', () => {
+    const file = path.join(temporaryFolder(), 'behind.img');
+    const device = new WriteBehindDevice(FileDevice.create(file, SIZE));
+    const model = new MemoryDevice(SIZE);
+    const random = generator(0xb0a7);
+    const source = new Uint8Array(3 * MIB).map((_, i) => (i * 7 + (i >> 8)) & 0xff);
+    for (let step = 0; step < 600; step++) {
+      const length = step % 3 === 0 ? random(3 * MIB) : random(5000);
+      const offset = random(SIZE - length);
+      const what = random(10);
+      if (what < 6) {
+        const part = source.subarray(step, step + Math.min(length, source.length - step));
+        device.write(offset, part);
+        model.write(offset, part);
+      } else if (what < 7) {
+        device.zero(offset, length);
+        model.zero(offset, length);
+      } else {
+        const [found, expected] = [new Uint8Array(length), new Uint8Array(length)];
+        device.read(offset, found);
+        model.read(offset, expected);
+        expect(Buffer.compare(found, expected), `step ${step}: ${length} bytes at ${offset}`).toBe(0);
+      }
+    }
+    device.flush();
+    device.close();
+    expect(Buffer.compare(fs.readFileSync(file), model.toBytes())).toBe(0);
+  });
+
+  test('does not keep the bytes of the caller: they may change after the call', () => {
+    const file = path.join(temporaryFolder(), 'behind.img');
+    const device = new WriteBehindDevice(FileDevice.create(file, SIZE));
+    const buffer = new Uint8Array(MIB);
+    for (let i = 0; i < 40; i++) {
+      buffer.fill(i + 1);
+      device.write(i * MIB, buffer);
+    }
+    device.close();
+    const content = fs.readFileSync(file);
+    for (let i = 0; i < 40; i++) expect(content[i * MIB + 77]).toBe(i + 1);
+  });
+
+  test.skipIf(!fs.existsSync('/dev/full'))(
+    'tells the error of an earlier write, and writes nothing after it',
+    () => {
+      const file = path.join(temporaryFolder(), 'behind.img');
+      const base = FileDevice.create(file, SIZE);
+      const full = fs.openSync('/dev/full', 'r+');
+      const failing: FileBackedDevice = {
+        size: SIZE,
+        sectorSize: 512,
+        readOnly: false,
+        read: (offset, into) => base.read(offset, into),
+        write: (offset, from) => base.write(offset, from),
+        flush: () => base.flush(),
+        close: () => base.close(),
+        fileRange: () => ({ fd: full, offset: 0 }),
+      };
+      const device = new WriteBehindDevice(failing);
+      const buffer = new Uint8Array(MIB).fill(1);
+      let thrown: unknown;
+      try {
+        for (let i = 0; i < 40; i++) device.write(i * MIB, buffer);
+        device.flush();
+      } catch (error) {
+        thrown = error;
+      }
+      expect(thrown).toBeInstanceOf(FsError);
+      expect((thrown as FsError).code).toBe('ENOSPC');
+      expect(() => device.flush()).toThrow('ENOSPC');
+      expect(() => device.close()).toThrow('ENOSPC');
+      fs.closeSync(full);
+    },
+  );
+
+  test('refuses what lies outside, and a device that is read-only', () => {
+    const file = path.join(temporaryFolder(), 'behind.img');
+    FileDevice.create(file, 4096).close();
+    const device = new WriteBehindDevice(FileDevice.open(file));
+    expect(() => device.write(4000, new Uint8Array(97))).toThrow('the device ends at byte 4096');
+    device.close();
+    const readOnly = new WriteBehindDevice(FileDevice.open(file, { readOnly: true }));
+    expect(() => readOnly.write(0, new Uint8Array(1))).toThrow('EROFS');
+    readOnly.close();
+  });
+});
