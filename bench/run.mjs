@@ -11,7 +11,12 @@ import { compare } from './measure.mjs';
 const here = fileURLToPath(new URL('.', import.meta.url));
 const userloop = `node ${path.join(here, '../bin/userloop')}`;
 const scratch = mkdtempSync(path.join(tmpdir(), 'userloop-bench-'));
-process.on('exit', () => rmSync(scratch, { recursive: true, force: true }));
+/** Where trees are read to: in memory if possible, since making 16,000 files on a disk takes longer than reading them. */
+const memory = existsSync('/dev/shm') ? mkdtempSync('/dev/shm/userloop-bench-') : scratch;
+process.on('exit', () => {
+  for (const folder of [scratch, memory]) rmSync(folder, { recursive: true, force: true });
+});
+const out = `${memory}/out`;
 process.env['PATH'] += ':/usr/sbin:/sbin';
 process.env['MTOOLS_SKIP_CHECK'] = '1';
 
@@ -72,9 +77,9 @@ const rows = [
     needs: 'debugfs',
     corpus: true,
     once: () => sh(`truncate -s 1G ${img('r.img')} && mke2fs -q -F -d ${tree} ${img('r.img')}`),
-    prepare: () => sh(`rm -rf ${img('out')} && mkdir ${img('out')}`),
-    ours: `${userloop} cp -r ${img('r.img')}:/ ${img('out')}/tree`,
-    peer: `debugfs -R "rdump / ${img('out')}" ${img('r.img')}`,
+    prepare: () => sh(`rm -rf ${out} && mkdir ${out}`),
+    ours: `${userloop} cp -r ${img('r.img')}:/ ${out}/tree`,
+    peer: `debugfs -R "rdump / ${out}" ${img('r.img')}`,
   },
   {
     // cp ends with an fsync of the image, as mke2fs does; mcopy does not, so its image is synced for it.
@@ -96,9 +101,9 @@ const rows = [
       sh(
         `truncate -s 1G ${img('g.img')} && mkfs.fat -F32 ${img('g.img')} && mcopy -s -i ${img('g.img')} ${tree} ::/tree`,
       ),
-    prepare: () => sh(`rm -rf ${img('out')} && mkdir ${img('out')}`),
-    ours: `${userloop} cp -r ${img('g.img')}:/tree ${img('out')}/`,
-    peer: `mcopy -s -i ${img('g.img')} ::/tree ${img('out')}/`,
+    prepare: () => sh(`rm -rf ${out} && mkdir ${out}`),
+    ours: `${userloop} cp -r ${img('g.img')}:/tree ${out}/`,
+    peer: `mcopy -s -i ${img('g.img')} ::/tree ${out}/`,
     rounds: 3,
   },
   {
