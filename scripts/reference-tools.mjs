@@ -39,7 +39,12 @@ function fetchKernel() {
   const folder = mkdtempSync(join(tmpdir(), 'userloop-kernel-'));
   const run = (program, args) => spawnSync(program, args, { cwd: folder, encoding: 'utf8' }).stdout ?? '';
   // The package of that name only depends on the one that holds the kernel.
-  const depends = run('apt-cache', ['depends', '--important', KERNEL_PACKAGE]);
+  let depends = run('apt-cache', ['depends', '--important', KERNEL_PACKAGE]);
+  if (depends === '') {
+    // The lists of packages may never have been fetched here.
+    run('apt-get', ['-q', 'update']);
+    depends = run('apt-cache', ['depends', '--important', KERNEL_PACKAGE]);
+  }
   const [, real] = /Depends: (linux-image-\S+)/.exec(depends) ?? [];
   if (real !== undefined) run('apt-get', ['-q', 'download', real]);
   const archive = readdirSync(folder).find((name) => name.endsWith('.deb'));
