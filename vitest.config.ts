@@ -3,6 +3,7 @@ import { defineConfig } from 'vitest/config';
 export default defineConfig({
   test: {
     include: ['test/**/*.test.ts'],
+    globalSetup: './test/support/run-folder.ts',
     isolate: false,
     pool: 'threads',
     testTimeout: 120_000,

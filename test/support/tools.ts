@@ -49,19 +49,9 @@ export function runTool(
   return { status: result.status ?? 128, stdout: result.stdout, stderr: result.stderr };
 }
 
-const folders: string[] = [];
-
-/** A fresh folder; the files below it are removed when the process ends. */
+/** A fresh folder below that of the run (test/support/run-folder.ts), with which it goes. */
 export function temporaryFolder(): string {
-  // One listener for all of them: node warns of many.
-  if (folders.length === 0) process.on('exit', removeFolders);
-  const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'userloop-test-'));
-  folders.push(folder);
-  return folder;
-}
-
-function removeFolders(): void {
-  for (const folder of folders) fs.rmSync(folder, { recursive: true, force: true });
+  return fs.mkdtempSync(path.join(process.env['USERLOOP_TEST_FOLDER'] ?? os.tmpdir(), 'test-'));
 }
 
 /** First difference of two files that may be large and sparse: `undefined` when they are the same. */
