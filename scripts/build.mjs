@@ -11,7 +11,15 @@ rmSync(`${root}dist`, { recursive: true, force: true });
 execFileSync(`${bin}tsc`, ['-p', 'tsconfig.json'], { cwd: root, stdio: 'inherit' });
 await build({
   absWorkingDir: root,
-  entryPoints: { userloop: 'src/cli/entry.ts' },
+  entryPoints: {
+    userloop: 'src/cli/entry.ts',
+    // What a process or a thread starts with; host/program-file.ts names them.
+    'device-process': 'src/attach/entries/device-process.ts',
+    'device-files-worker': 'src/attach/entries/device-files-worker.ts',
+    'mount-worker': 'src/attach/entries/mount-worker.ts',
+    'nbd-worker': 'src/attach/entries/nbd-worker.ts',
+    'nbd-client-worker': 'src/attach/entries/nbd-client-worker.ts',
+  },
   outdir: 'dist/cli',
   bundle: true,
   splitting: true,

@@ -16,6 +16,22 @@ const TOOLS = [
   ['cpio', 'cpio'],
   ['busybox', 'busybox-static'],
   ['unshare', 'util-linux'],
+  ['nbdinfo', 'libnbd-bin'],
+  ['nbdkit', 'nbdkit'],
+  ['nbd-client', 'nbd-client'],
+  ['qemu-img', 'qemu-utils'],
+  ['fusermount3', 'fuse3'],
+  ['fuse2fs', 'fuse2fs'],
+  ['fio', 'fio'],
+  ['stress-ng', 'stress-ng'],
+  ['newuidmap', 'uidmap'],
+  ['parted', 'parted'],
+  ['sgdisk', 'gdisk'],
+  ['rsync', 'rsync'],
+  ['git', 'git'],
+  ['sqlite3', 'sqlite3'],
+  ['gcc', 'gcc'],
+  ['certtool', 'gnutls-bin'],
 ];
 
 const FOLDERS = [...(process.env['PATH'] ?? '').split(':'), '/usr/sbin', '/sbin', '/usr/local/sbin'];

@@ -1,0 +1,49 @@
+import type { FileSystemType } from '../filesystem/file-system.ts';
+
+/** What mounting a file system of an attached device asks for. */
+export interface MountRequest {
+  /** Which view of the device: `loop0p1`. */
+  readonly view: string;
+  /** Absolute, resolved. */
+  readonly directory: string;
+  /** What /proc/mounts shall show: the path by which programs open the view. */
+  readonly source: string;
+  /** What must be there; `fat` and `ext` leave the variant open. Undefined: whatever is there. */
+  readonly type?: FileSystemType | 'fat' | 'ext';
+  readonly options: MountOptions;
+  /** Of the user who asks. */
+  readonly uid: number;
+}
+
+/** Everything that a mount can be told; what is left out is as the kernel's own drivers have it. */
+export interface MountOptions {
+  readonly readOnly: boolean;
+  readonly noExec?: boolean;
+  readonly noSuid?: boolean;
+  readonly noDev?: boolean;
+  readonly synchronous?: boolean;
+  /** `atime`: each read; `relatime`: the default; `noatime`. */
+  readonly accessTime?: 'strict' | 'relative' | 'none';
+  /** Owner and group of all files: FAT has none; on ext they replace what is shown. */
+  readonly uid?: number;
+  readonly gid?: number;
+  /** Permission bits that are taken away from files and directories (FAT). */
+  readonly fileMask?: number;
+  readonly directoryMask?: number;
+  /** Let the kernel check owners and permission bits. Default: on for root (also in a user namespace), off for others, whose image it is anyway. */
+  readonly defaultPermissions?: boolean;
+  /** Let other users in. Default: on for root. */
+  readonly allowOther?: boolean;
+  /** FAT's bits a type must be: `fat=12`. */
+  readonly fatBits?: 12 | 16 | 32;
+  /** Minutes east of UTC of the times that FAT keeps. Default: the machine's time zone. */
+  readonly utcOffsetMinutes?: number;
+  /** FAT: only names that end in .exe, .com or .bat are executable. */
+  readonly showExec?: boolean;
+  /** FAT: chmod and chown that cannot be kept succeed silently. */
+  readonly quiet?: boolean;
+  /** ext: show and take owners as if root were doing it. */
+  readonly discard?: boolean;
+  /** The options as text, as they were given: for lists. */
+  readonly text: string;
+}

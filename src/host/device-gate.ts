@@ -1,0 +1,147 @@
+import fs from 'node:fs';
+import { GATE_BYTES, GATE_COUNT, GATES_OFFSET } from './device-share.ts';
+
+/**
+ * Between the threads that serve a device's blocks and the one thread that serves a file system mounted from it.
+ *
+ * Before blocks of that range are read, `settle` has the file system write what it holds in memory. Before they are
+ * written, `hold` has it do that, forget what it has read and wait; `resume` lets it go on and returns when the kernel, too,
+ * has dropped what it had cached of the mount. One block thread at a time has the gate.
+ *
+ * Fields, as Int32 words from the gate's start: see `Word`. Bytes 32 to 47: offset and length of the range as Float64.
+ */
+const Word = {
+  /** 0 free, 1 in use, 2 in use and somebody waits. */
+  lock: 0,
+  /** 0: no file system behind this gate. */
+  active: 1,
+  /** What is asked of the file system's thread. */
+  request: 2,
+  /** Counts what it has done. */
+  done: 3,
+  /** An eventfd or pipe that wakes the file system's thread out of poll. */
+  wakeFd: 4,
+  /** Counts finished invalidations of the kernel's caches. */
+  invalidated: 5,
+} as const;
+
+export const GateRequest = { none: 0, settle: 1, hold: 2, resume: 3 } as const;
+
+/** How long to wait before looking whether the file system's thread is still there. */
+const LOOK_MILLISECONDS = 100;
+const EVENT = new Uint8Array(new BigUint64Array([1n]).buffer);
+
+export class Gate {
+  readonly words: Int32Array;
+  readonly #range: Float64Array;
+
+  constructor(state: SharedArrayBuffer, index: number) {
+    const at = GATES_OFFSET + index * GATE_BYTES;
+    this.words = new Int32Array(state, at, 8);
+    this.#range = new Float64Array(state, at + 32, 2);
+  }
+
+  guards(offset: number, length: number): boolean {
+    if (Atomics.load(this.words, Word.active) === 0) return false;
+    return offset < this.#range[0]! + this.#range[1]! && offset + length > this.#range[0]!;
+  }
+
+  get isActive(): boolean {
+    return Atomics.load(this.words, Word.active) !== 0;
+  }
+
+  /** By the main thread, before the file system's thread starts. */
+  activate(offset: number, length: number, wakeFd: number): void {
+    this.#range[0] = offset;
+    this.#range[1] = length;
+    this.words[Word.wakeFd] = wakeFd;
+    this.words[Word.request] = GateRequest.none;
+    Atomics.store(this.words, Word.active, 1);
+  }
+
+  /** When the file system's thread has ended, however it did. */
+  deactivate(): void {
+    Atomics.store(this.words, Word.active, 0);
+    Atomics.notify(this.words, Word.done);
+    Atomics.notify(this.words, Word.invalidated);
+  }
+
+  // Block side
+
+  settle(): void {
+    this.#acquire();
+    try {
+      this.#ask(GateRequest.settle);
+    } finally {
+      this.#release();
+    }
+  }
+
+  /** True: the gate is held, and `resume` must follow. False: the file system is gone. */
+  hold(): boolean {
+    this.#acquire();
+    if (this.#ask(GateRequest.hold)) return true;
+    this.#release();
+    return false;
+  }
+
+  resume(): void {
+    try {
+      const before = Atomics.load(this.words, Word.invalidated);
+      this.#ask(GateRequest.resume);
+      while (this.isActive && Atomics.load(this.words, Word.invalidated) === before)
+        Atomics.wait(this.words, Word.invalidated, before, LOOK_MILLISECONDS);
+    } finally {
+      this.#release();
+    }
+  }
+
+  // The file system's side
+
+  /** What is asked now; cheap enough for every turn of the loop. */
+  get request(): number {
+    return Atomics.load(this.words, Word.request);
+  }
+
+  /** Answers the request; after `hold` waits for what comes next, which is `resume`. */
+  answer(): void {
+    const asked = this.request;
+    Atomics.store(this.words, Word.request, GateRequest.none);
+    Atomics.add(this.words, Word.done, 1);
+    Atomics.notify(this.words, Word.done);
+    if (asked !== GateRequest.hold) return;
+    while (Atomics.load(this.words, Word.request) === GateRequest.none)
+      Atomics.wait(this.words, Word.request, GateRequest.none, LOOK_MILLISECONDS);
+  }
+
+  /** By whoever has told the kernel to drop its caches of the mount, after each `resume`. */
+  noteInvalidated(): void {
+    Atomics.add(this.words, Word.invalidated, 1);
+    Atomics.notify(this.words, Word.invalidated);
+  }
+
+  #ask(request: number): boolean {
+    const before = Atomics.load(this.words, Word.done);
+    Atomics.store(this.words, Word.request, request);
+    Atomics.notify(this.words, Word.request);
+    if (request !== GateRequest.resume) fs.writeSync(this.words[Word.wakeFd]!, EVENT);
+    while (Atomics.load(this.words, Word.done) === before) {
+      if (!this.isActive) return false;
+      Atomics.wait(this.words, Word.done, before, LOOK_MILLISECONDS);
+    }
+    return true;
+  }
+
+  #acquire(): void {
+    if (Atomics.compareExchange(this.words, Word.lock, 0, 1) === 0) return;
+    while (Atomics.exchange(this.words, Word.lock, 2) !== 0) Atomics.wait(this.words, Word.lock, 2);
+  }
+
+  #release(): void {
+    if (Atomics.exchange(this.words, Word.lock, 0) === 2) Atomics.notify(this.words, Word.lock, 1);
+  }
+}
+
+export function gatesOf(state: SharedArrayBuffer): Gate[] {
+  return Array.from({ length: GATE_COUNT }, (_, index) => new Gate(state, index));
+}
