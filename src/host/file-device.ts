@@ -1,13 +1,7 @@
 import fs from 'node:fs';
-import {
-  type BlockDevice,
-  type Extent,
-  type FileRange,
-  checkRange,
-  checkWritable,
-} from '../device/block-device.ts';
-import { isZero } from '../bytes/is-zero.ts';
+import type { BlockDevice, Extent, FileRange } from '../device/block-device.ts';
 import { FsError } from '../errors.ts';
+import { DescriptorDevice } from './descriptor-device.ts';
 import { nativeFileOperations } from './native-file.ts';
 
 export interface FileDeviceOptions {
@@ -16,9 +10,6 @@ export interface FileDeviceOptions {
   readonly sectorSize?: number;
 }
 
-const ZEROS = new Uint8Array(1 << 20);
-const LOOK_LENGTH = 4 << 20;
-
 /** A file, or a block special file, as a device. Its size is taken when it is opened. */
 export class FileDevice implements BlockDevice {
   readonly path: string;
@@ -26,16 +17,17 @@ export class FileDevice implements BlockDevice {
   readonly sectorSize: number;
   readonly readOnly: boolean;
   readonly #fd: number;
-  readonly #regular: boolean;
+  readonly #content: DescriptorDevice;
   #closed = false;
 
-  private constructor(path: string, fd: number, size: number, regular: boolean, options: FileDeviceOptions) {
+  private constructor(path: string, fd: number, size: number, options: FileDeviceOptions) {
     this.path = path;
     this.#fd = fd;
     this.size = size;
-    this.#regular = regular;
     this.sectorSize = options.sectorSize ?? 512;
     this.readOnly = options.readOnly ?? false;
+    const { sectorSize, readOnly } = this;
+    this.#content = new DescriptorDevice(fd, { path, offset: 0, sectorSize, readOnly, size: () => size });
   }
 
   /** Opens an existing file. Errors are node's own (ENOENT, EACCES, …); EISDIR and EINVAL for what cannot be a device. */
@@ -52,7 +44,7 @@ export class FileDevice implements BlockDevice {
         });
       }
       const size = stats.isFile() ? stats.size : blockDeviceSize(fd);
-      return new FileDevice(path, fd, size, stats.isFile(), options);
+      return new FileDevice(path, fd, size, options);
     } catch (error) {
       fs.closeSync(fd);
       throw error;
@@ -72,79 +64,36 @@ export class FileDevice implements BlockDevice {
       fs.closeSync(fd);
       throw error;
     }
-    return new FileDevice(path, fd, size, true, options);
+    return new FileDevice(path, fd, size, options);
   }
 
   read(offset: number, into: Uint8Array): void {
-    checkRange(this, 'read', offset, into.length);
-    for (let done = 0; done < into.length;) {
-      const count = fs.readSync(this.#fd, into, done, into.length - done, offset + done);
-      if (count === 0) {
-        throw new FsError('EIO', {
-          syscall: 'read',
-          path: this.path,
-          detail: `the file ends at byte ${offset + done}, it had ${this.size} bytes when it was opened`,
-        });
-      }
-      done += count;
-    }
+    this.#content.read(offset, into);
   }
 
   write(offset: number, from: Uint8Array): void {
-    checkWritable(this, 'write');
-    checkRange(this, 'write', offset, from.length);
-    for (let done = 0; done < from.length;) {
-      done += fs.writeSync(this.#fd, from, done, from.length - done, offset + done);
-    }
+    this.#content.write(offset, from);
   }
 
   /** Punches a hole where the host can; elsewhere writes zeros, but only over what is not zero yet. */
   zero(offset: number, length: number): void {
-    checkWritable(this, 'zero');
-    checkRange(this, 'zero', offset, length);
-    if (length === 0) return;
-    // Most of what is zeroed is zero already: then nothing is to be done, and nothing is done. Where it is little,
-    // looking at it costs less than loading the native calls that know the holes.
-    if (length <= LOOK_LENGTH && this.#readsAsZero(offset, length)) return;
-    for (const extent of this.extents(offset, length)) {
-      if (extent.kind === 'data') this.#zeroData(extent.offset, extent.length);
-    }
+    this.#content.zero(offset, length);
   }
 
   discard(offset: number, length: number): void {
-    this.zero(offset, length);
+    this.#content.zero(offset, length);
   }
 
-  *extents(offset: number, length: number): Iterable<Extent> {
-    checkRange(this, 'extents', offset, length);
-    if (length === 0) return;
-    // A fresh sparse file is one hole: that needs no native call, and most formatting starts from one.
-    if (this.#regular && fs.fstatSync(this.#fd).blocks === 0) {
-      yield { offset, length, kind: 'hole' };
-      return;
-    }
-    const native = this.#regular ? nativeFileOperations() : undefined;
-    if (native === undefined) {
-      yield { offset, length, kind: 'data' };
-      return;
-    }
-    const end = offset + length;
-    for (let at = offset; at < end;) {
-      const data = Math.min(native.seekData(this.#fd, at) ?? end, end);
-      if (data > at) yield { offset: at, length: data - at, kind: 'hole' };
-      if (data >= end) return;
-      const hole = Math.min(native.seekHole(this.#fd, data) ?? end, end);
-      yield { offset: data, length: hole - data, kind: 'data' };
-      at = hole;
-    }
+  extents(offset: number, length: number): Iterable<Extent> {
+    return this.#content.extents(offset, length);
   }
 
   fileRange(): FileRange {
-    return { fd: this.#fd, offset: 0 };
+    return this.#content.fileRange();
   }
 
   flush(): void {
-    if (!this.readOnly) fs.fsyncSync(this.#fd);
+    this.#content.flush();
   }
 
   close(): void {
@@ -152,35 +101,10 @@ export class FileDevice implements BlockDevice {
     this.#closed = true;
     fs.closeSync(this.#fd);
   }
-
-  #readsAsZero(offset: number, length: number): boolean {
-    const scratch = new Uint8Array(Math.min(length, ZEROS.length));
-    for (let done = 0; done < length; done += ZEROS.length) {
-      const part = scratch.subarray(0, Math.min(ZEROS.length, length - done));
-      this.read(offset + done, part);
-      if (!isZero(part)) return false;
-    }
-    return true;
-  }
-
-  #zeroData(offset: number, length: number): void {
-    if (
-      this.#regular &&
-      length >= 4096 &&
-      nativeFileOperations()?.punchHole(this.#fd, offset, length) === true
-    )
-      return;
-    const scratch = new Uint8Array(Math.min(length, ZEROS.length));
-    for (let done = 0; done < length; done += ZEROS.length) {
-      const part = scratch.subarray(0, Math.min(ZEROS.length, length - done));
-      this.read(offset + done, part);
-      if (!isZero(part)) this.write(offset + done, ZEROS.subarray(0, part.length));
-    }
-  }
 }
 
 /** Node has no BLKGETSIZE64; the end of the device is where reading one more byte gives none. */
-function blockDeviceSize(fd: number): number {
+export function blockDeviceSize(fd: number): number {
   const native = nativeFileOperations();
   const end = native?.seekEnd(fd);
   if (end !== undefined) return end;
