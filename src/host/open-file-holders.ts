@@ -1,0 +1,50 @@
+import fs from 'node:fs';
+
+export interface OpenFileHolder {
+  readonly pid: number;
+  /** The program's name as the kernel keeps it: at most 15 characters. */
+  readonly command: string;
+  /** The file that it has open. */
+  readonly path: string;
+}
+
+/** The processes that have one of the files open, this one not counted. Processes of other users are not seen by a plain user. */
+export function openFileHolders(paths: readonly string[]): OpenFileHolder[] {
+  const wanted = new Set(paths);
+  const holders: OpenFileHolder[] = [];
+  for (const name of list('/proc')) {
+    if (!/^\d+$/.test(name) || Number(name) === process.pid) continue;
+    const found = new Set<string>();
+    for (const descriptor of list(`/proc/${name}/fd`)) {
+      const target = readLink(`/proc/${name}/fd/${descriptor}`);
+      if (target !== undefined && wanted.has(target)) found.add(target);
+    }
+    for (const path of found) holders.push({ pid: Number(name), command: commandOf(name), path });
+  }
+  return holders;
+}
+
+/** Processes and descriptors come and go as they are looked at, and others' are hidden: what cannot be read is not there. */
+function list(folder: string): string[] {
+  try {
+    return fs.readdirSync(folder);
+  } catch {
+    return [];
+  }
+}
+
+function readLink(path: string): string | undefined {
+  try {
+    return fs.readlinkSync(path);
+  } catch {
+    return undefined;
+  }
+}
+
+function commandOf(pid: string): string {
+  try {
+    return fs.readFileSync(`/proc/${pid}/comm`, 'utf8').trimEnd();
+  } catch {
+    return '';
+  }
+}
