@@ -2,6 +2,9 @@ import fs from 'node:fs';
 
 /** A line of /proc/self/mountinfo (proc_pid_mountinfo(5)). */
 export interface MountTableEntry {
+  readonly id: number;
+  /** The mount on which this one lies. */
+  readonly parent: number;
   /** `MAJOR:MINOR`, as st_dev of the files in it. */
   readonly device: string;
   /** What of the file system is mounted: `/` for all of it. For a file that is bound, its path within. */
@@ -37,6 +40,8 @@ export function parseMountTable(text: string): MountTableEntry[] {
     const dash = fields.indexOf('-', 6);
     if (dash < 0) continue;
     entries.push({
+      id: Number(fields[0]),
+      parent: Number(fields[1]),
       device: fields[2]!,
       root: unescape(fields[3]!),
       directory: unescape(fields[4]!),

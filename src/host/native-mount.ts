@@ -12,12 +12,23 @@ export const MountFlag = {
   noExec: 0x8,
   synchronous: 0x10,
   remount: 0x20,
+  mandatoryLocks: 0x40,
+  directorySync: 0x80,
+  noSymlinkFollow: 0x100,
   noAtime: 0x400,
+  noDirectoryAtime: 0x800,
   bind: 0x1000,
   move: 0x2000,
   recursive: 0x4000,
+  silent: 0x8000,
+  unbindable: 0x2_0000,
+  private: 0x4_0000,
   slave: 0x8_0000,
+  shared: 0x10_0000,
+  relativeAtime: 0x20_0000,
+  inodeVersion: 0x80_0000,
   strictAtime: 0x100_0000,
+  lazyTime: 0x200_0000,
 } as const;
 
 /** Flags of umount2(2). */

@@ -9,6 +9,8 @@ describe('the mount table', () => {
       '37 35 7:3 / /mnt/plain ro - ext2 /dev/loop3 ro\n';
     expect(parseMountTable(text)).toEqual([
       {
+        id: 36,
+        parent: 35,
         device: '98:0',
         root: '/mnt1',
         directory: '/mnt/a b\\c',
@@ -18,6 +20,8 @@ describe('the mount table', () => {
         superOptions: 'rw,errors=continue',
       },
       {
+        id: 37,
+        parent: 35,
         device: '7:3',
         root: '/',
         directory: '/mnt/plain',
