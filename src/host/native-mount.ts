@@ -50,6 +50,8 @@ export interface NativeMountOperations {
   mount(call: MountCall): void;
   /** Throws the system's error. */
   unmount(target: string, flags: number): void;
+  /** As `unmount` in a thread of its own: it may have to wait for what a thread of this process serves. */
+  unmountAside(target: string, flags: number): Promise<void>;
 }
 
 let operations: NativeMountOperations | null | undefined;
@@ -74,6 +76,15 @@ function bind(): NativeMountOperations | undefined {
     },
     unmount(target, flags) {
       if (umount2(cString(target), flags) !== 0) throw nativeError('umount', { path: target });
+    },
+    unmountAside(target, flags) {
+      return new Promise((resolve, reject) => {
+        umount2.async(cString(target), flags, (error: Error | null, result: number) => {
+          if (error !== null) reject(error);
+          else if (result !== 0) reject(nativeError('umount', { path: target }));
+          else resolve();
+        });
+      });
     },
   };
 }

@@ -1,0 +1,147 @@
+import { ERRNO, FsError } from '../errors.ts';
+import { IN_HEADER_SIZE, FuseRequest } from '../fuse/request.ts';
+import { FuseReply } from '../fuse/reply.ts';
+import { requestBufferSize } from '../fuse/init.ts';
+import { Opcode } from '../fuse/protocol.ts';
+import { nativeError } from './native-error.ts';
+import { fixedMemory } from './native-memory.ts';
+import { drain, isReady, type NativePoll, nativePoll, pollSet } from './native-poll.ts';
+
+/** Why a channel has ended: the mount is gone, the kernel or somebody has broken the connection, or `stop` was called. */
+export type ChannelEnd = 'unmounted' | 'aborted' | 'stopped';
+
+export interface FuseHandlers {
+  /**
+   * Answers a request: the length of the reply in `reply.bytes`; 0 when there is none to send. What it throws is the reply: the errno of
+   * an FsError, else EIO, and `failed` is told.
+   */
+  handle(request: FuseRequest, reply: FuseReply): number;
+  /** `wakeFd` was written to. */
+  woken?(): void;
+  /** Nothing is left to be read: before the thread sleeps. The number of milliseconds after which `idle` is called again when nothing happens; without end when undefined. */
+  idle?(): number | undefined;
+  /** Of errors that are not FsErrors. */
+  failed?(error: unknown, request: FuseRequest): void;
+}
+
+export interface FuseChannelOptions {
+  /** Of /dev/fuse. It is made non-blocking. */
+  readonly fd: number;
+  /** Bytes of data of the longest request and reply. */
+  readonly maxWrite: number;
+  /** An eventfd that wakes the thread; the channel drains it. */
+  readonly wakeFd?: number;
+}
+
+const EINTR = 4;
+const EAGAIN = 11;
+const ENODEV = 19;
+const ECONNABORTED = 103;
+const ENOTCONN = 107;
+/** ALIGN: the data of a WRITE lies 80 bytes into a request, that of a READ 16 into a reply; both begin a cache line this way. */
+const ALIGN = 64;
+const WRITE_DATA = 80;
+
+/**
+ * One thread's loop over a /dev/fuse descriptor: several threads may each have one on the same descriptor. The read does not block, so that
+ * the thread can be woken: a thread in a blocking read can neither be stopped nor told anything until the kernel has a request for it.
+ */
+export class FuseChannel {
+  readonly request: FuseRequest;
+  readonly reply: FuseReply;
+  /** Requests answered one after the other without the queue having been empty. */
+  backlog = 0;
+  readonly #fd: number;
+  readonly #wakeFd: number;
+  readonly #poll: NativePoll;
+  #stopped = false;
+
+  constructor(options: FuseChannelOptions) {
+    const poll = nativePoll();
+    if (poll === undefined) throw new Error('FUSE needs the optional package koffi');
+    this.#poll = poll;
+    this.#fd = options.fd;
+    this.#wakeFd = options.wakeFd ?? -1;
+    poll.setNonBlocking(options.fd);
+    const length = requestBufferSize(options.maxWrite);
+    this.request = new FuseRequest(memoryWith(length, WRITE_DATA));
+    this.reply = new FuseReply(memoryWith(length, 16));
+  }
+
+  /** Ends `run` after the request that is being handled. From within a handler; from elsewhere, have `woken` call it. */
+  stop(): void {
+    this.#stopped = true;
+  }
+
+  /** Serves until there is nothing more to serve. */
+  run(handlers: FuseHandlers): ChannelEnd {
+    const { request } = this;
+    const set = pollSet(this.#fd, this.#wakeFd);
+    for (;;) {
+      if (this.#stopped) return 'stopped';
+      const length = this.#poll.read(this.#fd, request.bytes, request.bytes.length);
+      if (length >= IN_HEADER_SIZE) {
+        this.backlog++;
+        this.#answer(handlers);
+        continue;
+      }
+      switch (-length) {
+        case EAGAIN: {
+          this.backlog = 0;
+          const timeout = handlers.idle?.();
+          if (this.#poll.poll(set, timeout ?? -1) > 0 && isReady(set, 1)) {
+            drain(this.#wakeFd);
+            handlers.woken?.();
+          }
+          break;
+        }
+        case ENODEV:
+          return 'unmounted';
+        case ECONNABORTED:
+        case ENOTCONN:
+          return 'aborted';
+        case EINTR:
+        // The request was interrupted and is gone.
+        case ERRNO.ENOENT[0]:
+          break;
+        default:
+          throw nativeError('read', { path: '/dev/fuse', errno: -length });
+      }
+    }
+  }
+
+  /** Sends a notification or another message as it is. False: the kernel does not know what it is about. */
+  send(message: Uint8Array): boolean {
+    return this.#poll.write(this.#fd, message, message.length) === message.length;
+  }
+
+  #answer(handlers: FuseHandlers): void {
+    const { request, reply } = this;
+    let length: number;
+    try {
+      length = handlers.handle(request, reply);
+    } catch (error) {
+      const isForget = request.opcode === Opcode.FORGET || request.opcode === Opcode.BATCH_FORGET;
+      length = isForget ? 0 : reply.error(request, errnoOf(error));
+      if (!(error instanceof FsError)) handlers.failed?.(error, request);
+    }
+    if (length === 0) return;
+    const written = this.#poll.write(this.#fd, reply.bytes, length);
+    // The kernel found the reply malformed: the caller must not wait for ever. Any other failure means that nobody waits.
+    if (written === -ERRNO.EINVAL[0])
+      this.#poll.write(this.#fd, reply.bytes, reply.error(request, ERRNO.EIO[0]));
+  }
+}
+
+/** The positive errno that tells a caller of this error. */
+export function errnoOf(error: unknown): number {
+  if (error instanceof FsError) return -error.errno;
+  const errno = (error as NodeJS.ErrnoException | undefined)?.errno;
+  return typeof errno === 'number' && errno < 0 && errno > -4096 ? -errno : ERRNO.EIO[0];
+}
+
+/** Memory in which the byte `at` begins an aligned line. */
+function memoryWith(length: number, at: number): Uint8Array {
+  const lead = ALIGN - (at % ALIGN);
+  return fixedMemory(lead + length, ALIGN).subarray(lead);
+}
