@@ -1,4 +1,5 @@
 import type { DeviceFamily } from '../disk/device-views.ts';
+import type { FileSystemType } from '../filesystem/file-system.ts';
 
 /** What stands behind an attached device: the kernel's loop driver, or a process of ours. */
 export type BackendKind = 'kernel' | 'user';
@@ -65,8 +66,7 @@ export interface MountState {
   readonly directory: string;
   /** As /proc/mounts has it. */
   readonly source: string;
-  /** `ext2`, `fat32`; of the kernel's mounts what the kernel calls it. */
-  readonly type: string;
+  readonly type: FileSystemType;
   /** The view that is mounted: `loop0p1`. */
   readonly view: string;
   readonly readOnly: boolean;

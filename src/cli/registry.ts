@@ -122,6 +122,12 @@ export const REGISTRY: readonly RegistryEntry[] = [
     load: async () => (await import('./verbs/boot.ts')).boot,
   },
   {
+    names: ['shell'],
+    kind: 'verb',
+    summary: 'open a shell in which loop devices exist and can be mounted, without root',
+    load: async () => (await import('./verbs/shell.ts')).shell,
+  },
+  {
     names: ['grub'],
     kind: 'applet',
     summary: 'install the GRUB legacy boot loader in disk images, from a shell of commands',
