@@ -1,5 +1,4 @@
 import type { DeviceFamily } from '../disk/device-views.ts';
-import type { FileSystemType } from '../filesystem/file-system.ts';
 
 /** What stands behind an attached device: the kernel's loop driver, or a process of ours. */
 export type BackendKind = 'kernel' | 'user';
@@ -66,7 +65,8 @@ export interface MountState {
   readonly directory: string;
   /** As /proc/mounts has it. */
   readonly source: string;
-  readonly type: FileSystemType;
+  /** `ext2`, `fat32`; of the kernel's mounts what the kernel calls it. */
+  readonly type: string;
   /** The view that is mounted: `loop0p1`. */
   readonly view: string;
   readonly readOnly: boolean;
