@@ -8,7 +8,8 @@ import {
 } from './client.ts';
 import type { AttachRequest, BackendKind, DeviceState } from './device-state.ts';
 import { canUseKernelLoops, kernelLoopBackend } from './kernel-loop.ts';
-import { type Environment, listDevices } from './registry.ts';
+import { firstFreeUnit } from './names.ts';
+import { type Environment, listDevices, runtimePath } from './registry.ts';
 
 /** Devices by whatever stands behind them: the commands are the same either way. */
 export interface Backend {
@@ -44,16 +45,7 @@ export function userBackend(env: Environment): Backend {
   return {
     kind: 'user',
     list: () => listDevices(env),
-    firstFreeUnit() {
-      const used = new Set(
-        listDevices(env)
-          .filter(({ family }) => family === 'loop')
-          .map(({ unit }) => unit),
-      );
-      let unit = 0;
-      while (used.has(unit)) unit++;
-      return unit;
-    },
+    firstFreeUnit: () => firstFreeUnit(runtimePath(env), 'loop'),
     attach: (request) => attachDevice(env, request),
     detach: detachDevice,
     change: changeDevice,

@@ -44,8 +44,12 @@ export interface DeviceState {
   readonly views: readonly ViewState[];
   /** Folder in which `views` are files that any program can open, `/dev` in `userloop shell`; undefined when there are none. */
   readonly folder?: string;
+  /** Why there are no device files, where they were asked for and are not to be had. */
+  readonly filesProblem?: string;
   /** The NBD server's socket; undefined for the kernel's devices. */
   readonly nbdSocket?: string;
+  /** Where the process behind it is asked to do something; undefined for the kernel's devices. */
+  readonly controlSocket?: string;
   /** `HOST:PORT` of the NBD server, where one was asked for. */
   readonly nbdAddress?: string;
   readonly mounts: readonly MountState[];

@@ -110,6 +110,24 @@ export const REGISTRY: readonly RegistryEntry[] = [
     load: async () => (await import('./verbs/df.ts')).df,
   },
   {
+    names: ['attach'],
+    kind: 'verb',
+    summary: 'make a device of an image',
+    load: async () => (await import('./verbs/attach.ts')).attach,
+  },
+  {
+    names: ['detach'],
+    kind: 'verb',
+    summary: 'detach devices',
+    load: async () => (await import('./verbs/detach.ts')).detach,
+  },
+  {
+    names: ['list'],
+    kind: 'verb',
+    summary: 'list the attached devices',
+    load: async () => (await import('./verbs/list.ts')).list,
+  },
+  {
     names: ['fdisk'],
     kind: 'applet',
     summary: 'edit the partition table (MBR) of a disk image',
