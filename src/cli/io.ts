@@ -129,17 +129,7 @@ export function processIo(): Io {
     stdin: new FileInput(0),
     stdout: new FileOutput(1),
     stderr: new FileOutput(2),
-    cwd: currentFolder(),
+    cwd: process.cwd(),
     env: process.env,
   };
-}
-
-function currentFolder(): string {
-  try {
-    return process.cwd();
-  } catch (error) {
-    // It was deleted. This leads to it all the same, and names in it are then not found.
-    if (hasCode(error, 'ENOENT') && process.platform === 'linux') return '/proc/self/cwd';
-    throw error;
-  }
 }

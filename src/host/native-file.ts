@@ -24,7 +24,8 @@ let operations: NativeFileOperations | undefined;
 export function loadLibC(): LibC | undefined {
   if (libc === undefined) {
     libc = null;
-    if (process.platform === 'linux') {
+    // Without foreign calls everything must still work, slower; this shows that it does.
+    if (process.platform === 'linux' && process.env['USERLOOP_NO_FFI'] !== '1') {
       try {
         const require = createRequire(import.meta.url);
         libc = (require('koffi') as typeof Koffi).load(null);

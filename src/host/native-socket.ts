@@ -14,6 +14,10 @@ export interface NativeSockets {
   connectUnix(path: string): number;
   /** Tries every address of the host in turn. */
   connectTcp(host: string, port: number): number;
+  /** shutdown(2): whoever waits for bytes from the socket reads its end. `both`: nobody waits to send any more, either. */
+  shutdown(fd: number, direction: 'read' | 'both'): void;
+  /** The process at the other end of a unix socket; undefined where that is not known. */
+  peerProcess(fd: number): number | undefined;
 }
 
 const AF_UNIX = 1;
@@ -21,6 +25,10 @@ const SOCK_STREAM = 1;
 const SOCK_CLOEXEC = 0o2000000;
 const IPPROTO_TCP = 6;
 const TCP_NODELAY = 1;
+const SOL_SOCKET = 1;
+const SO_PEERCRED = 17;
+const SHUT_RD = 0;
+const SHUT_RDWR = 2;
 /** sun_path has 108 bytes, of which the last is NUL. */
 export const MAX_SOCKET_PATH = 107;
 
@@ -32,7 +40,9 @@ export function nativeSockets(): NativeSockets | undefined {
   if (libc === undefined) return undefined;
   const socket = libc.func('socket', 'int', ['int', 'int', 'int']);
   const connect = libc.func('connect', 'int', ['int', 'void *', 'uint32_t']);
-  const resolve = resolver(libc);
+  const shutdown = libc.func('shutdown', 'int', ['int', 'int']);
+  const getsockopt = libc.func('getsockopt', 'int', ['int', 'int', 'int', 'void *', 'void *']);
+  let resolve: ReturnType<typeof resolver> | undefined;
   const setsockopt = libc.func('setsockopt', 'int', ['int', 'int', 'int', 'void *', 'uint32_t']);
 
   function open(family: number, address: Uint8Array, name: string): number {
@@ -48,6 +58,7 @@ export function nativeSockets(): NativeSockets | undefined {
     connectUnix: (path) => open(AF_UNIX, unixAddress(path), path),
     connectTcp(host, port) {
       let failure: unknown;
+      resolve ??= resolver(libc);
       for (const address of resolve(host, port)) {
         try {
           const fd = open(new Uint16Array(address.buffer, 0, 1)[0]!, address, `${host}:${port}`);
@@ -58,6 +69,15 @@ export function nativeSockets(): NativeSockets | undefined {
         }
       }
       throw failure;
+    },
+    shutdown(fd, direction) {
+      shutdown(fd, direction === 'read' ? SHUT_RD : SHUT_RDWR);
+    },
+    peerProcess(fd) {
+      // struct ucred: pid, uid, gid.
+      const credentials = new Int32Array(3);
+      if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, credentials, Uint32Array.of(12)) !== 0) return undefined;
+      return credentials[0] === 0 ? undefined : credentials[0];
     },
   };
   return sockets;

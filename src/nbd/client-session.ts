@@ -1,6 +1,7 @@
 import type { Extent } from '../device/block-device.ts';
 import { FsError, type ErrnoCode } from '../errors.ts';
 import { decodeUtf8 } from '../bytes/utf8.ts';
+import { viewOf } from '../bytes/struct.ts';
 import { NbdProtocolError, type NegotiatedExport } from './client-handshake.ts';
 import {
   AllocationState,
@@ -21,7 +22,7 @@ import {
   SIMPLE_REPLY_SIZE,
   STRUCTURED_REPLY_SIZE,
 } from './protocol.ts';
-import { getU64, setU64, viewOf } from './wire.ts';
+import { getU64, setU64 } from './wire.ts';
 
 /** The client's way to the server, in blocking style. */
 export interface BlockingStream {

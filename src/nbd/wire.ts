@@ -1,3 +1,4 @@
+import { viewOf } from '../bytes/struct.ts';
 import { decodeUtf8, encodeUtf8 } from '../bytes/utf8.ts';
 
 const HIGH = 0x1_0000_0000;
@@ -10,10 +11,6 @@ export function getU64(view: DataView, at: number): number {
 export function setU64(view: DataView, at: number, value: number): void {
   view.setUint32(at, Math.floor(value / HIGH));
   view.setUint32(at + 4, value >>> 0);
-}
-
-export function viewOf(bytes: Uint8Array): DataView {
-  return new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
 }
 
 /** Puts messages together, front to back. */

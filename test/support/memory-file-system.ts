@@ -268,11 +268,7 @@ export class MemoryFileSystem implements FileSystem {
     return this.#nodes.size;
   }
 
-  settle(): void {}
-
   sync(): void {}
-
-  reload(): void {}
 
   close(): void {}
 

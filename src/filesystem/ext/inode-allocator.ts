@@ -39,19 +39,15 @@ export class InodeAllocator {
     throw new FsError('ENOSPC', { syscall: 'create' });
   }
 
-  isUsed(inode: number): boolean {
+  /** CorruptImageError when the bitmap says that the inode is free. */
+  requireUsed(inode: number): void {
     const { geometry, groups, cache } = this.#volume;
     const group = groups.get(this.groupOf(inode));
     const bit = (inode - 1) % geometry.inodesPerGroup;
-    return testBit(cache.get(group.inodeBitmap, WriteRank.bitmap).bytes, bit);
-  }
-
-  /** CorruptImageError when the bitmap says that the inode is free. */
-  requireUsed(inode: number): void {
-    if (this.isUsed(inode)) return;
+    if (testBit(cache.get(group.inodeBitmap, WriteRank.bitmap).bytes, bit)) return;
     throw new CorruptImageError({
-      structure: `inode bitmap of group ${this.groupOf(inode)}`,
-      field: `bit ${(inode - 1) % this.#volume.geometry.inodesPerGroup}`,
+      structure: `inode bitmap of group ${group.index}`,
+      field: `bit ${bit}`,
       found: '0 for an inode in use',
       expected: '1',
     });

@@ -1,2 +1,0 @@
-/** Environment variables, as a command or a process was given them. */
-export type Environment = Readonly<Record<string, string | undefined>>;
