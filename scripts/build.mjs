@@ -14,6 +14,7 @@ await build({
   entryPoints: {
     userloop: 'src/cli/entry.ts',
     // What a process or a thread starts with; host/program-file.ts names them.
+    'shell-process': 'src/cli/shell/shell-process.ts',
     'device-process': 'src/attach/entries/device-process.ts',
     'device-files-worker': 'src/attach/entries/device-files-worker.ts',
     'mount-worker': 'src/attach/entries/mount-worker.ts',

@@ -16,6 +16,8 @@ export { CacheDevice } from './device/cache-device.ts';
 
 export { DiskImage, type DiskImageOptions, type Partition } from './disk/disk-image.ts';
 export { type MbrPartition, type MbrTable, readMbr } from './partition/mbr.ts';
+export { type GptPartition, type GptTable, readGpt } from './partition/gpt.ts';
+export { type Table, type TablePartition, readTable } from './partition/table.ts';
 export { MbrEditor } from './partition/mbr-editor.ts';
 
 export type {

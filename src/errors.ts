@@ -97,6 +97,7 @@ export const ERRNO = {
   ENODATA: [61, 'No data available'],
   EOVERFLOW: [75, 'Value too large for defined data type'],
   EOPNOTSUPP: [95, 'Operation not supported'],
+  ESTALE: [116, 'Stale file handle'],
 } as const satisfies Record<string, readonly [errno: number, text: string]>;
 
 export type ErrnoCode = keyof typeof ERRNO;

@@ -1,6 +1,15 @@
-import type { DetachOptions, DeviceChanges } from './client.ts';
+import { UsageError } from '../errors.ts';
+import {
+  attachDevice,
+  changeDevice,
+  detachDevice,
+  type DetachOptions,
+  type DeviceChanges,
+} from './client.ts';
 import type { AttachRequest, BackendKind, DeviceState } from './device-state.ts';
-import type { Environment } from './registry.ts';
+import { canUseKernelLoops, kernelLoopBackend } from './kernel-loop.ts';
+import { firstFreeUnit } from './names.ts';
+import { type Environment, listDevices, runtimePath } from './registry.ts';
 
 /** Devices by whatever stands behind them: the commands are the same either way. */
 export interface Backend {
@@ -13,10 +22,37 @@ export interface Backend {
   change(state: DeviceState, changes: DeviceChanges): Promise<DeviceState>;
 }
 
+export type BackendChoice = BackendKind | 'auto';
+
 /**
  * `auto`: the kernel's for root where /dev/loop-control can be used, else ours. USERLOOP_BACKEND in the environment stands in for
  * the option where that is not given; `userloop shell` sets it. The kernel has loop devices only: for md and vnd it is always ours.
  */
-export function chooseBackend(env: Environment, choice: BackendKind | 'auto' | undefined): Backend {
-  throw new Error(`not there yet: ${String(env)} ${choice}`);
+export function chooseBackend(env: Environment, choice: BackendChoice | undefined): Backend {
+  const kind = choice ?? parseBackendChoice(env['USERLOOP_BACKEND'] ?? 'auto', 'USERLOOP_BACKEND');
+  if (kind === 'kernel' || (kind === 'auto' && canUseKernelLoops())) return kernelLoopBackend;
+  return userBackend(env);
+}
+
+/** The value of `--backend` or of USERLOOP_BACKEND, which is the `source` that a complaint names. */
+export function parseBackendChoice(text: string, source: string): BackendChoice {
+  if (text === 'auto' || text === 'kernel' || text === 'user') return text;
+  throw new UsageError(`${source} is "${text}", expected auto, kernel or user`);
+}
+
+/** A process of ours behind each device, for anybody. */
+export function userBackend(env: Environment): Backend {
+  return {
+    kind: 'user',
+    list: () => listDevices(env),
+    firstFreeUnit: () => firstFreeUnit(runtimePath(env), 'loop'),
+    attach: (request) => attachDevice(env, request),
+    detach: detachDevice,
+    change: changeDevice,
+  };
+}
+
+/** The backend that `state` came from. */
+export function backendOf(env: Environment, state: DeviceState): Backend {
+  return state.backend === 'kernel' ? kernelLoopBackend : userBackend(env);
 }

@@ -1,10 +1,52 @@
+import { spawn } from 'node:child_process';
+import type net from 'node:net';
+import { FsError } from '../errors.ts';
+import { isAlive } from '../host/process-identity.ts';
+import { programFile } from '../host/program-file.ts';
+import { type ControlRequest, askControl } from './control.ts';
 import type { AttachRequest, DeviceState, MountState } from './device-state.ts';
+import type { Environment } from './environment.ts';
+import { type ErrorMessage, decodeError } from './error-transport.ts';
 import type { MountRequest } from './mount-request.ts';
-import type { Environment } from './registry.ts';
+
+/** What the process behind a device tells, once, to whoever started it. */
+export type StartReport = { readonly state: DeviceState } | { readonly error: ErrorMessage };
+
+/** The descriptor on which it tells that. */
+export const REPORT_FD = 3;
 
 /** Starts the process behind a device; resolves when the device and its partitions can be opened. */
-export async function attachDevice(env: Environment, request: AttachRequest): Promise<DeviceState> {
-  throw new Error(`not there yet: ${String(env)} ${String(request)}`);
+export function attachDevice(env: Environment, request: AttachRequest): Promise<DeviceState> {
+  const debug = (env['USERLOOP_DEBUG'] ?? '') !== '';
+  const child = spawn(process.execPath, [programFile('device-process'), JSON.stringify(request)], {
+    cwd: '/',
+    // A session of its own: what is typed on the terminal is not for it, and it stays when the terminal goes.
+    detached: true,
+    stdio: ['ignore', 'ignore', debug ? 'inherit' : 'ignore', 'pipe'],
+    env: env as NodeJS.ProcessEnv,
+  });
+  const pipe = child.stdio[REPORT_FD] as net.Socket;
+  return new Promise((resolve, reject) => {
+    let text = '';
+    let status = '';
+    child.on('error', reject);
+    child.on('exit', (code, signal) => (status = signal ?? `status ${code}`));
+    pipe.setEncoding('utf8');
+    pipe.on('data', (chunk: string) => (text += chunk));
+    pipe.on('error', reject);
+    pipe.on('close', () => {
+      child.unref();
+      if (text === '') {
+        reject(
+          new Error(`The process behind the device ended before it was ready${status && `: ${status}`}`),
+        );
+        return;
+      }
+      const report = JSON.parse(text) as StartReport;
+      if ('state' in report) resolve(report.state);
+      else reject(decodeError(report.error));
+    });
+  });
 }
 
 export interface DetachOptions {
@@ -22,11 +64,21 @@ export async function detachDevice(
   state: DeviceState,
   options: DetachOptions = {},
 ): Promise<'gone' | 'later'> {
-  throw new Error(`not there yet: ${String(state)} ${String(options)}`);
+  const answer = await askControl<'gone' | 'later'>(state.controlSocket!, { operation: 'detach', options });
+  if (answer?.value === 'later') return 'later';
+  await untilGone(state);
+  return 'gone';
+}
+
+/** The process has let go of everything by now and is about to end. */
+async function untilGone(state: DeviceState): Promise<void> {
+  for (let wait = 1; isAlive(state); wait = Math.min(2 * wait, 50)) {
+    await new Promise((resolve) => setTimeout(resolve, wait));
+  }
 }
 
 export async function mountDevice(state: DeviceState, request: MountRequest): Promise<MountState> {
-  throw new Error(`not there yet: ${String(state)} ${String(request)}`);
+  return ask<MountState>(state, { operation: 'mount', request });
 }
 
 export interface UnmountOptions {
@@ -41,7 +93,7 @@ export async function unmountDevice(
   directory: string,
   options: UnmountOptions = {},
 ): Promise<void> {
-  throw new Error(`not there yet: ${String(state)} ${directory} ${String(options)}`);
+  await ask<null>(state, { operation: 'unmount', directory, options });
 }
 
 export interface DeviceChanges {
@@ -54,5 +106,11 @@ export interface DeviceChanges {
 }
 
 export async function changeDevice(state: DeviceState, changes: DeviceChanges): Promise<DeviceState> {
-  throw new Error(`not there yet: ${String(state)} ${String(changes)}`);
+  return ask<DeviceState>(state, { operation: 'change', changes });
+}
+
+async function ask<T>(state: DeviceState, request: ControlRequest): Promise<T> {
+  const answer = await askControl<T>(state.controlSocket!, request);
+  if (answer === undefined) throw new FsError('ENXIO', { detail: `${state.name} is not attached any more` });
+  return answer.value;
 }

@@ -1,5 +1,4 @@
 import type { DeviceFamily } from '../disk/device-views.ts';
-import type { FileSystemType } from '../filesystem/file-system.ts';
 
 /** What stands behind an attached device: the kernel's loop driver, or a process of ours. */
 export type BackendKind = 'kernel' | 'user';
@@ -45,8 +44,12 @@ export interface DeviceState {
   readonly views: readonly ViewState[];
   /** Folder in which `views` are files that any program can open, `/dev` in `userloop shell`; undefined when there are none. */
   readonly folder?: string;
+  /** Why there are no device files, where they were asked for and are not to be had. */
+  readonly filesProblem?: string;
   /** The NBD server's socket; undefined for the kernel's devices. */
   readonly nbdSocket?: string;
+  /** Where the process behind it is asked to do something; undefined for the kernel's devices. */
+  readonly controlSocket?: string;
   /** `HOST:PORT` of the NBD server, where one was asked for. */
   readonly nbdAddress?: string;
   readonly mounts: readonly MountState[];
@@ -66,7 +69,8 @@ export interface MountState {
   readonly directory: string;
   /** As /proc/mounts has it. */
   readonly source: string;
-  readonly type: FileSystemType;
+  /** `ext2`, `fat32`; of the kernel's mounts what the kernel calls it. */
+  readonly type: string;
   /** The view that is mounted: `loop0p1`. */
   readonly view: string;
   readonly readOnly: boolean;

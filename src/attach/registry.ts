@@ -1,35 +1,155 @@
+import fs from 'node:fs';
+import path from 'node:path';
+import type { DeviceFamily } from '../disk/device-views.ts';
+import { FsError, hasCode } from '../errors.ts';
+import { isAlive } from '../host/process-identity.ts';
+import { isOwned, readJson } from './device-folder.ts';
 import type { DeviceState } from './device-state.ts';
+import type { Environment } from './environment.ts';
+import { cleanUpDevice } from './stale-device.ts';
 
-export type Environment = Readonly<Record<string, string | undefined>>;
+export type { Environment } from './environment.ts';
+
+/**
+ * What is attached, as a folder of folders: one a device, named after it. In it:
+ *
+ *     owner.json    who has the name and which image: there from the moment at which the name is taken
+ *     state.json    DeviceState: there from the moment at which the device can be opened; replaced as a whole
+ *     control, nbd  sockets
+ *     files/        where its device files are mounted
+ *     log           what went wrong
+ *
+ * There is no daemon. A folder whose process is gone is cleaned up by whoever comes across it.
+ */
+const NAME = /^(loop|md|vnd)(0|[1-9]\d{0,5})$/;
+
+/** Where the folder of this user's devices is, or would be. */
+export function runtimePath(env: Environment): string {
+  const own = env['USERLOOP_RUNTIME_DIR'] ?? '';
+  if (own !== '') return path.resolve(own);
+  const session = env['XDG_RUNTIME_DIR'] ?? '';
+  if (session !== '') return path.join(path.resolve(session), 'userloop');
+  const temporary = env['TMPDIR'] ?? '';
+  return path.join(
+    temporary === '' ? '/tmp' : path.resolve(temporary),
+    `userloop-${process.getuid?.() ?? 0}`,
+  );
+}
 
 /** The folder that holds a folder for each attached device of this user; made when it is not there. 0700. */
 export function runtimeFolder(env: Environment): string {
-  throw new Error(`not there yet: ${String(env)}`);
+  const folder = runtimePath(env);
+  fs.mkdirSync(folder, { recursive: true, mode: 0o700 });
+  checkPrivate(folder);
+  return folder;
+}
+
+/** In a folder that everybody can write to, somebody else may have made it first. */
+function checkPrivate(folder: string): void {
+  const stats = fs.lstatSync(folder);
+  const uid = process.getuid?.() ?? stats.uid;
+  const refuse = (detail: string): never => {
+    throw new FsError('EACCES', {
+      detail: `${detail}; name another folder in USERLOOP_RUNTIME_DIR`,
+      syscall: 'open',
+      path: folder,
+    });
+  };
+  if (!stats.isDirectory()) refuse('the folder of the attached devices is not a directory');
+  if (stats.uid !== uid) refuse(`the folder of the attached devices belongs to user ${stats.uid}`);
+  if ((stats.mode & 0o077) !== 0) {
+    refuse(
+      `others may look into the folder of the attached devices (mode ${(stats.mode & 0o777).toString(8)}, expected 700)`,
+    );
+  }
 }
 
 /** All devices behind which there is a process of ours, by family and unit. What dead processes left is cleaned up on the way. */
 export function listDevices(env: Environment): DeviceState[] {
-  throw new Error(`not there yet: ${String(env)}`);
+  const runtime = runtimePath(env);
+  const found: DeviceState[] = [];
+  for (const name of deviceNames(runtime)) {
+    const state = readLiveState(runtime, name);
+    if (state !== undefined) found.push(state);
+  }
+  return found.sort((a, b) => (a.family < b.family ? -1 : a.family > b.family ? 1 : a.unit - b.unit));
+}
+
+/** The names that are taken, in no order. */
+export function deviceNames(runtime: string): string[] {
+  try {
+    return fs.readdirSync(runtime).filter((name) => NAME.test(name));
+  } catch (error) {
+    if (hasCode(error, 'ENOENT') || hasCode(error, 'ENOTDIR')) return [];
+    throw error;
+  }
+}
+
+/** The state of a device that is there; undefined when it is not ready yet, or gone. */
+function readLiveState(runtime: string, name: string): DeviceState | undefined {
+  const folder = `${runtime}/${name}`;
+  const state = readJson<DeviceState>(`${folder}/state.json`);
+  if (state !== undefined && isAlive(state)) return state;
+  if (!isOwned(folder)) cleanUpDevice(runtime, name);
+  return undefined;
+}
+
+export interface FoundDevice {
+  readonly state: DeviceState;
+  readonly view: DeviceState['views'][number];
 }
 
 /**
  * The device that a name on a command line means, and the view of it: `loop0`, `/dev/loop0p1`, `/dev/rvnd0c`,
  * a path into the folder of the device files. Undefined when it is none of ours.
  */
-export function findDevice(
-  env: Environment,
-  cwd: string,
-  name: string,
-): { readonly state: DeviceState; readonly view: DeviceState['views'][number] } | undefined {
-  throw new Error(`not there yet: ${String(env)} ${cwd} ${name}`);
+export function findDevice(env: Environment, cwd: string, name: string): FoundDevice | undefined {
+  const runtime = runtimePath(env);
+  const view = viewNameOf(runtime, env, cwd, name);
+  const [, base] = /^[rs]?((?:loop|md|vnd)(?:0|[1-9]\d{0,5}))(?:[a-p]|[ps]\d{1,3})?$/.exec(view ?? '') ?? [];
+  if (view === undefined || base === undefined) return undefined;
+  const state = readLiveState(runtime, base);
+  if (state === undefined) return undefined;
+  const wanted = state.family === 'vnd' ? openBsdName(view) : view;
+  const found = state.views.find((candidate) => candidate.name === wanted);
+  return found === undefined ? undefined : { state, view: found };
+}
+
+/** `vnd0` is all of it, and what was `svnd0c` is `vnd0c` today. */
+function openBsdName(name: string): string {
+  const plain = name.replace(/^s/, '');
+  return /\d$/.test(plain) ? `${plain}c` : plain;
+}
+
+/** The last part of a name that may be one of a device of ours. */
+function viewNameOf(runtime: string, env: Environment, cwd: string, name: string): string | undefined {
+  if (!name.includes('/')) return name;
+  const file = path.resolve(cwd, name);
+  const { dir, base } = path.parse(file);
+  if (dir === '/dev' || dir === `${runtime}/dev` || dir === env['USERLOOP_DEV_FOLDER']) return base;
+  const [device, files, ...rest] = path.relative(runtime, dir).split('/');
+  return device !== undefined && NAME.test(device) && files === 'files' && rest.length === 0
+    ? base
+    : undefined;
 }
 
 /** The devices of ours whose image is that file, by st_dev and st_ino. */
-export function findByImage(env: Environment, path: string): DeviceState[] {
-  throw new Error(`not there yet: ${String(env)} ${path}`);
+export function findByImage(env: Environment, file: string): DeviceState[] {
+  const stats = fs.statSync(file, { bigint: true, throwIfNoEntry: false });
+  if (stats === undefined) return [];
+  const device = String(stats.dev);
+  const inode = String(stats.ino);
+  return listDevices(env).filter((state) => state.imageInode === inode && state.imageDevice === device);
 }
 
 /** The path by which any program opens the view, where it is a file; else its classic name, `/dev/loop0p1`, which our commands know. */
 export function viewPath(state: DeviceState, view: string = state.views[0]!.name): string {
   return `${state.folder ?? '/dev'}/${view}`;
+}
+
+export function splitName(
+  name: string,
+): { readonly family: DeviceFamily; readonly unit: number } | undefined {
+  const match = NAME.exec(name);
+  return match === null ? undefined : { family: match[1] as DeviceFamily, unit: Number(match[2]) };
 }

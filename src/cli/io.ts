@@ -129,7 +129,17 @@ export function processIo(): Io {
     stdin: new FileInput(0),
     stdout: new FileOutput(1),
     stderr: new FileOutput(2),
-    cwd: process.cwd(),
+    cwd: currentFolder(),
     env: process.env,
   };
+}
+
+function currentFolder(): string {
+  try {
+    return process.cwd();
+  } catch (error) {
+    // It was deleted. This leads to it all the same, and names in it are then not found.
+    if (hasCode(error, 'ENOENT') && process.platform === 'linux') return '/proc/self/cwd';
+    throw error;
+  }
 }

@@ -110,6 +110,24 @@ export const REGISTRY: readonly RegistryEntry[] = [
     load: async () => (await import('./verbs/df.ts')).df,
   },
   {
+    names: ['attach'],
+    kind: 'verb',
+    summary: 'make a device of an image',
+    load: async () => (await import('./verbs/attach.ts')).attach,
+  },
+  {
+    names: ['detach'],
+    kind: 'verb',
+    summary: 'detach devices',
+    load: async () => (await import('./verbs/detach.ts')).detach,
+  },
+  {
+    names: ['list'],
+    kind: 'verb',
+    summary: 'list the attached devices',
+    load: async () => (await import('./verbs/list.ts')).list,
+  },
+  {
     names: ['fdisk'],
     kind: 'applet',
     summary: 'edit the partition table (MBR) of a disk image',
@@ -120,6 +138,12 @@ export const REGISTRY: readonly RegistryEntry[] = [
     kind: 'verb',
     summary: 'boot an image in QEMU',
     load: async () => (await import('./verbs/boot.ts')).boot,
+  },
+  {
+    names: ['shell'],
+    kind: 'verb',
+    summary: 'open a shell in which loop devices exist and can be mounted, without root',
+    load: async () => (await import('./verbs/shell.ts')).shell,
   },
   {
     names: ['grub'],

@@ -21,13 +21,18 @@ export class SliceDevice implements BlockDevice {
   readonly #offset: number;
   declare readonly fileRange?: () => FileRange;
 
-  /** `size` in bytes; without it the slice goes to the end of the base. */
-  constructor(base: BlockDevice, offset: number, size: number = base.size - offset) {
+  /** `size` in bytes; without it the slice goes to the end of the base. `sectorSize`: where it is not the base's. */
+  constructor(
+    base: BlockDevice,
+    offset: number,
+    size: number = base.size - offset,
+    options: { readonly sectorSize?: number } = {},
+  ) {
     checkRange(base, 'slice', offset, size);
     this.#base = base;
     this.#offset = offset;
     this.size = size;
-    this.sectorSize = base.sectorSize;
+    this.sectorSize = options.sectorSize ?? base.sectorSize;
     this.readOnly = base.readOnly;
     if (base.fileRange !== undefined) {
       this.fileRange = () => {

@@ -1,7 +1,7 @@
 import type { BlockDevice } from '../device/block-device.ts';
 import { CorruptImageError } from '../errors.ts';
 import { isVolumeBootSector } from '../partition/superfloppy.ts';
-import { readMbr } from '../partition/mbr.ts';
+import { readTable, type Table } from '../partition/table.ts';
 
 /** Whose names a device has: Linux' loop0 and loop0p1, FreeBSD's md0 and md0s1, OpenBSD's vnd0c, rvnd0c and vnd0i. */
 export type DeviceFamily = 'loop' | 'md' | 'vnd';
@@ -70,21 +70,24 @@ interface Part {
 /** The partitions that lie on the device; what ends past its end is cut there, as Linux does. */
 function partitions(device: BlockDevice): Part[] {
   const parts: Part[] = [];
-  for (const entry of tableEntries(device)) {
-    const offset = entry.startSector * device.sectorSize;
+  const table = tableOf(device);
+  if (table === undefined) return parts;
+  const { sectorSize } = table;
+  for (const entry of table.partitions) {
+    const offset = entry.startSector * sectorSize;
     // Linux shows the first two sectors of an extended partition, so that a boot loader can be put there.
     const sectors = entry.kind === 'extended' ? Math.min(entry.sectorCount, 2) : entry.sectorCount;
-    const size = Math.min(sectors * device.sectorSize, device.size - offset);
+    const size = Math.min(sectors * sectorSize, device.size - offset);
     if (size > 0) parts.push({ partition: entry.number, extended: entry.kind === 'extended', offset, size });
   }
   return parts;
 }
 
-function tableEntries(device: BlockDevice) {
+function tableOf(device: BlockDevice): Table | undefined {
   try {
-    return readMbr(device)?.partitions ?? [];
+    return readTable(device);
   } catch (error) {
-    if (error instanceof CorruptImageError) return [];
+    if (error instanceof CorruptImageError) return undefined;
     throw error;
   }
 }

@@ -4,13 +4,11 @@ import { SliceDevice } from '../device/slice-device.ts';
 import { FsError, UnsupportedError } from '../errors.ts';
 import { openFileSystem, probeFileSystem } from '../filesystem/drivers.ts';
 import type { FileSystem, OpenOptions } from '../filesystem/file-system.ts';
-import {
-  type MbrPartition,
-  type MbrTable,
-  partitionDevice,
-  partitionTypeName,
-  readMbr,
-} from '../partition/mbr.ts';
+import { partitionTypeName } from '../partition/mbr.ts';
+import { partitionSlice, readTable, type Table, type TablePartition } from '../partition/table.ts';
+
+/** The attribute of a GPT partition that a BIOS boot loader goes by. */
+const LEGACY_BOOTABLE = 4n;
 
 export interface DiskImageOptions {
   /** Write nothing, whatever the device allows. Default: as the device. */
@@ -25,11 +23,15 @@ export interface DiskImageOptions {
 /** One partition of an image and the device that is exactly it. */
 export interface Partition {
   readonly number: number;
-  readonly kind: MbrPartition['kind'];
-  /** The type byte of its entry. */
-  readonly type: number;
+  readonly kind: TablePartition['kind'];
+  /** The type byte of its entry, in a GPT the type's GUID. */
+  readonly type: number | string;
   readonly typeName: string;
   readonly active: boolean;
+  /** Only in a GPT. */
+  readonly name?: string;
+  /** Only in a GPT: the partition's own GUID. */
+  readonly uuid?: string;
   readonly startSector: number;
   readonly sectorCount: number;
   /** Bytes from the start of the image. */
@@ -43,7 +45,7 @@ export interface Partition {
 /** A whole image: its partition table, its partitions, and the file systems in them, each opened once. */
 export class DiskImage {
   readonly device: BlockDevice;
-  readonly table: MbrTable | undefined;
+  readonly table: Table | undefined;
   readonly partitions: readonly Partition[];
   readonly #openOptions: OpenOptions;
   readonly #closeDevice: boolean;
@@ -51,10 +53,10 @@ export class DiskImage {
   readonly #fileSystems = new Map<number, FileSystem>();
   #closed = false;
 
-  private constructor(device: BlockDevice, table: MbrTable | undefined, options: DiskImageOptions) {
+  private constructor(device: BlockDevice, table: Table | undefined, options: DiskImageOptions) {
     this.device = device;
     this.table = table;
-    this.partitions = (table?.partitions ?? []).map((entry) => describePartition(device, entry));
+    this.partitions = (table?.partitions ?? []).map((entry) => describePartition(device, table!, entry));
     this.#openOptions = {
       readOnly: options.readOnly === true || device.readOnly,
       ...(options.clock === undefined ? {} : { clock: options.clock }),
@@ -65,7 +67,7 @@ export class DiskImage {
 
   /** Reads the partition table; file systems are opened when they are asked for. */
   static open(device: BlockDevice, options: DiskImageOptions = {}): DiskImage {
-    return new DiskImage(device, readMbr(device), options);
+    return new DiskImage(device, readTable(device), options);
   }
 
   /** The device of partition `number`, of the whole image without one. ENXIO when there is no such partition. */
@@ -168,19 +170,27 @@ function fileSystemName(device: BlockDevice): string | undefined {
   return driver === undefined ? undefined : `, ${driver.name}`;
 }
 
-function describePartition(image: BlockDevice, entry: MbrPartition): Partition {
-  const offset = entry.startSector * image.sectorSize;
-  const size = entry.sectorCount * image.sectorSize;
+function describePartition(image: BlockDevice, table: Table, entry: TablePartition): Partition {
+  const offset = entry.startSector * table.sectorSize;
+  const size = entry.sectorCount * table.sectorSize;
+  const own =
+    entry.kind === 'gpt'
+      ? {
+          typeName: entry.typeName,
+          active: (entry.attributes & LEGACY_BOOTABLE) !== 0n,
+          name: entry.name,
+          uuid: entry.uuid,
+        }
+      : { typeName: partitionTypeName(entry.type), active: entry.active };
   return {
     number: entry.number,
     kind: entry.kind,
     type: entry.type,
-    typeName: partitionTypeName(entry.type),
-    active: entry.active,
+    ...own,
     startSector: entry.startSector,
     sectorCount: entry.sectorCount,
     offset,
     size,
-    device: offset + size <= image.size ? partitionDevice(image, entry) : undefined,
+    device: offset + size <= image.size && size > 0 ? partitionSlice(image, table, entry) : undefined,
   };
 }

@@ -1,5 +1,5 @@
 import { formatSize } from '../bytes/size.ts';
-import type { FileSystemReport, ImageReport, PartitionReport } from './inspect.ts';
+import type { FileSystemReport, ImageReport, PartitionReport, TableReport } from './inspect.ts';
 
 /** An image's report as lines for people. `name`: what the image is called. */
 export function renderImageReport(report: ImageReport, name: string): string[] {
@@ -11,14 +11,43 @@ export function renderImageReport(report: ImageReport, name: string): string[] {
   if (table === undefined) lines.push('Partition table: none');
   else {
     lines.push(
-      `Partition table: MBR${table.protective ? ' (protects a GPT, which is not read)' : ''}, disk identifier ${table.diskIdentifier}`,
+      `Partition table: ${tableKind(table)}, disk identifier ${table.diskIdentifier}${table.sectorSize === sectorSize ? '' : `, sectors of ${table.sectorSize} bytes`}`,
     );
-    if (table.partitions.length > 0) lines.push('', ...renderPartitions(table.partitions));
+    if (table.partitions.length > 0) {
+      lines.push(
+        '',
+        ...(table.kind === 'gpt'
+          ? renderGptPartitions(table.partitions)
+          : renderPartitions(table.partitions)),
+      );
+    }
     if (table.findings.length > 0) lines.push('', ...table.findings.map((finding) => `Note: ${finding}`));
   }
   for (const fileSystem of fileSystems) lines.push('', ...renderFileSystem(fileSystem));
   if (fileSystems.length === 0) lines.push('', 'No file system that userloop knows was found');
   return lines;
+}
+
+function tableKind(table: TableReport): string {
+  if (table.kind === 'gpt') return table.hybrid ? 'GPT with a hybrid MBR' : 'GPT';
+  return table.protective ? 'MBR (protects a GPT, which cannot be read)' : 'MBR';
+}
+
+function renderGptPartitions(partitions: readonly PartitionReport[]): string[] {
+  return renderRows(
+    [
+      ['Nr', 'Start', 'Sectors', 'Size', 'Type', 'Name'],
+      ...partitions.map((each) => [
+        `${each.number}`,
+        `${each.startSector}`,
+        `${each.sectorCount}`,
+        formatSize(each.size),
+        each.typeName === 'unknown' ? each.type : each.typeName,
+        each.name ?? '',
+      ]),
+    ],
+    new Set([0, 1, 2, 3]),
+  );
 }
 
 function renderPartitions(partitions: readonly PartitionReport[]): string[] {
@@ -35,8 +64,11 @@ function renderPartitions(partitions: readonly PartitionReport[]): string[] {
       each.bootCode?.name ?? 'past the end of the image',
     ]),
   ];
+  return renderRows(rows, new Set([0, 2, 3, 4]));
+}
+
+function renderRows(rows: readonly (readonly string[])[], right: ReadonlySet<number>): string[] {
   const widths = rows[0]!.map((_, column) => Math.max(...rows.map((row) => row[column]!.length)));
-  const right = new Set([0, 2, 3, 4]);
   return rows.map((row) =>
     row
       .map((cell, column) =>

@@ -20,11 +20,15 @@ export interface ImageReport {
 }
 
 export interface TableReport {
-  readonly kind: 'mbr';
-  /** `0x8bafd0cb`. */
+  readonly kind: 'mbr' | 'gpt';
+  /** `0x8bafd0cb`, of a GPT its GUID. */
   readonly diskIdentifier: string;
-  /** The table only guards a GPT. */
+  /** Bytes a sector, which the table counts in. */
+  readonly sectorSize: number;
+  /** The table only guards a GPT, and that cannot be read. */
   readonly protective: boolean;
+  /** A GPT beside which the MBR holds partitions of its own. */
+  readonly hybrid: boolean;
   readonly partitions: readonly PartitionReport[];
   /** What is odd. */
   readonly findings: readonly string[];
@@ -33,9 +37,12 @@ export interface TableReport {
 export interface PartitionReport {
   readonly number: number;
   readonly kind: Partition['kind'];
-  /** `0x83`. */
+  /** `0x83`, in a GPT a GUID. */
   readonly type: string;
   readonly typeName: string;
+  /** Only in a GPT. */
+  readonly name?: string;
+  readonly uuid?: string;
   readonly active: boolean;
   readonly startSector: number;
   readonly sectorCount: number;
@@ -95,9 +102,14 @@ export function inspectImage(disk: DiskImage): ImageReport {
       ? {}
       : {
           table: {
-            kind: 'mbr',
-            diskIdentifier: `0x${table.diskIdentifier.toString(16).padStart(8, '0')}`,
-            protective: table.protective,
+            kind: table.kind,
+            diskIdentifier:
+              table.kind === 'gpt'
+                ? table.diskIdentifier
+                : `0x${table.diskIdentifier.toString(16).padStart(8, '0')}`,
+            sectorSize: table.sectorSize,
+            protective: table.kind === 'mbr' && table.protective,
+            hybrid: table.kind === 'gpt' && table.hybrid,
             partitions: disk.partitions.map(partitionReport),
             findings: table.findings.map(describeFinding),
           },
@@ -108,11 +120,14 @@ export function inspectImage(disk: DiskImage): ImageReport {
 
 function partitionReport(partition: Partition): PartitionReport {
   const { number, kind, type, typeName, active, startSector, sectorCount, offset, size, device } = partition;
+  const { name, uuid } = partition;
   return {
     number,
     kind,
-    type: `0x${type.toString(16).padStart(2, '0')}`,
+    type: typeof type === 'string' ? type : `0x${type.toString(16).padStart(2, '0')}`,
     typeName,
+    ...(name === undefined ? {} : { name }),
+    ...(uuid === undefined ? {} : { uuid }),
     active,
     startSector,
     sectorCount,

@@ -79,8 +79,21 @@ export interface FileSystem {
   retain(node: NodeId): void;
   release(node: NodeId): void;
 
-  /** Writes everything that is held in memory to the device, in an order that is safe, and flushes the device. */
+  /**
+   * Frees the content of the range, which reads as zeros from then on; the size stays, and so does what lies past it. EOPNOTSUPP for what is no
+   * regular file with blocks of its own. Left out where the format has no holes.
+   */
+  punch?(node: NodeId, offset: number, length: number): void;
+
+  /** Writes everything that is held in memory to the device, in an order that is safe. The device is not flushed. */
+  settle(): void;
+  /** `settle`, and flushes the device. */
   sync(): void;
+  /**
+   * Somebody else has written to the device since the last `settle`, after which nothing was changed here: forgets all that was
+   * read. A node stays valid where its file is still there; else its calls throw ESTALE. When another file system is there now, all do.
+   */
+  reload(): void;
   /** `sync`, marks the file system clean, forgets everything. The device stays open: it belongs to the caller. */
   close(): void;
   [Symbol.dispose](): void;

@@ -49,6 +49,10 @@ export const ShareWord = {
   tableSectorCount: 6,
   /** Counts writes through the block view, any thread; tells an idle device from a busy one. */
   writes: 7,
+  /** Bytes, once it has been changed; 0: as the share says. */
+  sectorSize: 8,
+  /** Once it has been changed: 1 read-only, 2 writable; 0: as the share says. */
+  readOnly: 9,
 } as const;
 
 /** Byte offset in `state` of the list of 512-byte blocks, besides those at both ends, that hold the table: EBRs. Float64 each. */
@@ -87,8 +91,6 @@ export function openShare(share: DeviceShare): SharedDevice {
 
 export class SharedDevice implements BlockDevice {
   readonly share: DeviceShare;
-  readonly sectorSize: number;
-  readonly readOnly: boolean;
   readonly words: Int32Array;
   readonly #size: Float64Array;
   readonly #tableList: Float64Array;
@@ -97,8 +99,6 @@ export class SharedDevice implements BlockDevice {
 
   constructor(share: DeviceShare) {
     this.share = share;
-    this.sectorSize = share.sectorSize;
-    this.readOnly = share.readOnly;
     this.words = new Int32Array(share.state);
     this.#size = new Float64Array(share.state, 0, 1);
     this.#tableList = new Float64Array(share.state, TABLE_LIST, TABLE_LIST_LENGTH);
@@ -108,6 +108,16 @@ export class SharedDevice implements BlockDevice {
 
   get size(): number {
     return this.#size[0]!;
+  }
+
+  get sectorSize(): number {
+    const changed = Atomics.load(this.words, ShareWord.sectorSize);
+    return changed === 0 ? this.share.sectorSize : changed;
+  }
+
+  get readOnly(): boolean {
+    const changed = Atomics.load(this.words, ShareWord.readOnly);
+    return changed === 0 ? this.share.readOnly : changed === 1;
   }
 
   /** Straight access is allowed: no overlay, nothing mounted. Ask before each use; it changes. */

@@ -41,6 +41,12 @@ export function processesInMountNamespace(namespace: string): number[] {
     .filter((pid) => mountNamespaceOf(pid) === namespace);
 }
 
+/** The command line that the process was started with; empty when that cannot be told. */
+export function processArguments(pid: number): string[] {
+  const text = unlessGone(() => fs.readFileSync(`/proc/${pid}/cmdline`, 'utf8')) ?? '';
+  return text.split('\0').slice(0, -1);
+}
+
 /** False when the process was not there any more. */
 export function signalProcess(pid: number, signal: NodeJS.Signals): boolean {
   try {

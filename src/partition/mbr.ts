@@ -53,8 +53,12 @@ const MAX_CHAIN_LENGTH = 251;
  * sector of a FAT, exFAT or NTFS volume. An empty table without a disk identifier is none either: any boot sector may
  * look like that.
  */
-export function readMbr(device: BlockDevice): MbrTable | undefined {
+export function readMbr(
+  device: BlockDevice,
+  options: { readonly sectorSize?: number } = {},
+): MbrTable | undefined {
   if (device.size < 512) return undefined;
+  const sectorSize = options.sectorSize ?? device.sectorSize;
   const sector = readBytes(device, 0, 512);
   const view = viewOf(sector);
   if (BootRecord.signature.get(view, 0) !== BOOT_RECORD_SIGNATURE) return undefined;
@@ -92,9 +96,9 @@ export function readMbr(device: BlockDevice): MbrTable | undefined {
       expected: `one at most; only the chain of partition ${extended[0]!.number} is followed`,
     });
   }
-  if (extended[0] !== undefined) readChain(device, extended[0], partitions, findings);
-  findings.push(...checkPartitions(device, partitions));
-  return { kind: 'mbr', sectorSize: device.sectorSize, diskIdentifier, partitions, findings, protective };
+  if (extended[0] !== undefined) readChain(device, sectorSize, extended[0], partitions, findings);
+  findings.push(...checkPartitions(device, sectorSize, partitions));
+  return { kind: 'mbr', sectorSize, diskIdentifier, partitions, findings, protective };
 }
 
 /** An entry without sectors or without a type holds nothing, whatever else is in it. */
@@ -129,6 +133,7 @@ function partitionOf(
  */
 function readChain(
   device: BlockDevice,
+  sectorSize: number,
   extended: MbrPartition,
   partitions: MbrPartition[],
   findings: Finding[],
@@ -139,7 +144,7 @@ function readChain(
   let number = 5;
   let linkOffset = extended.entryOffset + 8;
   for (let ebrSector: number | undefined = extended.startSector; ebrSector !== undefined;) {
-    const tableOffset: number = ebrSector * device.sectorSize;
+    const tableOffset: number = ebrSector * sectorSize;
     const problem = seen.has(ebrSector)
       ? { found: `sector ${ebrSector}, where the chain has been before`, expected: 'a chain without loops' }
       : tableOffset + 512 > device.size
@@ -186,7 +191,11 @@ function readChain(
 }
 
 /** Notes on partitions that leave the disk, their container, or their place to themselves. */
-function checkPartitions(device: BlockDevice, partitions: readonly MbrPartition[]): Finding[] {
+function checkPartitions(
+  device: BlockDevice,
+  sectorSize: number,
+  partitions: readonly MbrPartition[],
+): Finding[] {
   const findings: Finding[] = [];
   const note = (partition: MbrPartition, field: string, found: string, expected: string): void => {
     findings.push({
@@ -198,7 +207,7 @@ function checkPartitions(device: BlockDevice, partitions: readonly MbrPartition[
       expected,
     });
   };
-  const sectorCount = Math.floor(device.size / device.sectorSize);
+  const sectorCount = Math.floor(device.size / sectorSize);
   const extended = partitions.find(({ kind }) => kind === 'extended');
   for (const partition of partitions) {
     const end = endSector(partition);

@@ -268,7 +268,11 @@ export class MemoryFileSystem implements FileSystem {
     return this.#nodes.size;
   }
 
+  settle(): void {}
+
   sync(): void {}
+
+  reload(): void {}
 
   close(): void {}
 

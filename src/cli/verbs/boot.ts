@@ -9,7 +9,7 @@ import {
   kvmUsable,
   runOnTerminal,
 } from '../../host/emulator.ts';
-import { readMbr } from '../../partition/mbr.ts';
+import { readTable } from '../../partition/table.ts';
 import { defineApplet } from '../applet.ts';
 import { getopt, type ParsedArguments } from '../getopt.ts';
 import { openDevice } from '../open-device.ts';
@@ -102,7 +102,7 @@ export const boot = defineApplet({
 /** Floppies are told by their size; one with a partition table is a small hard disk. */
 function isFloppy(device: BlockDevice): boolean {
   if (!FLOPPY_KIBIBYTES.includes(device.size / 1024)) return false;
-  return (readMbr(device)?.partitions.length ?? 0) === 0;
+  return (readTable(device)?.partitions.length ?? 0) === 0;
 }
 
 function emulatorArguments(

@@ -125,6 +125,25 @@ export class BlockMap {
     for (const run of runs) this.#allocator.free(run.start, run.length);
   }
 
+  /** Unmaps and frees the blocks of `[from, from + count)`, and the tables in which nothing stays. All pointers are checked before anything changes. */
+  punch(ref: InodeRef, from: number, count: number): void {
+    const collector = new RunCollector(this.#volume.geometry.blockCount);
+    this.#forEachTree(from, from + count, (slot, depth, start, end) => {
+      this.#collectRange(ref.number, depth, this.#slot(ref, slot), start, end, collector);
+    });
+    const runs = collector.finish();
+    if (runs.length === 0) return;
+    this.#allocator.requireUsed(runs, ref.number);
+    this.#forEachTree(from, from + count, (slot, depth, start, end) => {
+      if (this.#clearRange(ref.number, depth, this.#slot(ref, slot), start, end))
+        ref.view.setUint32(ref.base + I_BLOCK + 4 * slot, 0, true);
+    });
+    let freed = 0;
+    for (const run of runs) freed += run.length;
+    this.#inodes.addBlocks(ref, -freed);
+    for (const run of runs) this.#allocator.free(run.start, run.length);
+  }
+
   /** All blocks from block `from` of the file on; CorruptImageError when they cannot all be given back. */
   requireFreeable(ref: InodeRef, from: number): readonly BlockRun[] {
     const collector = new RunCollector(this.#volume.geometry.blockCount);
@@ -236,6 +255,54 @@ export class BlockMap {
       const child = view.getUint32(4 * i, true);
       if (child !== 0) this.#collect(inode, depth - 1, child, Math.max(0, from - i * span), runs);
     }
+  }
+
+  /** Collects what `punch` frees below a pointer; true when nothing below it stays. */
+  #collectRange(
+    inode: number,
+    depth: number,
+    pointer: number,
+    from: number,
+    to: number,
+    runs: RunCollector,
+  ): boolean {
+    if (pointer === 0) return true;
+    this.#volume.checkPointer(pointer, inode, depth === 0 ? 'i_block' : 'indirect block');
+    let goes = true;
+    if (depth > 0) {
+      const { view } = this.#table(inode, pointer);
+      const span = this.#pointers ** (depth - 1);
+      for (let i = 0; i < this.#pointers; i++) {
+        const child = view.getUint32(4 * i, true);
+        if (child === 0) continue;
+        const start = Math.max(0, from - i * span);
+        const end = Math.min(span, to - i * span);
+        if (end <= start || !this.#collectRange(inode, depth - 1, child, start, end, runs)) goes = false;
+      }
+    }
+    if (goes) runs.add(pointer, inode);
+    return goes;
+  }
+
+  /** Zeroes the pointers of a range in the tables that stay; true when the one that `pointer` names does not. */
+  #clearRange(inode: number, depth: number, pointer: number, from: number, to: number): boolean {
+    if (pointer === 0 || depth === 0) return true;
+    const block = this.#table(inode, pointer);
+    const span = this.#pointers ** (depth - 1);
+    const gone: number[] = [];
+    let goes = true;
+    for (let i = 0; i < this.#pointers; i++) {
+      const child = block.view.getUint32(4 * i, true);
+      if (child === 0) continue;
+      const start = Math.max(0, from - i * span);
+      const end = Math.min(span, to - i * span);
+      if (end > start && this.#clearRange(inode, depth - 1, child, start, end)) gone.push(i);
+      else goes = false;
+    }
+    if (goes) return true;
+    for (const i of gone) block.view.setUint32(4 * i, 0, true);
+    if (gone.length > 0) this.#volume.cache.markDirty(block);
+    return false;
   }
 
   /** Zeroes the pointers from `from` on in a table that stays. */

@@ -75,6 +75,10 @@ export class DirectoryStore {
     this.#open.forget(inode);
   }
 
+  forgetAll(): void {
+    this.#open.clear();
+  }
+
   /** The inode behind a name, or undefined. */
   lookup(ref: InodeRef, name: string): number | undefined {
     if (this.#core.isInline(ref)) return this.list(ref).find((entry) => entry.name === name)?.inode;

@@ -40,6 +40,10 @@ export class ExtCore {
   readonly parents = new Map<number, number>();
   /** Operations on names and content so far. */
   changeCount = 0;
+  /** Nodes that are retained, and whose files went when the device was written below the file system. */
+  readonly stale = new Set<number>();
+  /** The device was written below the file system: a node that is not there may have been. */
+  wasReloaded = false;
   readonly xattrs: XattrStore;
 
   constructor(volume: Volume) {
@@ -58,7 +62,12 @@ export class ExtCore {
   node(number: number): InodeRef {
     const ref = this.inodes.load(number);
     if (Inode.i_links_count.get(ref.view, ref.base) === 0 && !this.orphans.has(number)) {
+      if (this.wasReloaded)
+        throw new FsError('ESTALE', { detail: `inode ${number} is gone from the device` });
       throw this.inodes.corrupt(ref, 'i_links_count', '0', 'at least 1 for an inode with a name');
+    }
+    if (this.stale.size > 0 && this.stale.has(number)) {
+      throw new FsError('ESTALE', { detail: `inode ${number} is another file now` });
     }
     this.#checkMapping(ref);
     return ref;

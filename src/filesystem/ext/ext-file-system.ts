@@ -51,6 +51,8 @@ export class ExtFileSystem implements FileSystem {
   readonly #core: ExtCore;
   readonly #names: Namespace;
   #closed = false;
+  /** Another file system was written over this one. */
+  #isReplaced = false;
 
   private constructor(volume: Volume, options: OpenOptions) {
     this.#volume = volume;
@@ -295,17 +297,48 @@ export class ExtFileSystem implements FileSystem {
       return;
     }
     retained.delete(node);
+    if (this.#core.stale.delete(node)) return;
     if (orphans.has(node)) removeNode(this.#core, this.#core.node(node));
   }
 
+  punch(node: NodeId, offset: number, length: number): void {
+    this.#beginChange('fallocate');
+    const core = this.#core;
+    const ref = core.node(node);
+    this.#requireFile(ref, 'fallocate');
+    if (!Number.isSafeInteger(offset) || offset < 0 || !Number.isSafeInteger(length) || length <= 0) {
+      throw new FsError('EINVAL', { syscall: 'fallocate' });
+    }
+    core.content.punch(ref, offset, length);
+    this.#touch(ref);
+  }
+
+  settle(): void {
+    if (!this.readOnly && !this.#isReplaced) this.#volume.settle();
+  }
+
   sync(): void {
-    if (!this.readOnly) this.#volume.sync();
+    if (!this.readOnly && !this.#isReplaced) this.#volume.sync();
+  }
+
+  reload(): void {
+    if (this.#closed) throw new TypeError('The file system is closed');
+    const before = this.#generations();
+    this.#core.wasReloaded = true;
+    this.#core.changeCount++;
+    this.#isReplaced = !this.#volume.reload();
+    if (this.#isReplaced) return;
+    const { directories, parents, expectedSizes } = this.#core;
+    directories.forgetAll();
+    parents.clear();
+    expectedSizes.clear();
+    for (const [node, generation] of before) this.#checkStale(node, generation);
   }
 
   close(): void {
     if (this.#closed) return;
     this.#closed = true;
-    if (this.readOnly) return;
+    if (this.readOnly || this.#isReplaced) return;
     // Nobody can ask for them any more.
     for (const orphan of this.#core.orphans) removeNode(this.#core, this.#core.node(orphan));
     this.#volume.close();
@@ -320,9 +353,36 @@ export class ExtFileSystem implements FileSystem {
     return this.#volume.device.readOnly ? 'the device is read-only' : undefined;
   }
 
+  /** Kind and generation of the retained nodes, by which a file is told from another of the same number. */
+  #generations(): Map<number, number> {
+    const found = new Map<number, number>();
+    for (const node of this.#core.retained.keys()) {
+      if (!this.#core.stale.has(node)) found.set(node, this.#identity(node));
+    }
+    return found;
+  }
+
+  #identity(node: number): number {
+    const { view, base } = this.#core.inodes.load(node);
+    return Inode.i_generation.get(view, base) + (Inode.i_mode.get(view, base) & 0xf000) * 0x1_0000_0000;
+  }
+
+  /** A retained node after a reload: another file, or an orphan that has got a name or was freed, is none of ours. */
+  #checkStale(node: number, identity: number): void {
+    const { stale, orphans, inodes } = this.#core;
+    const { view, base } = inodes.load(node);
+    if (this.#identity(node) !== identity) stale.add(node);
+    const isOrphan = Inode.i_links_count.get(view, base) === 0 && Inode.i_dtime.get(view, base) === 0;
+    if (orphans.has(node) && !(isOrphan && this.#core.inodeAllocator.isUsed(node))) orphans.delete(node);
+    else if (stale.has(node)) orphans.delete(node);
+  }
+
   /** Every operation begins here: between two of them the cache may shrink. */
   #begin(): void {
     if (this.#closed) throw new TypeError('The file system is closed');
+    if (this.#isReplaced) {
+      throw new FsError('ESTALE', { detail: 'another file system was written over this one' });
+    }
     this.#volume.trim();
   }
 

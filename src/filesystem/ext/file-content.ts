@@ -104,6 +104,23 @@ export class FileContent {
     this.#inodes.setSize(ref, size);
   }
 
+  /** Makes a range read as zeros; whole blocks of it are given back. */
+  punch(ref: InodeRef, offset: number, length: number): void {
+    const { blockSize } = this.#volume.geometry;
+    const size = this.#inodes.size(ref);
+    const end = Math.min(offset + length, size);
+    if (offset >= end) return;
+    const first = Math.ceil(offset / blockSize);
+    const last = end === size ? Math.ceil(end / blockSize) : Math.floor(end / blockSize);
+    if (first > last) {
+      this.#zeroWithin(ref, offset, end);
+      return;
+    }
+    this.#zeroWithin(ref, offset, first * blockSize);
+    this.#zeroWithin(ref, last * blockSize, end);
+    if (last > first) this.#blockMap.punch(ref, first, last - first);
+  }
+
   *extents(ref: InodeRef): Iterable<Extent> {
     const { blockSize } = this.#volume.geometry;
     const size = this.#inodes.size(ref);
@@ -224,5 +241,14 @@ export class FileContent {
     this.#map.map(ref, Math.floor(size / geometry.blockSize), 1, this.#run);
     if (this.#run.start === 0) return;
     data.place(this.#run.start * geometry.blockSize + within, geometry.blockSize - within).fill(0);
+  }
+
+  /** Zeroes a range that lies within one block. */
+  #zeroWithin(ref: InodeRef, start: number, end: number): void {
+    if (start >= end) return;
+    const { data, geometry } = this.#volume;
+    this.#map.map(ref, Math.floor(start / geometry.blockSize), 1, this.#run);
+    if (this.#run.start === 0) return;
+    data.place(this.#run.start * geometry.blockSize + (start % geometry.blockSize), end - start).fill(0);
   }
 }

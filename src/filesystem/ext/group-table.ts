@@ -36,6 +36,11 @@ export class GroupTable {
     return this.#groups.get(index) ?? this.#load(index);
   }
 
+  /** Forgets what was read. */
+  clear(): void {
+    this.#groups.clear();
+  }
+
   /** Writes the counters of a group back into its descriptor. */
   save(group: Group): void {
     const block = this.#descriptorBlock(group.index);

@@ -39,15 +39,19 @@ export class InodeAllocator {
     throw new FsError('ENOSPC', { syscall: 'create' });
   }
 
-  /** CorruptImageError when the bitmap says that the inode is free. */
-  requireUsed(inode: number): void {
+  isUsed(inode: number): boolean {
     const { geometry, groups, cache } = this.#volume;
     const group = groups.get(this.groupOf(inode));
     const bit = (inode - 1) % geometry.inodesPerGroup;
-    if (testBit(cache.get(group.inodeBitmap, WriteRank.bitmap).bytes, bit)) return;
+    return testBit(cache.get(group.inodeBitmap, WriteRank.bitmap).bytes, bit);
+  }
+
+  /** CorruptImageError when the bitmap says that the inode is free. */
+  requireUsed(inode: number): void {
+    if (this.isUsed(inode)) return;
     throw new CorruptImageError({
-      structure: `inode bitmap of group ${group.index}`,
-      field: `bit ${bit}`,
+      structure: `inode bitmap of group ${this.groupOf(inode)}`,
+      field: `bit ${(inode - 1) % this.#volume.geometry.inodesPerGroup}`,
       found: '0 for an inode in use',
       expected: '1',
     });

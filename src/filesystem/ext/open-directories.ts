@@ -72,6 +72,12 @@ export class OpenDirectories {
     if (this.#latest === directory) this.#latest = undefined;
   }
 
+  clear(): void {
+    this.#open.clear();
+    this.#nameCount = 0;
+    this.#latest = undefined;
+  }
+
   /** A name was added to a directory that may be in memory, or taken away. */
   countName(directory: Directory, difference: 1 | -1): void {
     if (this.#open.get(directory.inode) === directory) this.#nameCount += difference;

@@ -136,13 +136,30 @@ export class Volume {
     this.cache.trim();
   }
 
-  /** Content, dirty metadata, then the superblock, then the device's own flush. */
-  sync(): void {
-    if (!this.cache.hasChanged && !this.#superblockDirty) return;
+  /** Content, dirty metadata, then the superblock. */
+  settle(): void {
     this.data.flush();
     this.cache.flush();
     if (this.#superblockDirty) this.#writeSuperblock();
+  }
+
+  /** `settle`, then the device's own flush. */
+  sync(): void {
+    if (!this.cache.hasChanged && !this.#superblockDirty) return;
+    this.settle();
     this.device.flush();
+  }
+
+  /** Reads the superblock anew and forgets the rest. False: this is another volume than before. */
+  reload(): boolean {
+    const fresh = new Uint8Array(this.#superblockBytes.length);
+    this.device.read(SUPERBLOCK_OFFSET, fresh);
+    const view = viewOf(fresh);
+    if (!isSameVolume(view, this.superblock)) return false;
+    this.#superblockBytes.set(fresh);
+    this.cache.clear();
+    this.groups.clear();
+    return true;
   }
 
   /** `sync`, and the state that the volume had before the first change. */
@@ -168,4 +185,26 @@ export class Volume {
     this.device.write(SUPERBLOCK_OFFSET, this.#superblockBytes);
     this.#superblockDirty = false;
   }
+}
+
+/** Fields on which everything in memory rests. */
+const FIXED = [
+  's_magic',
+  's_inodes_count',
+  's_blocks_count_lo',
+  's_first_data_block',
+  's_log_block_size',
+  's_blocks_per_group',
+  's_inodes_per_group',
+  's_inode_size',
+  's_first_ino',
+  's_feature_compat',
+  's_feature_incompat',
+] as const;
+
+function isSameVolume(view: DataView, former: DataView): boolean {
+  if (FIXED.some((field) => Superblock[field].get(view, 0) !== Superblock[field].get(former, 0)))
+    return false;
+  const uuid = Superblock.s_uuid.get(view, 0);
+  return Superblock.s_uuid.get(former, 0).every((byte, index) => byte === uuid[index]);
 }

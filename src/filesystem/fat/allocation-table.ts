@@ -47,6 +47,14 @@ export class AllocationTable {
     this.#freeInPage = new Int32Array(Math.floor(this.lastCluster / this.#entriesPerPage) + 1).fill(-1);
   }
 
+  /** Forgets what was read; nothing may be dirty. */
+  clear(): void {
+    this.#pages.clear();
+    this.#freeInPage.fill(-1);
+    this.#currentIndex = -1;
+    this.#current = undefined;
+  }
+
   /** The entry as it stands: 0 free, a cluster, bad, or an end mark. */
   get(cluster: number): number {
     const index = Math.floor(cluster / this.#entriesPerPage);

@@ -54,8 +54,16 @@ export class Directory {
     return this.storage.view;
   }
 
-  /** Parses every slot. Deleted entries, labels and pieces of long names that belong to nothing are passed over. */
-  load(nodes: NodeTable): void {
+  /** All nodes whose entries are here. */
+  *children(): Iterable<FatNode> {
+    for (const node of this.#bySlot) if (node !== undefined) yield node;
+  }
+
+  /**
+   * Parses every slot. Deleted entries, labels and pieces of long names that belong to nothing are passed over. `former`: nodes by name
+   * that were here before; an entry that has one's name and kind becomes that node again, which then is no longer in `former`.
+   */
+  load(nodes: NodeTable, former?: Map<string, FatNode>): void {
     const { bytes, view, slotCount } = this.storage;
     const longName = new LongNameReader();
     let slot = 0;
@@ -67,14 +75,14 @@ export class Directory {
       if (first === DELETED) longName.reset();
       else if ((attributes & LONG_NAME_MASK) === LONG_NAME_ATTRIBUTES) longName.add(view, base);
       else {
-        if ((attributes & DosAttribute.volumeId) === 0) this.#adopt(nodes, slot, longName);
+        if ((attributes & DosAttribute.volumeId) === 0) this.#adopt(nodes, slot, longName, former);
         longName.reset();
       }
     }
     this.end = slot;
   }
 
-  #adopt(nodes: NodeTable, slot: number, longName: LongNameReader): void {
+  #adopt(nodes: NodeTable, slot: number, longName: LongNameReader, former?: Map<string, FatNode>): void {
     const { view } = this.storage;
     const base = slot * SLOT_SIZE;
     const raw = ShortEntry.DIR_Name.get(view, base);
@@ -82,13 +90,18 @@ export class Directory {
     const shortName = decodeShortName(raw, this.#codePage);
     if (shortName === '') return;
     const long = longName.take(view, base);
-    const node = nodes.add();
-    if (long !== undefined) node.longSlots = longName.slotCount;
-    node.shortName = shortName;
-    node.name =
+    const name =
       long !== undefined && isUsable(long)
         ? long
         : decodeShortName(raw, this.#codePage, ShortEntry.DIR_NTRes.get(view, base));
+    const isDirectory = (ShortEntry.DIR_Attr.get(view, base) & DosAttribute.directory) !== 0;
+    const known = former?.get(name);
+    const isSame = known !== undefined && known.isDirectory === isDirectory;
+    const node = isSame ? known : nodes.add();
+    if (isSame) former!.delete(name);
+    node.longSlots = long === undefined ? 0 : longName.slotCount;
+    node.shortName = shortName;
+    node.name = name;
     this.#attach(node, slot);
   }
 

@@ -26,6 +26,7 @@ import { MAX_NAME_LENGTH } from './long-name.ts';
 import { createNode, removeDirectoryNode, renameNode, unlinkNode } from './names.ts';
 import type { FatNode } from './node.ts';
 import { FIRST_SECOND, LAST_SECOND } from './times.ts';
+import { reloadVolume } from './reload.ts';
 import { FatVolume, MAX_FILE_SIZE } from './volume.ts';
 import { readLabel, writeLabel } from './volume-label.ts';
 
@@ -226,29 +227,43 @@ export class FatFileSystem implements FileSystem {
   }
 
   release(id: NodeId): void {
-    const node = this.#volume.nodes.get(id, 'close');
+    const node = this.#volume.nodes.any(id, 'close');
     if (node.retained === 0) throw new RangeError(`Node ${id} is released more often than retained`);
     node.retained--;
     if (node.retained > 0 || !this.#isUnlinked(node)) return;
+    if (node.isStale || this.#volume.isReplaced) {
+      this.#volume.nodes.remove(node);
+      return;
+    }
     this.#volume.forget(node);
     this.#volume.writeBack.changed();
   }
 
+  settle(): void {
+    if (!this.readOnly && !this.#volume.isReplaced) this.#volume.writeBack.commit();
+  }
+
   sync(): void {
-    if (this.readOnly) return;
-    this.#volume.writeBack.commit();
+    if (this.readOnly || this.#volume.isReplaced) return;
+    this.settle();
     this.device.flush();
+  }
+
+  reload(): void {
+    if (this.#isClosed)
+      throw new FsError('EBADF', { syscall: 'reload', detail: 'the file system is closed' });
+    reloadVolume(this.#volume);
   }
 
   close(): void {
     if (this.#isClosed) return;
     this.#isClosed = true;
     const volume = this.#volume;
-    if (!this.readOnly) {
+    if (!this.readOnly && !volume.isReplaced) {
       // First, so that an orphan that cannot be freed costs nothing else.
       volume.writeBack.commit();
       for (const node of volume.nodes.all()) {
-        if (this.#isUnlinked(node)) volume.forget(node);
+        if (this.#isUnlinked(node) && !node.isStale) volume.forget(node);
       }
       volume.writeBack.commit();
       volume.state.markClean();

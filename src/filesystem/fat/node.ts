@@ -27,6 +27,8 @@ export class FatNode {
   retained = 0;
   /** Bytes that are going to be written: a hint for the place. */
   expectedSize = 0;
+  /** Its file went when the device was written below the file system. */
+  isStale = false;
   /** The chain was cut short since the last commit, and the table does not say so yet. */
   isCut = false;
   #ownEntry: DataView | undefined;
@@ -88,6 +90,8 @@ export class FatNode {
 
 /** Every node that has been seen and lives, by its number. Numbers are given out once. */
 export class NodeTable {
+  /** Another file system was written over the one of these nodes. */
+  isReplaced = false;
   readonly #nodes = new Map<NodeId, FatNode>();
   readonly #isFat32: boolean;
   #nextId = 1;
@@ -103,6 +107,18 @@ export class NodeTable {
   }
 
   get(id: NodeId, syscall: string): FatNode {
+    const node = this.any(id, syscall);
+    if (this.isReplaced) {
+      throw new FsError('ESTALE', { syscall, detail: 'another file system was written over this one' });
+    }
+    if (node.isStale) {
+      throw new FsError('ESTALE', { syscall, path: node.name, detail: 'the file is gone from the device' });
+    }
+    return node;
+  }
+
+  /** Also what is stale. */
+  any(id: NodeId, syscall: string): FatNode {
     const node = this.#nodes.get(id);
     if (node === undefined) {
       throw new FsError('ENOENT', { syscall, detail: `node ${id} is not here, or no longer` });

@@ -56,6 +56,11 @@ export class VolumeState {
     this.#isMarked = false;
   }
 
+  /** The table was changed by somebody else: the free clusters are to be counted. */
+  forgetFreeCount(): void {
+    this.#freeCount = undefined;
+  }
+
   allocated(clusterCount: number): void {
     if (this.#freeCount !== undefined) this.#freeCount -= clusterCount;
   }

@@ -67,6 +67,11 @@ export class FatVolume {
     this.root.firstCluster = geometry.rootCluster;
   }
 
+  /** Another file system was written over this one. */
+  get isReplaced(): boolean {
+    return this.nodes.isReplaced;
+  }
+
   now(): Timestamp {
     return this.options.clock();
   }
@@ -76,14 +81,15 @@ export class FatVolume {
     return this.directoryOf(this.nodes.get(id, syscall), syscall);
   }
 
-  directoryOf(node: FatNode, syscall: string): Directory {
+  /** `former`: see Directory.load. */
+  directoryOf(node: FatNode, syscall: string, former?: Map<string, FatNode>): Directory {
     if (node.directory !== undefined) return node.directory;
     if (!node.isDirectory) throw new FsError('ENOTDIR', { syscall, path: node.name });
     const isFixedRoot = node === this.root && this.geometry.rootSize > 0;
     const chain = isFixedRoot ? undefined : this.#readDirectoryChain(node);
     const directory = this.addDirectory(node, chain);
     directory.storage.load();
-    directory.load(this.nodes);
+    directory.load(this.nodes, former);
     return directory;
   }
 
@@ -175,6 +181,12 @@ export class FatVolume {
     this.#remember(node);
     node.chain = this.#readChain(node, Math.ceil(MAX_FILE_SIZE / clusterSize));
     return node.chain;
+  }
+
+  /** Forgets the chains of all files, and what clusters directories have. */
+  forgetChains(): void {
+    this.#recentChains.fill(undefined);
+    this.#directoryClusters.clear();
   }
 
   /** The chain that was read longest ago is forgotten, unless the table does not hold it yet; directories keep theirs. */

@@ -1,0 +1,450 @@
+import fs from 'node:fs';
+import type net from 'node:net';
+import { deviceViews } from '../disk/device-views.ts';
+import { FsError, UnsupportedError } from '../errors.ts';
+import { readMbr } from '../partition/mbr.ts';
+import {
+  type DeviceShare,
+  ShareWord,
+  type SharedDevice,
+  createShareState,
+  openShare,
+  setShareSize,
+  setTableSectors,
+} from '../host/device-share.ts';
+import { ownIdentity } from '../host/process-identity.ts';
+import type { DetachOptions, DeviceChanges, UnmountOptions } from './client.ts';
+import { type ControlRequest, serveControl } from './control.ts';
+import { unmountDead } from './dead-mount.ts';
+import { DeviceFiles } from './device-files.ts';
+import { giveNameBack, ownerRecord, writeJson } from './device-folder.ts';
+import { type DeviceImage, openDeviceImage } from './device-image.ts';
+import {
+  type AttachRequest,
+  DeviceBusyError,
+  type DeviceState,
+  type Holder,
+  type MountState,
+} from './device-state.ts';
+import type { Environment } from './environment.ts';
+import { MOUNT_POINTS_FILE } from './mount-points.ts';
+import type { MountRequest } from './mount-request.ts';
+import { Mounts } from './mounts.ts';
+import { reserveName } from './names.ts';
+import { NbdExports } from './nbd-exports.ts';
+import { Publisher } from './publish.ts';
+import { runtimeFolder } from './registry.ts';
+
+/** Signature of Atomics.waitAsync (ES2024). */
+interface AsyncWait {
+  waitAsync(words: Int32Array, index: number, value: number): { readonly value: Promise<string> | string };
+}
+
+/** An attached device, in the process behind it: all its parts, and what is asked of it on the control socket. */
+export class AttachedDevice {
+  readonly #runtime: string;
+  readonly #folder: string;
+  readonly #image: DeviceImage;
+  readonly #share: DeviceShare;
+  readonly #device: SharedDevice;
+  readonly #ended = new Deferred();
+  #state: DeviceState;
+  #nbd: NbdExports | undefined;
+  #files: DeviceFiles | undefined;
+  #publisher: Publisher | undefined;
+  #mounts: Mounts | undefined;
+  #server: net.Server | undefined;
+  #ending: Promise<void> | undefined;
+  /** Something had it open since autoclear was asked for. */
+  #wasHeld = false;
+
+  private constructor(runtime: string, image: DeviceImage, share: DeviceShare, state: DeviceState) {
+    this.#runtime = runtime;
+    this.#folder = `${runtime}/${state.name}`;
+    this.#image = image;
+    this.#share = share;
+    this.#device = openShare(share);
+    this.#state = state;
+  }
+
+  /** Resolves when the device and its partitions can be opened. */
+  static async start(env: Environment, request: AttachRequest): Promise<AttachedDevice> {
+    checkSectorSize(request.sectorSize);
+    const runtime = runtimeFolder(env);
+    const image = openDeviceImage(request);
+    const size = image.measure();
+    const readOnly = request.readOnly || (image.readOnly && request.overlay === undefined);
+    const owner = ownerRecord({
+      image: image.path,
+      imageDevice: image.device,
+      imageInode: image.inode,
+      offset: request.offset,
+      end: request.offset + size,
+      readOnly,
+    });
+    const unit = reserveName(runtime, request.family, request.unit, owner);
+    const name = `${request.family}${unit}`;
+    const share: DeviceShare = {
+      fd: image.fd,
+      path: image.path,
+      offset: request.source === 'vnode' ? request.offset : 0,
+      sectorSize: request.sectorSize,
+      readOnly,
+      state: createShareState(size),
+    };
+    const state: DeviceState = {
+      name,
+      family: request.family,
+      unit,
+      backend: 'user',
+      ...ownIdentity(),
+      image: image.path,
+      imageDevice: image.device,
+      imageInode: image.inode,
+      source: request.source,
+      offset: request.offset,
+      sizeLimit: request.sizeLimit,
+      size,
+      sectorSize: request.sectorSize,
+      readOnly,
+      autoclear: request.autoclear,
+      partitionScan: request.partitionScan,
+      directIo: false,
+      ...(request.overlay === undefined ? {} : { overlay: request.overlay }),
+      ...(request.label === undefined ? {} : { label: request.label }),
+      ...(request.sectorsPerTrack === undefined ? {} : { sectorsPerTrack: request.sectorsPerTrack }),
+      ...(request.heads === undefined ? {} : { heads: request.heads }),
+      views: [],
+      nbdSocket: `${runtime}/${name}/nbd`,
+      controlSocket: `${runtime}/${name}/control`,
+      mounts: [],
+      detaching: false,
+    };
+    const device = new AttachedDevice(runtime, image, share, state);
+    try {
+      await device.#open(env, request);
+      return device;
+    } catch (error) {
+      await device.end().catch(() => {});
+      throw error;
+    }
+  }
+
+  /** Resolves when all is flushed and gone and whoever asked for that has been answered. */
+  get ended(): Promise<void> {
+    return this.#ended.promise;
+  }
+
+  get state(): DeviceState {
+    return this.#state;
+  }
+
+  async #open(env: Environment, request: AttachRequest): Promise<void> {
+    const { family, unit, nbdSocket, controlSocket } = this.#state;
+    const listen = request.listen === undefined ? {} : { tcp: request.listen };
+    const [nbd, files, server] = await Promise.allSettled([
+      NbdExports.listen(this.#share, { family, unit, socket: nbdSocket!, ...listen }),
+      request.files ? this.#openFiles() : undefined,
+      serveControl(controlSocket!, (asked) => this.#handle(asked)),
+    ]);
+    if (nbd.status === 'fulfilled') this.#nbd = nbd.value;
+    if (files.status === 'fulfilled') this.#files = files.value;
+    if (server.status === 'fulfilled') this.#server = server.value;
+    // NBD to come
+    for (const part of [files, server]) if (part.status === 'rejected') throw part.reason;
+    const address = this.#nbd?.address;
+    if (address !== undefined) this.#change({ nbdAddress: address });
+    if (this.#files !== undefined) {
+      this.#publisher = new Publisher(env, this.#runtime, `${this.#folder}/files`);
+      this.#change({ folder: this.#publisher.folder });
+    }
+    this.#publish();
+    void this.#watchTable();
+  }
+
+  /** Without FUSE there are none; the device is there all the same. */
+  async #openFiles(): Promise<DeviceFiles | undefined> {
+    const folder = `${this.#folder}/files`;
+    fs.mkdirSync(folder, { mode: 0o700 });
+    try {
+      return await DeviceFiles.open(this.#share, folder, this.#state.family, this.#state.unit);
+    } catch (error) {
+      this.#change({ filesProblem: error instanceof Error ? error.message : String(error) });
+      return undefined;
+    }
+  }
+
+  async #handle(asked: ControlRequest): Promise<unknown> {
+    if (this.#ending !== undefined && asked.operation !== 'detach') {
+      throw new FsError('ENXIO', { detail: `${this.#state.name} is being detached` });
+    }
+    switch (asked.operation) {
+      case 'detach':
+        return this.#detach(asked.options);
+      case 'mount':
+        return this.#mount(asked.request);
+      case 'unmount':
+        return this.#unmount(asked.directory, asked.options);
+      case 'change':
+        return this.#changeDevice(asked.changes);
+    }
+  }
+
+  // Detaching
+
+  async #detach({ lazy, force }: DetachOptions): Promise<'gone' | 'later'> {
+    const holders = this.#holders();
+    if (holders.length > 0 && force !== true) {
+      if (lazy !== true) throw new DeviceBusyError(busyMessage(this.#state.name, holders), holders);
+      this.#detachLater();
+      return 'later';
+    }
+    await this.end();
+    return 'gone';
+  }
+
+  #detachLater(): void {
+    if (this.#state.detaching) return;
+    this.#save({ detaching: true });
+    void this.#whenIdle().then(() => this.end());
+  }
+
+  async #whenIdle(): Promise<void> {
+    while (this.#holders().length > 0) {
+      await Promise.all([this.#files?.whenIdle(), this.#nbd?.whenIdle(), this.#whenUnmounted()]);
+    }
+  }
+
+  #unmounted: (() => void)[] = [];
+
+  #whenUnmounted(): Promise<void> | undefined {
+    if ((this.#mounts?.states.length ?? 0) === 0) return undefined;
+    return new Promise((resolve) => this.#unmounted.push(resolve));
+  }
+
+  #holders(): Holder[] {
+    return [
+      ...(this.#mounts?.states ?? []).map(({ directory }) => ({
+        pid: process.pid,
+        command: 'mount',
+        what: directory,
+      })),
+      ...(this.#mounts?.holders() ?? []),
+      ...(this.#files?.holders() ?? []),
+      ...(this.#nbd?.holders() ?? []),
+    ];
+  }
+
+  /** Unmounts, flushes and takes everything away. Goes on past what fails and throws the first failure at the end. */
+  end(): Promise<void> {
+    this.#ending ??= this.#end();
+    return this.#ending;
+  }
+
+  async #end(): Promise<void> {
+    const failures: unknown[] = [];
+    const step = async (run: () => unknown): Promise<void> => {
+      try {
+        await run();
+      } catch (error) {
+        failures.push(error);
+      }
+    };
+    Atomics.notify(this.#device.words, ShareWord.tableGeneration);
+    await step(() => this.#mounts?.close());
+    await step(() => this.#publisher?.close());
+    await Promise.all([step(() => this.#files?.close()), step(() => this.#nbd?.close())]);
+    if (!this.#device.readOnly) await step(() => this.#device.content.flush());
+    await step(() => fs.closeSync(this.#image.fd));
+    // Only where its threads could not.
+    await step(() => unmountDead(`${this.#folder}/files`));
+    await step(() => giveNameBack(this.#runtime, this.#state.name));
+    // Its own answer still goes out to whoever asked.
+    if (this.#server === undefined) this.#ended.resolve();
+    else this.#server.close(() => this.#ended.resolve());
+    if (failures.length > 0) throw failures[0];
+  }
+
+  // File systems
+
+  async #mount(request: MountRequest): Promise<MountState> {
+    const view = this.#state.views.find(({ name }) => name === request.view);
+    if (view === undefined) throw new FsError('ENXIO', { detail: `there is no ${request.view}` });
+    this.#mounts ??= new Mounts(this.#share, () => this.#mountsChanged());
+    this.#files?.dropCaches();
+    this.#noteMountPoints([request.directory]);
+    const { offset, size } = view;
+    try {
+      return await this.#mounts.mount(request, { offset, size });
+    } finally {
+      this.#mountsChanged();
+    }
+  }
+
+  async #unmount(directory: string, options: UnmountOptions): Promise<void> {
+    if (this.#mounts === undefined) throw new FsError('EINVAL', { detail: `${directory} is not mounted` });
+    await this.#mounts.unmount(directory, options);
+  }
+
+  #mountsChanged(): void {
+    const mounts = this.#mounts?.states ?? [];
+    const wasMounted = this.#state.mounts.length > 0;
+    if (this.#ending !== undefined) return;
+    this.#save({ mounts });
+    this.#noteMountPoints([]);
+    if (mounts.length > 0) return;
+    for (const resolve of this.#unmounted.splice(0)) resolve();
+    if (wasMounted && this.#state.autoclear) this.#clear();
+  }
+
+  /** Before anything is mounted there: whoever cleans up after a killed process finds it. */
+  #noteMountPoints(coming: readonly string[]): void {
+    const directories = this.#state.mounts.map(({ directory }) => directory);
+    writeJson(`${this.#folder}/${MOUNT_POINTS_FILE}`, [...directories, ...coming]);
+  }
+
+  /** Autoclear: the last user has gone. */
+  #clear(): void {
+    void this.#detach({ lazy: true }).catch(() => {});
+  }
+
+  // Changes
+
+  #changeDevice(changes: DeviceChanges): DeviceState {
+    const { words } = this.#device;
+    if (changes.directIo === true) {
+      throw new UnsupportedError(
+        `${this.#state.name} is served by a process of userloop's, which goes through the page cache`,
+      );
+    }
+    if (changes.sectorSize !== undefined) {
+      checkSectorSize(changes.sectorSize);
+      Atomics.store(words, ShareWord.sectorSize, changes.sectorSize);
+      this.#change({ sectorSize: changes.sectorSize });
+    }
+    if (changes.readOnly !== undefined) {
+      if (!changes.readOnly && this.#share.readOnly) {
+        throw new FsError('EACCES', { detail: `${this.#state.image} was opened for reading only` });
+      }
+      Atomics.store(words, ShareWord.readOnly, changes.readOnly ? 1 : 2);
+      this.#change({ readOnly: changes.readOnly });
+    }
+    if (changes.resize !== undefined) this.#resize(changes.resize);
+    if (changes.autoclear !== undefined) {
+      this.#change({ autoclear: changes.autoclear });
+      if (changes.autoclear && this.#wasHeld && this.#holders().length === 0) this.#clear();
+    }
+    this.#publish();
+    return this.#state;
+  }
+
+  #resize(size: true | number): void {
+    if (this.#state.overlay !== undefined) {
+      throw new UnsupportedError(`${this.#state.name} has an overlay, which is of one size`);
+    }
+    if (size !== true) {
+      if (this.#state.source === 'vnode') {
+        throw new FsError('EINVAL', { detail: 'a file is resized by changing the file' });
+      }
+      if (this.#state.source !== 'null') fs.ftruncateSync(this.#image.fd, size);
+    }
+    const now = size !== true && this.#state.source === 'null' ? size - (size % 512) : this.#image.measure();
+    setShareSize(this.#share.state, now);
+    this.#change({ size: now });
+    Atomics.add(this.#device.words, ShareWord.tableGeneration, 1);
+  }
+
+  // Partitions
+
+  async #watchTable(): Promise<void> {
+    const { words } = this.#device;
+    while (this.#ending === undefined) {
+      const published = Atomics.load(words, ShareWord.publishedGeneration);
+      const { value } = (Atomics as unknown as AsyncWait).waitAsync(
+        words,
+        ShareWord.tableGeneration,
+        published,
+      );
+      await value;
+      if (this.#ending === undefined) this.#publish();
+    }
+  }
+
+  /** Names follow the table. */
+  #publish(): void {
+    const { words, content } = this.#device;
+    const generation = Atomics.load(words, ShareWord.tableGeneration);
+    const views = deviceViews(content, this.#state.family, this.#state.unit).map(
+      ({ name, partition, offset, size }) => ({
+        name,
+        ...(partition === undefined ? {} : { partition }),
+        offset,
+        size,
+      }),
+    );
+    setTableSectors(this.#share.state, extendedBootRecords(content));
+    if (JSON.stringify(views) !== JSON.stringify(this.#state.views)) {
+      this.#publisher?.update(views.map(({ name }) => name));
+      this.#change({ views });
+    }
+    if (this.#unsaved) this.#save({});
+    Atomics.store(words, ShareWord.publishedGeneration, generation);
+    Atomics.notify(words, ShareWord.publishedGeneration);
+  }
+
+  // State
+
+  #unsaved = false;
+
+  #change(change: Partial<DeviceState>): void {
+    this.#state = { ...this.#state, ...change };
+    this.#unsaved = true;
+  }
+
+  #save(change: Partial<DeviceState>): void {
+    this.#change(change);
+    writeJson(`${this.#folder}/state.json`, this.#state);
+    this.#unsaved = false;
+  }
+}
+
+class Deferred {
+  readonly promise: Promise<void>;
+  resolve!: () => void;
+
+  constructor() {
+    this.promise = new Promise((resolve) => (this.resolve = resolve));
+  }
+}
+
+/** LOOP_CONFIGURE takes these; a page is 4096 bytes. */
+function checkSectorSize(size: number): void {
+  if ([512, 1024, 2048, 4096].includes(size)) return;
+  throw new FsError('EINVAL', {
+    detail: `the sector size is ${size}, expected 512, 1024, 2048 or 4096`,
+  });
+}
+
+/** Byte offsets of the chain in an extended partition, writes to which change the partitions. */
+function extendedBootRecords(device: SharedDevice['content']): number[] {
+  let partitions;
+  try {
+    partitions = readMbr(device)?.partitions ?? [];
+  } catch {
+    // deviceViews shows the whole device only, then; nothing is followed.
+    return [];
+  }
+  return partitions
+    .filter(({ kind }) => kind !== 'primary')
+    .map(({ kind, startSector, tableOffset }) =>
+      kind === 'extended' ? startSector * device.sectorSize : tableOffset,
+    );
+}
+
+function busyMessage(name: string, holders: readonly Holder[]): string {
+  const list = holders.map(({ pid, command, what }) => {
+    if (command === 'mount') return `mounted on ${what}`;
+    return pid === 0 ? `${command} has ${what}` : `${command} (${pid}) has ${what}`;
+  });
+  return `${name} is in use: ${[...new Set(list)].join(', ')}`;
+}

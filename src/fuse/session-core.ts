@@ -1,0 +1,96 @@
+import type { Timestamp } from '../bytes/time.ts';
+import type { Attributes, FileSystem, NodeId } from '../filesystem/file-system.ts';
+import type { FuseAgreement } from './init.ts';
+import { KnownNodes } from './known-nodes.ts';
+import { Presentation, type PresentationOptions } from './presentation.ts';
+import type { FuseEntry, FuseReply } from './reply.ts';
+import type { FuseRequest } from './request.ts';
+
+export interface SessionOptions extends PresentationOptions {
+  readonly readOnly: boolean;
+  /** `strict`: each read that reaches the file system; `relative`: the first after a change, and once a day. Default `relative`. */
+  readonly accessTime?: 'strict' | 'relative' | 'none';
+  /** Everything is on the device, durable, before an answer is given. */
+  readonly synchronous?: boolean;
+  /** FAT: changes of owner and mode that cannot be kept succeed silently. */
+  readonly quiet?: boolean;
+  /**
+   * Let the kernel hold back writes. It is faster with many small writes, but a full disk is then told at close and fsync only, and holes cannot be
+   * asked for, since the kernel holds data that the file system has not seen. Default: no.
+   */
+  readonly writeBack?: boolean;
+  readonly clock: () => Timestamp;
+  /** Takes a line about what went wrong and is answered with EIO. */
+  readonly log: (message: string) => void;
+}
+
+/** Seconds for which the kernel may believe what it was told: nobody but the kernel changes anything without telling it. */
+export const VALID_SECONDS = 3600;
+
+/** What all handlers of a session share. */
+export class SessionCore {
+  readonly fs: FileSystem;
+  readonly options: SessionOptions;
+  readonly known: KnownNodes;
+  readonly presentation: Presentation;
+  readonly readOnly: boolean;
+  agreement: FuseAgreement | undefined;
+  /** Changes of names so far: lists of directories grow old by it. */
+  changes = 0;
+  /** Something was changed since this was last set to false. */
+  isDirty = false;
+
+  constructor(fs: FileSystem, options: SessionOptions) {
+    this.fs = fs;
+    this.options = options;
+    this.known = new KnownNodes(fs);
+    this.presentation = new Presentation(fs, options);
+    this.readOnly = options.readOnly || fs.readOnly;
+  }
+
+  nodeOf(request: FuseRequest): NodeId {
+    return this.known.toNode(request.nodeId);
+  }
+
+  /** Seconds for which it may be believed that a name is not there: only a kernel that can be told to ask for all names again. */
+  get negativeValid(): number {
+    return (this.agreement?.minor ?? 0) >= EPOCH_MINOR ? VALID_SECONDS : 0;
+  }
+
+  /** The reply that tells the kernel of a node under a name, which counts as a lookup. */
+  entryReply(request: FuseRequest, reply: FuseReply, node: NodeId, parent: number, name: string): number {
+    const entry = this.entry(node, name);
+    this.known.remember(node, parent, name);
+    return reply.entry(request, entry);
+  }
+
+  entry(node: NodeId, name: string, attributes: Attributes = this.fs.attributes(node)): FuseEntry {
+    return {
+      nodeId: this.known.toKernel(node),
+      generation: 0,
+      entryValid: VALID_SECONDS,
+      attrValid: VALID_SECONDS,
+      attributes: this.presentation.attributes(attributes, name),
+    };
+  }
+
+  attributesReply(request: FuseRequest, reply: FuseReply, node: NodeId): number {
+    const attributes = this.presentation.attributes(this.fs.attributes(node), this.known.nameOf(node));
+    return reply.attributes(request, attributes, VALID_SECONDS);
+  }
+
+  /** After a change, before its answer. */
+  changed(): void {
+    this.isDirty = true;
+    if (this.options.synchronous === true) this.fs.sync();
+  }
+
+  /** After a change of names. */
+  namesChanged(): void {
+    this.changes++;
+    this.changed();
+  }
+}
+
+/** The version of the protocol with FUSE_NOTIFY_INC_EPOCH (Linux 6.16). */
+export const EPOCH_MINOR = 44;

@@ -1,0 +1,457 @@
+import { isZero } from '../bytes/is-zero.ts';
+import { viewOf } from '../bytes/struct.ts';
+import { type BlockDevice, readBytes } from '../device/block-device.ts';
+import { FsError } from '../errors.ts';
+import type { DiskLayout } from './disk-layout.ts';
+import {
+  GPT_REVISION,
+  GPT_SIGNATURE,
+  GptEntry,
+  GptHeader,
+  HeaderSector,
+  PRIMARY_LBA,
+  decodeName,
+  encodeName,
+  isFault,
+  readHeader,
+} from './gpt-header.ts';
+import { guidBytes } from './gpt-type.ts';
+import { formatGuid } from './guid.ts';
+import { BOOT_RECORD_SIGNATURE, BootRecord, readEntry, writeEntry } from './mbr-entry.ts';
+import { EMPTY_ENTRY } from './mbr-editor.ts';
+import { GPT_PROTECTIVE_TYPE } from './mbr-type.ts';
+
+/** An entry of the table under edit. */
+export interface EditedGptPartition {
+  /** From 0. The partition's number is one more. */
+  readonly index: number;
+  readonly used: boolean;
+  readonly type: string;
+  readonly uuid: string;
+  readonly name: string;
+  readonly attributes: bigint;
+  readonly startSector: number;
+  /** Included. */
+  readonly endSector: number;
+  readonly sectorCount: number;
+}
+
+/** What of an entry changes; `type` and `uuid` are GUIDs in text. */
+export type GptPartitionChange = Partial<
+  Pick<EditedGptPartition, 'type' | 'uuid' | 'name' | 'attributes' | 'startSector' | 'endSector'>
+>;
+
+export const DEFAULT_ENTRY_COUNT = 128;
+
+export interface CreateGptOptions {
+  /** GUID in text. */
+  readonly diskGuid: string;
+  /** Boot code that is on the device stays. */
+  readonly keepBootCode?: boolean;
+  readonly entryCount?: number;
+  /** The first and the last sector that partitions may take, where they are not the usual ones. */
+  readonly firstUsable?: number;
+  readonly lastUsable?: number;
+}
+
+/**
+ * A GPT in memory, edited as util-linux' fdisk edits it, so that the same steps give the same bytes. Nothing reaches the device before
+ * `write`, which writes both tables and both headers, and the protective MBR unless the MBR is a hybrid one.
+ */
+export class GptEditor {
+  /** The device's layout; first sector and grain count for alignment. */
+  layout: DiskLayout;
+  /** What was odd when the table was read, in fdisk's words. */
+  readonly warnings: string[] = [];
+  /** What was mended when it was read waits to be written. */
+  changed: boolean;
+  /** Sector 0. */
+  readonly #record: Uint8Array;
+  #primary: HeaderSector;
+  #backup: HeaderSector;
+  #entries: Uint8Array;
+  /** The entries in use, until one changes. */
+  #used: readonly EditedGptPartition[] | undefined;
+
+  private constructor(
+    layout: DiskLayout,
+    record: Uint8Array,
+    headers: { readonly primary: HeaderSector; readonly backup: HeaderSector },
+    entries: Uint8Array,
+    changed: boolean,
+  ) {
+    this.#record = record;
+    this.#primary = headers.primary;
+    this.#backup = headers.backup;
+    this.#entries = entries;
+    this.changed = changed;
+    this.layout = layout;
+    this.#adoptRange();
+  }
+
+  /** An empty table. ENOSPC when the device has no room for one; RangeError when the usable sectors that are asked for do not fit. */
+  static create(device: BlockDevice, layout: DiskLayout, options: CreateGptOptions): GptEditor {
+    const { sectorSize, sectorCount } = layout;
+    const entryCount = options.entryCount ?? usualEntryCount(layout);
+    const range = usableRange(layout, entryCount);
+    if (range === undefined) {
+      throw new FsError('ENOSPC', {
+        detail: `a GPT of ${entryCount} entries does not fit on ${sectorCount} sectors of ${sectorSize} bytes`,
+      });
+    }
+    const { first, last } = range;
+    const alignedFirst = first < layout.firstSector && layout.firstSector < last ? layout.firstSector : first;
+    const firstUsable = options.firstUsable ?? alignedFirst;
+    const lastUsable = options.lastUsable ?? last;
+    if (firstUsable < first || firstUsable > last) {
+      throw new RangeError('First LBA specified by script is out of range.');
+    }
+    if (lastUsable < first || lastUsable > last) {
+      throw new RangeError('Last LBA specified by script is out of range.');
+    }
+    const primary = new HeaderSector(new Uint8Array(sectorSize));
+    const { view } = primary;
+    GptHeader.Signature.set(view, 0, GPT_SIGNATURE);
+    GptHeader.Revision.set(view, 0, GPT_REVISION);
+    GptHeader.HeaderSize.set(view, 0, GptHeader.$size);
+    GptHeader.FirstUsableLBA.set(view, 0, firstUsable);
+    GptHeader.LastUsableLBA.set(view, 0, lastUsable);
+    GptHeader.DiskGUID.set(view, 0, guidBytes(options.diskGuid));
+    GptHeader.NumberOfPartitionEntries.set(view, 0, entryCount);
+    GptHeader.SizeOfPartitionEntry.set(view, 0, GptEntry.$size);
+    const backup = new HeaderSector(primary.bytes.slice());
+    placeHeader(primary, PRIMARY_LBA, sectorCount - 1, sectorSize);
+    placeHeader(backup, sectorCount - 1, PRIMARY_LBA, sectorSize);
+
+    const record = readBytes(device, 0, sectorSize);
+    if (options.keepBootCode !== true) record.fill(0);
+    protect(record, sectorCount);
+    const entries = new Uint8Array(entryCount * GptEntry.$size);
+    return new GptEditor(layout, record, { primary, backup }, entries, true);
+  }
+
+  /** The table on the device; undefined where the MBR does not tell of one or no header is whole. */
+  static open(
+    device: BlockDevice,
+    layout: DiskLayout,
+    options: { readonly readOnly?: boolean } = {},
+  ): GptEditor | undefined {
+    const { sectorSize, sectorCount } = layout;
+    if (device.size < 3 * sectorSize) return undefined;
+    const record = readBytes(device, 0, sectorSize);
+    const kind = recordKind(record);
+    if (kind === undefined) return undefined;
+    const warnings: string[] = [];
+    let changed = false;
+    if (kind === 'protective') {
+      const covered = readEntry(viewOf(record), 0).sectorCount;
+      if (covered !== sectorCount - 1 && covered !== 0xffff_ffff) {
+        const sizes = `${covered} != ${sectorCount - 1}`;
+        warnings.push(`GPT PMBR size mismatch (${sizes}) will be corrected by write.`);
+        changed = true;
+      }
+    }
+    const lastSector = sectorCount - 1;
+    const primary = readHeader(device, PRIMARY_LBA, sectorSize);
+    const backup = readHeader(
+      device,
+      isFault(primary) ? lastSector : primary.header.alternateLba,
+      sectorSize,
+    );
+    const good = isFault(primary) ? backup : primary;
+    if (isFault(good)) return undefined;
+    if (isFault(primary) || isFault(backup)) {
+      const [bad, whole] = isFault(primary) ? ['primary', 'backup'] : ['backup', 'primary'];
+      warnings.push(`The ${bad} GPT table is corrupt, but the ${whole} appears OK, so that will be used.`);
+      changed = true;
+    }
+    const headers = {
+      primary: isFault(primary) ? otherHeader(good.header, sectorSize) : primary.header,
+      backup: isFault(backup) ? otherHeader(good.header, sectorSize) : backup.header,
+    };
+    if (headers.primary.alternateLba !== lastSector) {
+      if (options.readOnly === true) {
+        warnings.push('The backup GPT table is not on the end of the device.');
+      } else {
+        warnings.push(
+          'The backup GPT table is not on the end of the device. This problem will be corrected by write.',
+        );
+        if (moveBackup(headers, layout)) changed = true;
+        else warnings.push('Failed to recalculate backup GPT table location');
+      }
+    }
+    const editor = new GptEditor(layout, record, headers, good.entries, changed);
+    editor.warnings.push(...warnings);
+    return editor;
+  }
+
+  get diskGuid(): string {
+    return formatGuid(GptHeader.DiskGUID.get(this.#primary.view, 0));
+  }
+
+  set diskGuid(guid: string) {
+    for (const header of [this.#primary, this.#backup]) {
+      GptHeader.DiskGUID.set(header.view, 0, guidBytes(guid));
+    }
+    this.changed = true;
+  }
+
+  get firstUsable(): number {
+    return this.#primary.firstUsable;
+  }
+
+  get lastUsable(): number {
+    return this.#primary.lastUsable;
+  }
+
+  get alternateLba(): number {
+    return this.#primary.alternateLba;
+  }
+
+  /** First sector of the primary table. */
+  get tableLba(): number {
+    return this.#primary.tableLba;
+  }
+
+  get entryCount(): number {
+    return this.#primary.entryCount;
+  }
+
+  /** Last sector of the primary table. */
+  get tableEndLba(): number {
+    return this.tableLba + Math.ceil(this.#primary.tableSize / this.layout.sectorSize) - 1;
+  }
+
+  /** `1.0`. */
+  get revision(): string {
+    const revision = GptHeader.Revision.get(this.#primary.view, 0);
+    return `${revision >>> 16}.${revision & 0xffff}`;
+  }
+
+  get hybrid(): boolean {
+    return recordKind(this.#record) === 'hybrid';
+  }
+
+  /** Sector 0 as it will be, in place: a hybrid MBR is edited here. */
+  get bootSector(): Uint8Array {
+    return this.#record;
+  }
+
+  /** The headers and the table as they will be, with their CRCs. */
+  image(): { readonly primary: Uint8Array; readonly backup: Uint8Array; readonly entries: Uint8Array } {
+    this.#primary.seal(this.#entries);
+    this.#backup.seal(this.#entries);
+    return { primary: this.#primary.bytes, backup: this.#backup.bytes, entries: this.#entries };
+  }
+
+  partition(index: number): EditedGptPartition {
+    const view = viewOf(this.#entries);
+    const base = index * this.#primary.entrySize;
+    const startSector = GptEntry.StartingLBA.get(view, base);
+    const endSector = GptEntry.EndingLBA.get(view, base);
+    return {
+      index,
+      used: !isZero(GptEntry.PartitionTypeGUID.get(view, base)),
+      type: formatGuid(GptEntry.PartitionTypeGUID.get(view, base)),
+      uuid: formatGuid(GptEntry.UniquePartitionGUID.get(view, base)),
+      name: decodeName(GptEntry.PartitionName.get(view, base)),
+      attributes: GptEntry.Attributes.get(view, base),
+      startSector,
+      endSector,
+      sectorCount: endSector - startSector + 1,
+    };
+  }
+
+  /** The entries in use, in the order of their numbers. */
+  get partitions(): readonly EditedGptPartition[] {
+    if (this.#used !== undefined) return this.#used;
+    const view = viewOf(this.#entries);
+    const found: EditedGptPartition[] = [];
+    for (let index = 0; index < this.entryCount; index++) {
+      const base = index * this.#primary.entrySize;
+      if (!isZero(GptEntry.PartitionTypeGUID.get(view, base))) found.push(this.partition(index));
+    }
+    this.#used = found;
+    return found;
+  }
+
+  /** Fills or changes an entry. */
+  setPartition(index: number, change: GptPartitionChange): void {
+    const view = viewOf(this.#entries);
+    const base = index * this.#primary.entrySize;
+    if (change.type !== undefined) GptEntry.PartitionTypeGUID.set(view, base, guidBytes(change.type));
+    if (change.uuid !== undefined) GptEntry.UniquePartitionGUID.set(view, base, guidBytes(change.uuid));
+    if (change.startSector !== undefined) GptEntry.StartingLBA.set(view, base, change.startSector);
+    if (change.endSector !== undefined) GptEntry.EndingLBA.set(view, base, change.endSector);
+    if (change.attributes !== undefined) GptEntry.Attributes.set(view, base, change.attributes);
+    if (change.name !== undefined) GptEntry.PartitionName.set(view, base, encodeName(change.name));
+    this.#touch();
+  }
+
+  delete(index: number): void {
+    const { entrySize } = this.#primary;
+    this.#entries.fill(0, index * entrySize, (index + 1) * entrySize);
+    this.#touch();
+  }
+
+  /** Sorts the entries by where they start; false when they are sorted already. */
+  sort(): boolean {
+    const { partitions } = this;
+    const sorted = [...partitions].sort((a, b) => a.startSector - b.startSector);
+    if (partitions.every(({ index }, i) => sorted[i]!.index === index)) return false;
+    const { entrySize } = this.#primary;
+    const entries = new Uint8Array(this.#entries.length);
+    for (const [place, { index }] of sorted.entries()) {
+      entries.set(this.#entries.subarray(index * entrySize, (index + 1) * entrySize), place * entrySize);
+    }
+    this.#entries = entries;
+    this.#touch();
+    return true;
+  }
+
+  /** Another number of entries. Returns in fdisk's words why not, where that is so. */
+  resizeTable(entryCount: number): string[] {
+    const { entrySize } = this.#primary;
+    const most = Math.floor(0xffff_ffff / entrySize);
+    if (entryCount > most || entryCount === 0) {
+      return [`The number of the partition has to be smaller than ${most}.`];
+    }
+    const range = usableRange(this.layout, entryCount);
+    if (range === undefined) return ['Not enough space for new partition table!'];
+    if (entryCount > this.entryCount) {
+      const problems: string[] = [];
+      for (const { index, startSector, endSector } of this.partitions) {
+        const name = `Partition #${index + 1} out of range`;
+        if (startSector < range.first) {
+          problems.push(`${name} (minimal start is ${range.first} sectors)`);
+        }
+        if (endSector > range.last) problems.push(`${name} (maximal end is ${range.last} sectors)`);
+      }
+      if (problems.length > 0) return problems;
+    }
+    const entries = new Uint8Array(entryCount * entrySize);
+    entries.set(this.#entries.subarray(0, entries.length));
+    this.#entries = entries;
+    for (const header of [this.#primary, this.#backup]) {
+      GptHeader.NumberOfPartitionEntries.set(header.view, 0, entryCount);
+      GptHeader.FirstUsableLBA.set(header.view, 0, range.first);
+      GptHeader.LastUsableLBA.set(header.view, 0, range.last);
+    }
+    placeHeader(this.#primary, PRIMARY_LBA, this.#primary.alternateLba, this.layout.sectorSize);
+    placeHeader(this.#backup, this.#primary.alternateLba, PRIMARY_LBA, this.layout.sectorSize);
+    this.#adoptRange();
+    this.#touch();
+    return [];
+  }
+
+  /** A pair of partitions that overlap, by their indices. */
+  overlap(): readonly [number, number] | undefined {
+    const sorted = [...this.partitions].sort((a, b) => a.startSector - b.startSector);
+    for (const [i, { index, startSector }] of sorted.entries()) {
+      const before = sorted[i - 1];
+      if (before !== undefined && startSector <= before.endSector) return [before.index, index];
+    }
+    return undefined;
+  }
+
+  /**
+   * Writes the table to the device, in the order that UEFI asks for: backup table, backup header, primary table, primary header,
+   * protective MBR. A power cut in between leaves one header and its table whole.
+   */
+  write(device: BlockDevice): void {
+    const { sectorSize, sectorCount } = this.layout;
+    const { primary, backup, entries } = this.image();
+    device.write(this.#backup.tableLba * sectorSize, entries);
+    device.write(this.#backup.lba * sectorSize, backup);
+    device.flush();
+    device.write(this.#primary.tableLba * sectorSize, entries);
+    device.write(PRIMARY_LBA * sectorSize, primary);
+    if (!this.hybrid) protect(this.#record, sectorCount);
+    device.write(0, this.#record);
+    device.flush();
+    this.changed = false;
+  }
+
+  #touch(): void {
+    this.#used = undefined;
+    this.changed = true;
+  }
+
+  /** Partitions are aligned from the first usable sector on. */
+  #adoptRange(): void {
+    this.layout = { ...this.layout, firstSector: this.firstUsable };
+  }
+}
+
+/** The sectors that are left beside two headers, two tables and the MBR; undefined where none are. */
+function usableRange(
+  layout: DiskLayout,
+  entryCount: number,
+): { readonly first: number; readonly last: number } | undefined {
+  const tableSectors = Math.ceil((entryCount * GptEntry.$size) / layout.sectorSize);
+  const first = tableSectors + 2;
+  const last = layout.sectorCount - 2 - tableSectors;
+  return last < first ? undefined : { first, last };
+}
+
+/** 128, and on the tiniest disks as many as whole sectors of them fit. */
+function usualEntryCount(layout: DiskLayout): number {
+  const perSector = layout.sectorSize / GptEntry.$size;
+  const mostSectors = Math.floor((layout.sectorCount - 4) / 2);
+  return Math.max(perSector, Math.min(DEFAULT_ENTRY_COUNT, mostSectors * perSector));
+}
+
+/** Puts the header into this sector and its table next to it: the first behind the header, the second before it. */
+function placeHeader(header: HeaderSector, lba: number, alternate: number, sectorSize: number): void {
+  const tableSectors = Math.ceil(header.tableSize / sectorSize);
+  GptHeader.MyLBA.set(header.view, 0, lba);
+  GptHeader.AlternateLBA.set(header.view, 0, alternate);
+  GptHeader.PartitionEntryLBA.set(header.view, 0, lba === PRIMARY_LBA ? lba + 1 : lba - tableSectors);
+}
+
+/** The header that belongs at the other end. */
+function otherHeader(header: HeaderSector, sectorSize: number): HeaderSector {
+  const other = new HeaderSector(header.bytes.slice());
+  placeHeader(other, header.alternateLba, header.lba, sectorSize);
+  return other;
+}
+
+/** The image has grown or shrunk: the backup goes to its end. False when partitions are in the way. */
+function moveBackup(
+  { primary, backup }: { readonly primary: HeaderSector; readonly backup: HeaderSector },
+  layout: DiskLayout,
+): boolean {
+  const tableSectors = Math.ceil(primary.tableSize / layout.sectorSize);
+  const lastSector = layout.sectorCount - 1;
+  const lastUsable = lastSector - tableSectors - 1;
+  if (lastUsable <= primary.firstUsable) return false;
+  for (const header of [primary, backup]) GptHeader.LastUsableLBA.set(header.view, 0, lastUsable);
+  placeHeader(primary, PRIMARY_LBA, lastSector, layout.sectorSize);
+  placeHeader(backup, lastSector, PRIMARY_LBA, layout.sectorSize);
+  return true;
+}
+
+function recordKind(record: Uint8Array): 'protective' | 'hybrid' | undefined {
+  const view = viewOf(record);
+  if (BootRecord.signature.get(view, 0) !== BOOT_RECORD_SIGNATURE) return undefined;
+  const entries = [0, 1, 2, 3].map((index) => readEntry(view, index));
+  if (!entries.some(({ type, startSector }) => type === GPT_PROTECTIVE_TYPE && startSector === 1)) {
+    return undefined;
+  }
+  return entries.some(({ type }) => type !== 0 && type !== GPT_PROTECTIVE_TYPE) ? 'hybrid' : 'protective';
+}
+
+/** The protective MBR: one entry of type 0xee over the whole disk. */
+function protect(record: Uint8Array, sectorCount: number): void {
+  const view = viewOf(record);
+  for (let index = 0; index < 4; index++) writeEntry(view, index, EMPTY_ENTRY);
+  writeEntry(view, 0, {
+    bootIndicator: 0,
+    type: GPT_PROTECTIVE_TYPE,
+    firstChs: { cylinder: 0, head: 0, sector: 2 },
+    lastChs: { cylinder: 1023, head: 255, sector: 63 },
+    startSector: 1,
+    sectorCount: Math.min(sectorCount - 1, 0xffff_ffff),
+  });
+  BootRecord.signature.set(view, 0, BOOT_RECORD_SIGNATURE);
+}
