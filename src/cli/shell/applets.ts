@@ -6,5 +6,4 @@ export const SHELL_APPLETS: readonly string[] = [
   'mdconfig',
   'newfs_msdos',
   'vnconfig',
-  'vndconfig',
 ];
