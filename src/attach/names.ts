@@ -51,7 +51,8 @@ function isTaken(runtime: string, name: string): boolean {
   return fs.existsSync(folder);
 }
 
-/** Whether the kernel's own loop device of that number is set up. */
+/** Whether the kernel's own loop device of that number is set up, and has that name here: in `userloop shell` it has not. */
 function usedByKernel(family: DeviceFamily, unit: number): boolean {
-  return family === 'loop' && fs.existsSync(`/sys/block/loop${unit}/loop`);
+  if (family !== 'loop' || !fs.existsSync(`/sys/block/loop${unit}/loop`)) return false;
+  return fs.lstatSync(`/dev/loop${unit}`, { throwIfNoEntry: false })?.isBlockDevice() === true;
 }

@@ -9,7 +9,8 @@ import {
   signalProcess,
 } from '../host/process-table.ts';
 import { programFile } from '../host/program-file.ts';
-import { type Environment, runtimeFolder } from './registry.ts';
+import type { Environment } from './environment.ts';
+import { runtimeFolder } from './registry.ts';
 
 /**
  * The shells of `userloop shell`: each has a mount namespace and a registry of devices of its own, a folder `shells/PID` in that
@@ -125,8 +126,10 @@ async function endAll(
   }
 }
 
+/** Once it is ready it shows what it serves. */
 function isDeviceProcess(pid: number): boolean {
-  return processArguments(pid).includes(programFile('device-process'));
+  const words = processArguments(pid);
+  return words.includes(programFile('device-process')) || /^userloop (loop|md|vnd)\d/.test(words[0] ?? '');
 }
 
 /** The folder of a shell whose namespace is gone: what was mounted in it went with that. */

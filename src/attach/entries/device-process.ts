@@ -3,6 +3,7 @@ import { AttachedDevice } from '../attached-device.ts';
 import { REPORT_FD, type StartReport } from '../client.ts';
 import type { AttachRequest } from '../device-state.ts';
 import { encodeError } from '../error-transport.ts';
+import { watchShell } from '../shell-watch.ts';
 
 /** The process behind an attached device; `attachDevice` starts it, with what is asked for as its argument. */
 
@@ -24,6 +25,7 @@ try {
   for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const) {
     process.on(signal, () => void device.end().catch(() => {}));
   }
+  watchShell(process.env, () => void device.end().catch(() => {}));
   void device.ended.then(leave);
   report({ state: device.state });
 } catch (error) {
