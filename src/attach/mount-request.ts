@@ -42,8 +42,8 @@ export interface MountOptions {
   readonly showExec?: boolean;
   /** FAT: chmod and chown that cannot be kept succeed silently. */
   readonly quiet?: boolean;
-  /** ext: show and take owners as if root were doing it. */
-  readonly discard?: boolean;
+  /** Let the kernel hold back writes: faster with many small ones, but a full disk is told at close and fsync only. Default: no. */
+  readonly writeBack?: boolean;
   /** The options as text, as they were given: for lists. */
   readonly text: string;
 }

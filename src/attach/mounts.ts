@@ -1,16 +1,38 @@
-import type { DeviceShare } from '../host/device-share.ts';
+import { FsError } from '../errors.ts';
+import { gatesOf } from '../host/device-gate.ts';
+import { type DeviceShare, GATE_COUNT, ShareWord } from '../host/device-share.ts';
 import type { UnmountOptions } from './client.ts';
 import type { Holder, MountState } from './device-state.ts';
 import type { MountRequest } from './mount-request.ts';
+import { MountedFileSystem } from './mounted-file-system.ts';
+
+export interface MountsOptions {
+  /** A mounted file system has written while device files are open whose pages the kernel keeps: they are to be dropped. */
+  readonly dropDeviceCaches?: () => void;
+  /** Takes a line about what went wrong. Default: the process's standard error. */
+  readonly log?: (message: string) => void;
+}
 
 /** The file systems mounted from the device of this process: each has a thread of its own, behind a gate of the share. */
 export class Mounts {
-  constructor(share: DeviceShare, changed: () => void) {
-    throw new Error(`not there yet: ${String(share)} ${String(changed)}`);
+  readonly #share: DeviceShare;
+  readonly #words: Int32Array;
+  readonly #changed: () => void;
+  readonly #options: MountsOptions;
+  /** By gate; those that are being mounted have their place, too. */
+  readonly #places: (MountedFileSystem | 'opening' | undefined)[] = Array.from({ length: GATE_COUNT });
+
+  /** `changed`: `states` is another one now. */
+  constructor(share: DeviceShare, changed: () => void, options: MountsOptions = {}) {
+    this.#share = share;
+    this.#words = new Int32Array(share.state);
+    this.#changed = changed;
+    this.#options = options;
   }
 
+  /** What is mounted and in the tree, in no particular order. */
   get states(): readonly MountState[] {
-    return [];
+    return this.#mounted.filter(({ isDetached }) => !isDetached).map(({ state }) => state);
   }
 
   /** `range`: the view that is mounted, bytes. */
@@ -18,18 +40,96 @@ export class Mounts {
     request: MountRequest,
     range: { readonly offset: number; readonly size: number },
   ): Promise<MountState> {
-    throw new Error(`not there yet: ${String(request)} ${String(range)}`);
+    this.#requireFree(request, range);
+    const gateIndex = this.#places.indexOf(undefined);
+    if (gateIndex < 0) {
+      throw new FsError('EBUSY', {
+        syscall: 'mount',
+        detail: `${GATE_COUNT} file systems are mounted from this device already`,
+      });
+    }
+    this.#places[gateIndex] = 'opening';
+    // From here on whoever accesses blocks asks at the gates.
+    Atomics.add(this.#words, ShareWord.mounts, 1);
+    let isOpen = false;
+    try {
+      const mounted = await MountedFileSystem.open(
+        {
+          share: this.#share,
+          range,
+          gate: gatesOf(this.#share.state)[gateIndex]!,
+          gateIndex,
+          onEnd: () => {
+            if (isOpen) this.#free(gateIndex);
+          },
+          onWrite: () => this.#options.dropDeviceCaches?.(),
+          log: this.#options.log ?? ((message) => process.stderr.write(`userloop: ${message}\n`)),
+        },
+        request,
+      );
+      isOpen = true;
+      this.#places[gateIndex] = mounted;
+      this.#changed();
+      return mounted.state;
+    } catch (error) {
+      this.#free(gateIndex);
+      throw error;
+    }
   }
 
+  /** DeviceBusyError with the holders' names when it is in use, and neither `lazy` nor `force` is set. */
   async unmount(directory: string, options: UnmountOptions): Promise<void> {
-    throw new Error(`not there yet: ${directory} ${String(options)}`);
+    const mounted = this.#mounted.findLast(
+      ({ state, isDetached }) => !isDetached && state.directory === directory,
+    );
+    if (mounted === undefined) {
+      throw new FsError('EINVAL', { syscall: 'umount', path: directory, detail: 'not mounted' });
+    }
+    await mounted.unmount(options);
+    this.#changed();
   }
 
   /** Who has files open in it, as far as that can be told. */
   holders(): Holder[] {
-    return [];
+    return this.#mounted.flatMap((mounted) => mounted.holders());
   }
 
   /** Unmounts everything; what is busy is written, and detached lazily. */
-  async close(): Promise<void> {}
+  async close(): Promise<void> {
+    await Promise.all(
+      this.#mounted.map(async (mounted) => {
+        if (mounted.isDetached) {
+          await mounted.stop();
+          return;
+        }
+        try {
+          await mounted.unmount({});
+        } catch {
+          await mounted.unmount({ force: true });
+        }
+      }),
+    );
+  }
+
+  get #mounted(): MountedFileSystem[] {
+    return this.#places.filter((place) => place instanceof MountedFileSystem);
+  }
+
+  #free(gateIndex: number): void {
+    this.#places[gateIndex] = undefined;
+    Atomics.sub(this.#words, ShareWord.mounts, 1);
+    this.#changed();
+  }
+
+  /** Two file systems that write to the same blocks would destroy them. */
+  #requireFree(request: MountRequest, range: { readonly offset: number; readonly size: number }): void {
+    const gates = gatesOf(this.#share.state);
+    const isTaken = gates.some((gate) => gate.guards(range.offset, range.size));
+    if (!isTaken) return;
+    throw new FsError('EBUSY', {
+      syscall: 'mount',
+      path: request.source,
+      detail: `${request.view}, or a part of it, is mounted already`,
+    });
+  }
 }

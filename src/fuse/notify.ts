@@ -38,6 +38,11 @@ export function notifyInvalEntry(parent: number, name: string, flags = 0): Uint8
   return bytes;
 }
 
+/** All names have to be asked for again: for a kernel of version 7.44 or later. */
+export function notifyIncEpoch(): Uint8Array {
+  return start(Notify.INC_EPOCH, 0).bytes;
+}
+
 /** A name is gone: as INVAL_ENTRY when it led to `child`, and watchers of the directory are told of a deletion. */
 export function notifyDelete(parent: number, child: number, name: string): Uint8Array {
   const length = utf8Length(name);

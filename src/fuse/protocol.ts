@@ -81,6 +81,8 @@ export const Notify = {
   STORE: 4,
   RETRIEVE: 5,
   DELETE: 6,
+  /** 7.44. */
+  INC_EPOCH: 8,
 } as const;
 
 /** Bits 0 to 31 of the INIT flags. */

@@ -1,5 +1,6 @@
 import fs from 'node:fs';
 import { GATE_BYTES, GATE_COUNT, GATES_OFFSET } from './device-share.ts';
+import { syncFileSystem } from './native-sync.ts';
 
 /**
  * Between the threads that serve a device's blocks and the one thread that serves a file system mounted from it.
@@ -8,7 +9,11 @@ import { GATE_BYTES, GATE_COUNT, GATES_OFFSET } from './device-share.ts';
  * written, `hold` has it do that, forget what it has read and wait; `resume` lets it go on and returns when the kernel, too,
  * has dropped what it had cached of the mount. One block thread at a time has the gate.
  *
- * Fields, as Int32 words from the gate's start: see `Word`. Bytes 32 to 47: offset and length of the range as Float64.
+ * What programs write through a memory map the kernel holds back, and so it does with all writes where it was told to. So `settle` and `hold` begin
+ * with syncfs(2) of the mount, in the thread that asks, which is never the one that serves it.
+ *
+ * Fields, as Int32 words from the gate's start: see `Word`. Bytes 32 to 47: offset and length of the range as Float64; 48 to 55: st_dev of the
+ * mount; from 64 on: its directory.
  */
 const Word = {
   /** 0 free, 1 in use, 2 in use and somebody waits. */
@@ -23,7 +28,11 @@ const Word = {
   wakeFd: 4,
   /** Counts finished invalidations of the kernel's caches. */
   invalidated: 5,
+  /** Bytes of the mount's directory; 0: it has none (any more). */
+  pathLength: 6,
 } as const;
+
+const PATH = 64;
 
 export const GateRequest = { none: 0, settle: 1, hold: 2, resume: 3 } as const;
 
@@ -33,12 +42,15 @@ const EVENT = new Uint8Array(new BigUint64Array([1n]).buffer);
 
 export class Gate {
   readonly words: Int32Array;
+  /** Offset, length, st_dev. */
   readonly #range: Float64Array;
+  readonly #path: Uint8Array;
 
   constructor(state: SharedArrayBuffer, index: number) {
     const at = GATES_OFFSET + index * GATE_BYTES;
     this.words = new Int32Array(state, at, 8);
-    this.#range = new Float64Array(state, at + 32, 2);
+    this.#range = new Float64Array(state, at + 32, 3);
+    this.#path = new Uint8Array(state, at + PATH, GATE_BYTES - PATH);
   }
 
   guards(offset: number, length: number): boolean {
@@ -56,7 +68,17 @@ export class Gate {
     this.#range[1] = length;
     this.words[Word.wakeFd] = wakeFd;
     this.words[Word.request] = GateRequest.none;
+    this.words[Word.pathLength] = 0;
     Atomics.store(this.words, Word.active, 1);
+  }
+
+  /** Where it is mounted, and its st_dev; undefined: nowhere (any more), as before an unmount, which it would keep busy. */
+  setMount(mount: { readonly directory: string; readonly device: number } | undefined): void {
+    Atomics.store(this.words, Word.pathLength, 0);
+    if (mount === undefined) return;
+    const { written } = new TextEncoder().encodeInto(mount.directory, this.#path);
+    this.#range[2] = mount.device;
+    Atomics.store(this.words, Word.pathLength, written);
   }
 
   /** When the file system's thread has ended, however it did. */
@@ -71,6 +93,7 @@ export class Gate {
   settle(): void {
     this.#acquire();
     try {
+      this.#syncMount();
       this.#ask(GateRequest.settle);
     } finally {
       this.#release();
@@ -80,6 +103,7 @@ export class Gate {
   /** True: the gate is held, and `resume` must follow. False: the file system is gone. */
   hold(): boolean {
     this.#acquire();
+    this.#syncMount();
     if (this.#ask(GateRequest.hold)) return true;
     this.#release();
     return false;
@@ -110,14 +134,26 @@ export class Gate {
     Atomics.add(this.words, Word.done, 1);
     Atomics.notify(this.words, Word.done);
     if (asked !== GateRequest.hold) return;
-    while (Atomics.load(this.words, Word.request) === GateRequest.none)
+    while (Atomics.load(this.words, Word.request) === GateRequest.none) {
+      // The thread that held the gate has gone without a word.
+      if (Atomics.load(this.words, Word.lock) === 0) return;
       Atomics.wait(this.words, Word.request, GateRequest.none, LOOK_MILLISECONDS);
+    }
   }
 
   /** By whoever has told the kernel to drop its caches of the mount, after each `resume`. */
   noteInvalidated(): void {
     Atomics.add(this.words, Word.invalidated, 1);
     Atomics.notify(this.words, Word.invalidated);
+  }
+
+  /** Has the kernel write what it holds back of the mount. */
+  #syncMount(): void {
+    const length = Atomics.load(this.words, Word.pathLength);
+    if (length === 0 || !this.isActive) return;
+    // A copy: node decodes no shared memory.
+    const directory = new TextDecoder().decode(this.#path.slice(0, length));
+    syncFileSystem(directory, this.#range[2]!);
   }
 
   #ask(request: number): boolean {

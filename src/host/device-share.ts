@@ -61,7 +61,8 @@ const TABLE_LIST_LENGTH = 252;
 /** Byte offset in `state` of the gates. */
 export const GATES_OFFSET = TABLE_LIST + TABLE_LIST_LENGTH * 8;
 export const GATE_COUNT = 32;
-export const GATE_BYTES = 64;
+/** With room for the longest path. */
+export const GATE_BYTES = 64 + 4096;
 
 /** What lies at both ends of a disk and holds tables: MBR and GPT with 128 entries on sectors of 512 or 4096 bytes. */
 const TABLE_MARGIN = 6 * 4096;

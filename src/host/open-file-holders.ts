@@ -24,6 +24,24 @@ export function openFileHolders(paths: readonly string[]): OpenFileHolder[] {
   return holders;
 }
 
+/**
+ * The processes that use what is mounted at `directory`: open files, mapped files, a working directory or root in it. This one is not
+ * counted. Processes of other users are not seen by a plain user.
+ */
+export function mountHolders(directory: string): OpenFileHolder[] {
+  const isBelow = (target: string | undefined): boolean =>
+    target !== undefined && (target === directory || target.startsWith(`${directory}/`));
+  const holders: OpenFileHolder[] = [];
+  for (const name of list('/proc')) {
+    if (!/^\d+$/.test(name) || Number(name) === process.pid) continue;
+    const links = ['cwd', 'root', 'exe', ...list(`/proc/${name}/fd`).map((fd) => `fd/${fd}`)];
+    links.push(...list(`/proc/${name}/map_files`).map((range) => `map_files/${range}`));
+    const found = links.map((link) => readLink(`/proc/${name}/${link}`)).find(isBelow);
+    if (found !== undefined) holders.push({ pid: Number(name), command: commandOf(name), path: found });
+  }
+  return holders;
+}
+
 /** Processes and descriptors come and go as they are looked at, and others' are hidden: what cannot be read is not there. */
 function list(folder: string): string[] {
   try {

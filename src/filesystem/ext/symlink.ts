@@ -2,6 +2,7 @@ import { decodeUtf8 } from '../../bytes/utf8.ts';
 import { FsError } from '../../errors.ts';
 import { WriteRank } from './block-cache.ts';
 import type { ExtCore } from './ext-core.ts';
+import type { MappedRun } from './file-map.ts';
 import { Inode, InodeFlag } from './inode.ts';
 import type { InodeRef } from './inode-table.ts';
 import type { Volume } from './volume.ts';
@@ -48,7 +49,14 @@ export function readTarget(core: ExtCore, ref: InodeRef): string {
   const most = fast ? FAST_LIMIT - 1 : core.volume.geometry.blockSize;
   if (size > most) throw core.inodes.corrupt(ref, 'i_size_lo', `${size}`, `at most ${most} for a symlink`);
   if (fast) return decodeUtf8(Inode.i_block.get(ref.view, ref.base), 0, size);
-  const bytes = new Uint8Array(size);
-  core.read(ref, 0, bytes);
-  return decodeUtf8(bytes);
+  if (core.isInline(ref)) {
+    const bytes = new Uint8Array(size);
+    core.read(ref, 0, bytes);
+    return decodeUtf8(bytes);
+  }
+  // Through the cache of metadata, where a new target waits for its way out.
+  const run: MappedRun = { start: 0, length: 0 };
+  core.fileMap.map(ref, 0, 1, run);
+  if (run.start === 0) throw core.inodes.corrupt(ref, 'i_block', 'a hole', 'the block of the target');
+  return decodeUtf8(core.volume.cache.get(run.start, WriteRank.mapping).bytes, 0, size);
 }

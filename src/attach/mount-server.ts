@@ -1,0 +1,254 @@
+import { receiveMessageOnPort, type MessagePort } from 'node:worker_threads';
+import { type BlockDevice } from '../device/block-device.ts';
+import { SliceDevice } from '../device/slice-device.ts';
+import { FsError, UnsupportedError } from '../errors.ts';
+import { probeFileSystem } from '../filesystem/drivers.ts';
+import type { FileSystem } from '../filesystem/file-system.ts';
+import { FileSystemSession, MAX_WRITE } from '../fuse/file-system-session.ts';
+import { Opcode } from '../fuse/protocol.ts';
+import { type Gate, GateRequest, gatesOf } from '../host/device-gate.ts';
+import { openShare, ShareWord } from '../host/device-share.ts';
+import { type ChannelEnd, FuseChannel } from '../host/fuse-channel.ts';
+import { encodeError } from './error-transport.ts';
+import { mappedIds } from './id-map.ts';
+import type { MountCommand, MountEvent, MountWorkerData } from './mount-messages.ts';
+import type { MountRequest } from './mount-request.ts';
+import { WatchedDevice } from './watched-device.ts';
+
+/** How long nothing must happen before what is held back is written down. */
+const QUIET_MILLISECONDS = 1000;
+/** And how long it may be held back at most. */
+const HELD_MILLISECONDS = 5000;
+/** Requests between two looks at the clock, and at the gate, while there is always another one. */
+const LOOK_EVERY = 128;
+
+/** The thread of a mounted file system: opens it, waits to be told of the mount, and serves that to its end. */
+export function runMountServer(data: MountWorkerData, port: MessagePort): void {
+  const post = (event: MountEvent): void => port.postMessage(event);
+  const words = new Int32Array(data.share.state);
+  let device: WatchedDevice;
+  let session: FileSystemSession;
+  try {
+    const content = openShare(data.share).content;
+    device = new WatchedDevice(new SliceDevice(content, data.range.offset, data.range.size));
+    const fs = openRequested(device, data.request);
+    session = new FileSystemSession(fs, {
+      ...presentationOf(data.request, fs),
+      readOnly: data.request.options.readOnly,
+      clock: () => timeOf(Date.now()),
+      log: (message) => post({ kind: 'log', message }),
+    });
+    const { type, readOnly, readOnlyReason } = fs;
+    post({ kind: 'opened', type, readOnly, readOnlyReason });
+  } catch (error) {
+    post({ kind: 'failed', error: encodeError(error) });
+    port.close();
+    return;
+  }
+  port.once('message', (command: MountCommand) => {
+    let end: ChannelEnd = 'stopped';
+    let failure: unknown;
+    try {
+      if (command.kind === 'serve') {
+        end = new MountServer(data, port, session, device, words).serve(command.fd);
+      }
+    } catch (error) {
+      failure = error;
+    }
+    try {
+      session.close();
+    } catch (error) {
+      failure ??= error;
+    }
+    post({ kind: 'ended', end, ...(failure === undefined ? {} : { error: encodeError(failure) }) });
+    port.close();
+  });
+}
+
+class MountServer {
+  readonly #gate: Gate;
+  readonly #wakeFd: number;
+  readonly #port: MessagePort;
+  readonly #session: FileSystemSession;
+  readonly #device: WatchedDevice;
+  readonly #words: Int32Array;
+  #channel: FuseChannel | undefined;
+  /** When something was changed that is not written down yet; 0: nothing. */
+  #dirtySince = 0;
+  #lastActive = 0;
+  #untilLook = LOOK_EVERY;
+
+  constructor(
+    data: MountWorkerData,
+    port: MessagePort,
+    session: FileSystemSession,
+    device: WatchedDevice,
+    words: Int32Array,
+  ) {
+    this.#gate = gatesOf(data.share.state)[data.gate]!;
+    this.#wakeFd = data.wakeFd;
+    this.#port = port;
+    this.#session = session;
+    this.#device = device;
+    this.#words = words;
+  }
+
+  serve(fd: number): ChannelEnd {
+    const channel = new FuseChannel({ fd, maxWrite: MAX_WRITE, wakeFd: this.#wakeFd });
+    this.#channel = channel;
+    const session = this.#session;
+    return channel.run({
+      handle: (request, reply) => {
+        const length = session.handle(request, reply);
+        if (request.opcode === Opcode.INIT && session.agreement !== undefined)
+          this.#post({ kind: 'serving' });
+        if (--this.#untilLook === 0) this.#look();
+        return length;
+      },
+      woken: () => this.#woken(),
+      idle: () => this.#idle(),
+    });
+  }
+
+  /** In the midst of work. */
+  #look(): void {
+    this.#untilLook = LOOK_EVERY;
+    const now = Date.now();
+    this.#lastActive = now;
+    this.#noteDirty(now);
+    if (this.#dirtySince > 0 && now - this.#dirtySince >= HELD_MILLISECONDS) this.#settle();
+    // With so much to do the queue may never be found empty: what is in it now comes after the block access.
+    if (this.#gate.request !== GateRequest.none) this.#answerGate();
+  }
+
+  #idle(): number | undefined {
+    // Asked before the thread has looked at its wake-up: nothing is lost, since that comes next.
+    if (!this.#session.isDirty) {
+      this.#dirtySince = 0;
+      this.#tellWrites();
+      return undefined;
+    }
+    const now = Date.now();
+    this.#noteDirty(now);
+    if (this.#untilLook !== LOOK_EVERY) this.#lastActive = now;
+    this.#untilLook = LOOK_EVERY;
+    const quiet = now - this.#lastActive >= QUIET_MILLISECONDS;
+    if (quiet || now - this.#dirtySince >= HELD_MILLISECONDS) {
+      this.#settle();
+      return undefined;
+    }
+    return QUIET_MILLISECONDS;
+  }
+
+  #noteDirty(now: number): void {
+    if (this.#dirtySince === 0 && this.#session.isDirty) this.#dirtySince = now;
+  }
+
+  #settle(): void {
+    this.#dirtySince = 0;
+    try {
+      this.#session.settle();
+    } catch (error) {
+      // The device fails: fsync will say so to whoever wants to know. Not again at once.
+      this.#dirtySince = Date.now();
+      this.#post({ kind: 'log', message: `Writing back failed: ${String(error)}` });
+    }
+    this.#tellWrites();
+  }
+
+  #woken(): void {
+    for (;;) {
+      const received = receiveMessageOnPort(this.#port) as { message: MountCommand } | undefined;
+      if (received === undefined) break;
+      if (received.message.kind === 'stop') this.#channel!.stop();
+    }
+    this.#answerGate();
+  }
+
+  #answerGate(): void {
+    const { request } = this.#gate;
+    if (request === GateRequest.none) return;
+    this.#settle();
+    this.#gate.answer();
+    if (request !== GateRequest.hold) return;
+    // The gate was held, and is let go now: the blocks are written.
+    let cached;
+    try {
+      cached = this.#session.reload();
+    } catch (error) {
+      this.#post({ kind: 'log', message: `Reading the device anew failed: ${String(error)}` });
+      cached = { nodes: [], entries: [], hasEpochs: false };
+    }
+    this.#post({ kind: 'reloaded', cached });
+    this.#gate.answer();
+  }
+
+  /** Device files that were opened before the mount may have pages of what it has written. */
+  #tellWrites(): void {
+    if (!this.#device.takeWritten()) return;
+    if (Atomics.load(this.#words, ShareWord.cachedHandles) > 0) this.#post({ kind: 'wrote' });
+  }
+
+  #post(event: MountEvent): void {
+    this.#port.postMessage(event);
+  }
+}
+
+function openRequested(device: BlockDevice, request: MountRequest): FileSystem {
+  const { type, options, view } = request;
+  const driver = probeFileSystem(device);
+  if (driver === undefined) {
+    throw new UnsupportedError(
+      `There is no file system on ${view} that userloop can mount: it knows FAT12, FAT16, FAT32, ext2, ext3 and ext4`,
+    );
+  }
+  const fs = driver.open(device, {
+    readOnly: options.readOnly,
+    clock: () => timeOf(Date.now()),
+    utcOffsetMinutes: options.utcOffsetMinutes ?? -new Date().getTimezoneOffset(),
+  });
+  if (type !== undefined && type !== driver.name && type !== fs.type && !isNearly(type, fs.type)) {
+    throw new FsError('EINVAL', { syscall: 'mount', detail: `${view} holds ${fs.type}, not ${type}` });
+  }
+  if (options.fatBits !== undefined && fs.type !== `fat${options.fatBits}`) {
+    throw new FsError('EINVAL', {
+      syscall: 'mount',
+      detail: `${view} holds ${fs.type}, not FAT with ${options.fatBits} bits`,
+    });
+  }
+  return fs;
+}
+
+/** Each of the ext drivers mounts what the ones before it do. */
+function isNearly(type: string, found: string): boolean {
+  const family = ['ext2', 'ext3', 'ext4'];
+  return family.includes(found) && family.indexOf(type) > family.indexOf(found);
+}
+
+function presentationOf(request: MountRequest, fs: FileSystem) {
+  const { options } = request;
+  const owned = fs.capabilities.ownership;
+  // FAT's files belong to whoever mounts it, as with Linux' vfat.
+  const uid = options.uid ?? (owned ? undefined : process.getuid!());
+  const gid = options.gid ?? (owned ? undefined : process.getgid!());
+  const hasUid = mappedIds('/proc/self/uid_map');
+  const hasGid = mappedIds('/proc/self/gid_map');
+  return {
+    ...(uid === undefined ? {} : { uid }),
+    ...(gid === undefined ? {} : { gid }),
+    ...(options.fileMask === undefined ? {} : { fileMask: options.fileMask }),
+    ...(options.directoryMask === undefined ? {} : { directoryMask: options.directoryMask }),
+    ...(options.showExec === undefined ? {} : { showExec: options.showExec }),
+    ...(options.quiet === undefined ? {} : { quiet: options.quiet }),
+    ...(options.accessTime === undefined ? {} : { accessTime: options.accessTime }),
+    ...(options.synchronous === undefined ? {} : { synchronous: options.synchronous }),
+    ...(options.writeBack === undefined ? {} : { writeBack: options.writeBack }),
+    ...(hasUid === undefined ? {} : { hasUid }),
+    ...(hasGid === undefined ? {} : { hasGid }),
+  };
+}
+
+function timeOf(milliseconds: number): { seconds: number; nanoseconds: number } {
+  const seconds = Math.floor(milliseconds / 1000);
+  return { seconds, nanoseconds: (milliseconds - seconds * 1000) * 1_000_000 };
+}
