@@ -224,6 +224,17 @@ export class DirentWriter {
   }
 }
 
+/** A reply to the request of that `unique`, for whoever does not have it in a buffer any more. `errno`: positive, 0 for success. */
+export function errorMessage(uniqueLow: number, uniqueHigh: number, errno: number): Uint8Array {
+  const bytes = new Uint8Array(OUT_HEADER_SIZE);
+  const view = viewOf(bytes);
+  OutHeader.len.set(view, 0, OUT_HEADER_SIZE);
+  OutHeader.error.set(view, 0, -errno);
+  view.setUint32(OutHeader.unique.offset, uniqueLow, true);
+  view.setUint32(OutHeader.unique.offset + 4, uniqueHigh, true);
+  return bytes;
+}
+
 /** The kernel's new_encode_dev(): 12 bits of major and 20 of minor. */
 export function deviceNumber(major: number, minor: number): number {
   return ((minor & 0xff) | (major << 8) | ((minor & ~0xff) << 12)) >>> 0;

@@ -89,6 +89,7 @@ export class FuseChannel {
         case EAGAIN: {
           this.backlog = 0;
           const timeout = handlers.idle?.();
+          if (this.#stopped) break;
           if (this.#poll.poll(set, timeout ?? -1) > 0 && isReady(set, 1)) {
             drain(this.#wakeFd);
             handlers.woken?.();

@@ -110,6 +110,16 @@ export async function closeFuseMount(
   });
 }
 
+/** May this process ask for `allowOther`? Root may, others where /etc/fuse.conf says so. */
+export function mayAllowOther(): boolean {
+  if (process.getuid!() === 0) return true;
+  try {
+    return /^user_allow_other\s*$/m.test(fs.readFileSync('/etc/fuse.conf', 'latin1'));
+  } catch {
+    return false;
+  }
+}
+
 /** Is something of type fuse mounted exactly there? Asks nobody who serves it. */
 export function isFuseMountPoint(directory: string): boolean {
   const wanted = escapeMountPath(path.resolve(directory));

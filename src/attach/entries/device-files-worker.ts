@@ -1,1 +1,69 @@
-throw new Error('not there yet');
+import { parentPort, workerData } from 'node:worker_threads';
+import { FuseChannel } from '../../host/fuse-channel.ts';
+import { nativePoll } from '../../host/native-poll.ts';
+import { SplicePipe } from '../../host/splice-pipe.ts';
+import { MAX_READ, MAX_WRITE } from '../device-files-nodes.ts';
+import { DeviceFilesServer } from '../device-files-server.ts';
+import { FilesState } from '../device-files-state.ts';
+import type { FilesWorkerData, FilesWorkerMessage } from '../device-files.ts';
+
+/** A thread that serves the files of a device until it is told to stop or the mount is gone. */
+
+/** So many requests in a row without a pause mean that a second thread has work, too. */
+const BACKLOG = 16;
+/** A thread that was added for that goes when there was nothing to do for so long. */
+const IDLE_MILLISECONDS = 3000;
+
+const { share, family, unit, buffer, worker } = workerData as FilesWorkerData;
+const state = new FilesState(buffer);
+
+function tell(message: FilesWorkerMessage): void {
+  parentPort!.postMessage(message);
+}
+
+// Loaded while the main thread mounts.
+const wakeFd = nativePoll()?.eventfd() ?? -1;
+state.setWakeDescriptor(worker, wakeFd);
+const fd = state.awaitDescriptor();
+if (fd >= 0) {
+  const channel = new FuseChannel({ fd, wakeFd, maxWrite: MAX_WRITE });
+  const server = new DeviceFilesServer({
+    share,
+    family,
+    unit,
+    state,
+    worker,
+    fd,
+    send: (message) => channel.send(message),
+    becameIdle: () => tell('idle'),
+    openPipe: () => SplicePipe.open(MAX_READ),
+  });
+  let lastWork = Date.now();
+  let worked = false;
+  tell('ready');
+  const end = state.isStopping
+    ? 'stopped'
+    : channel.run({
+        handle(request, reply) {
+          worked = true;
+          if (channel.backlog === BACKLOG) tell('busy');
+          if (state.isStopping) channel.stop();
+          return server.handle(request, reply);
+        },
+        woken() {
+          if (state.isStopping) channel.stop();
+        },
+        idle() {
+          state.setCurrent(worker, 0, 0);
+          const soon = server.idle();
+          if (soon !== undefined || worker === 0) return soon;
+          const now = Date.now();
+          if (worked) lastWork = now;
+          worked = false;
+          if (now - lastWork >= IDLE_MILLISECONDS) channel.stop();
+          return IDLE_MILLISECONDS;
+        },
+      });
+  server.close();
+  tell(end);
+}
