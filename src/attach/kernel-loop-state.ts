@@ -1,5 +1,7 @@
 import fs from 'node:fs';
+import { decodeUtf8 } from '../bytes/utf8.ts';
 import { hasCode } from '../errors.ts';
+import { hostText } from '../host/host-text.ts';
 import { type MountTableEntry, readMountTable } from '../host/mount-table.ts';
 import { nativeLoopOperations } from '../host/native-loop.ts';
 import type { DeviceState, MountState, ViewState } from './device-state.ts';
@@ -26,6 +28,54 @@ export function loopUnits(): number[] {
     .filter((digits) => digits !== undefined)
     .map(Number)
     .sort((a, b) => a - b);
+}
+
+/** The unit of a path that is, or in /dev would be, one of the kernel's loop devices as a whole. */
+export function kernelUnitOf(path: string): number | undefined {
+  const stats = fs.statSync(path, { throwIfNoEntry: false });
+  if (stats === undefined) {
+    const digits = /^\/dev\/loop(0|[1-9]\d{0,6})$/.exec(path)?.[1];
+    return digits === undefined ? undefined : Number(digits);
+  }
+  if (!stats.isBlockDevice()) return undefined;
+  const numbers = `${major(stats.rdev)}:${minor(stats.rdev)}`;
+  const name = /^\/dev\/(loop\d+)$/.exec(path)?.[1] ?? nameOf(numbers);
+  const unit = /^loop(\d+)$/.exec(name ?? '')?.[1];
+  return unit !== undefined && attribute(`${BLOCK}/${name}/dev`) === numbers ? Number(unit) : undefined;
+}
+
+/** The kernel's name of the block device of that number. */
+function nameOf(numbers: string): string | undefined {
+  try {
+    return fs.readlinkSync(`/sys/dev/block/${numbers}`).split('/').at(-1);
+  } catch (error) {
+    if (hasCode(error, 'ENOENT')) return undefined;
+    throw error;
+  }
+}
+
+/** Of a dev_t as glibc packs it (gnu_dev_major); loop devices' fit in 32 bits. */
+function major(device: number): number {
+  return (device >>> 8) & 0xfff;
+}
+
+function minor(device: number): number {
+  return (device & 0xff) | ((device >>> 12) & 0xfff00);
+}
+
+/** What the kernel tells of a loop device to which nothing is attached. */
+export function freeKernelLoop(unit: number): {
+  readonly readOnly: boolean;
+  /** Bytes. */
+  readonly sectorSize: number;
+  readonly takesPartitions: boolean;
+} {
+  const folder = `${BLOCK}/loop${unit}`;
+  return {
+    readOnly: number(`${folder}/ro`) !== 0,
+    sectorSize: number(`${folder}/queue/logical_block_size`) || 512,
+    takesPartitions: number(`${folder}/ext_range`) > 1,
+  };
 }
 
 /** One device; undefined when nothing is attached to it. */
@@ -110,7 +160,7 @@ function mountsOf(
 
 /** By the path where it leads to the file still, else by asking the driver, which only root may. */
 function imageIdentity(unit: number, image: string): { readonly device: string; readonly inode: string } {
-  const stats = fs.statSync(image, { bigint: true, throwIfNoEntry: false });
+  const stats = fs.statSync(hostText(image), { bigint: true, throwIfNoEntry: false });
   if (stats !== undefined) return { device: `${stats.dev}`, inode: `${stats.ino}` };
   const unknown = { device: '', inode: '' };
   if (!image.endsWith(DELETED) || process.geteuid?.() !== 0) return unknown;
@@ -134,7 +184,8 @@ function imageIdentity(unit: number, image: string): { readonly device: string; 
 /** The text without its newline; undefined when there is none, or none any more. */
 function attribute(path: string): string | undefined {
   try {
-    return fs.readFileSync(path, 'utf8').replace(/\n$/, '');
+    const bytes = fs.readFileSync(path);
+    return decodeUtf8(bytes, 0, bytes.at(-1) === 0x0a ? bytes.length - 1 : bytes.length);
   } catch (error) {
     if (hasCode(error, 'ENOENT') || hasCode(error, 'ENODEV') || hasCode(error, 'ENXIO')) return undefined;
     throw error;

@@ -3,13 +3,14 @@ import { setTimeout } from 'node:timers/promises';
 import { deviceViews } from '../disk/device-views.ts';
 import { FsError, hasCode } from '../errors.ts';
 import { FileDevice } from '../host/file-device.ts';
+import { hostText } from '../host/host-text.ts';
 import { type NativeLoopOperations, requireNativeLoop } from '../host/native-loop.ts';
 import { nativeMountOperations, UnmountFlag } from '../host/native-mount.ts';
 import { openFileHolders } from '../host/open-file-holders.ts';
 import type { Backend } from './backend.ts';
 import type { DetachOptions, DeviceChanges } from './client.ts';
 import { type AttachRequest, DeviceBusyError, type DeviceState, type Holder } from './device-state.ts';
-import { kernelLoopState, listKernelLoops } from './kernel-loop-state.ts';
+import { kernelLoopState, listKernelLoops, loopUnits } from './kernel-loop-state.ts';
 
 const CONTROL = '/dev/loop-control';
 /** Between asking for a free unit and taking it another may take it: so often we ask again. */
@@ -29,7 +30,7 @@ const held = new Map<number, number>();
 export const kernelLoopBackend: Backend = {
   kind: 'kernel',
   list: () => listKernelLoops(),
-  firstFreeUnit: () => withFile(CONTROL, 'r+', (control) => requireNativeLoop().firstFree(control)),
+  firstFreeUnit,
   attach,
   detach,
   change,
@@ -46,16 +47,27 @@ export function canUseKernelLoops(): boolean {
   }
 }
 
+/** Asks the driver, which makes a unit where there is no free one; who may not ask it is told the first without an image. */
+function firstFreeUnit(): number {
+  try {
+    return withFile(CONTROL, 'r+', (control) => requireNativeLoop().firstFree(control));
+  } catch (error) {
+    const unit = loopUnits().find((each) => kernelLoopState(each, []) === undefined);
+    if (unit === undefined) throw error;
+    return unit;
+  }
+}
+
 async function attach(request: AttachRequest): Promise<DeviceState> {
   checkRequest(request);
   const native = requireNativeLoop();
-  const image = fs.openSync(request.image, request.readOnly ? 'r' : 'r+');
+  const { fd: image, readOnly } = openImage(request);
   let unit: number;
   try {
-    if (request.unit === undefined) unit = await configureFree(native, image, request);
+    if (request.unit === undefined) unit = await configureFree(native, image, { ...request, readOnly });
     else {
       unit = request.unit;
-      await configureUnit(native, unit, image, request);
+      await configureUnit(native, unit, image, { ...request, readOnly });
     }
   } finally {
     fs.closeSync(image);
@@ -69,6 +81,18 @@ async function attach(request: AttachRequest): Promise<DeviceState> {
     release(unit);
     throw error;
   }
+}
+
+/** What cannot be written is attached for reading, as losetup does. */
+function openImage({ image, readOnly }: AttachRequest): { readonly fd: number; readonly readOnly: boolean } {
+  if (!readOnly) {
+    try {
+      return { fd: fs.openSync(hostText(image), 'r+'), readOnly };
+    } catch (error) {
+      if (!['EACCES', 'EPERM', 'EROFS', 'ETXTBSY'].some((code) => hasCode(error, code))) throw error;
+    }
+  }
+  return { fd: fs.openSync(hostText(image), 'r'), readOnly: true };
 }
 
 /** What only a process of ours can give. */
@@ -94,7 +118,7 @@ async function configureFree(
   request: AttachRequest,
 ): Promise<number> {
   for (let attempt = 1; ; attempt++) {
-    const unit = kernelLoopBackend.firstFreeUnit();
+    const unit = withFile(CONTROL, 'r+', (control) => native.firstFree(control));
     try {
       await configureUnit(native, unit, image, request);
       return unit;

@@ -128,6 +128,12 @@ export const REGISTRY: readonly RegistryEntry[] = [
     load: async () => (await import('./verbs/list.ts')).list,
   },
   {
+    names: ['losetup'],
+    kind: 'applet',
+    summary: 'set up and control loop devices',
+    load: async () => (await import('./applets/losetup.ts')).losetup,
+  },
+  {
     names: ['fdisk'],
     kind: 'applet',
     summary: 'edit the partition table (MBR) of a disk image',
