@@ -150,8 +150,7 @@ export class AttachedDevice {
     if (nbd.status === 'fulfilled') this.#nbd = nbd.value;
     if (files.status === 'fulfilled') this.#files = files.value;
     if (server.status === 'fulfilled') this.#server = server.value;
-    // NBD to come
-    for (const part of [files, server]) if (part.status === 'rejected') throw part.reason;
+    for (const part of [nbd, files, server]) if (part.status === 'rejected') throw part.reason;
     const address = this.#nbd?.address;
     if (address !== undefined) this.#change({ nbdAddress: address });
     if (this.#files !== undefined) {

@@ -6,9 +6,10 @@ import { DiskImage } from '../disk/disk-image.ts';
 import { FsError, UsageError } from '../errors.ts';
 import type { BlockDevice } from '../device/block-device.ts';
 import type { FileSystem } from '../filesystem/file-system.ts';
+import { isNbdUri } from '../host/nbd-uri.ts';
 import { clockFromEnvironment, systemUtcOffsetMinutes } from '../host/system.ts';
 import type { Io } from './io.ts';
-import { openDevice } from './open-device.ts';
+import { deviceExists, openDevice } from './open-device.ts';
 
 /**
  * Places in images, as they are written on the command line:
@@ -17,6 +18,8 @@ import { openDevice } from './open-device.ts';
  *     IMAGE:/path       a file in it
  *     IMAGE:N           partition N                     IMAGE:N:/path        a file in it
  *     IMAGE@OFFSET      what starts at byte OFFSET      IMAGE@OFFSET:/path   a file in it
+ *
+ * IMAGE is whatever `openDevice` takes: a file, an attached device, the URI of an NBD export.
  *
  * OFFSET takes the suffixes of sizes (`1M`) and `s` for sectors of 512 bytes (`63s`).
  *
@@ -43,7 +46,7 @@ export type Place =
 export function parseImageReference(io: Io, text: string): ImageReference {
   if (text === '') throw new UsageError('the name of an image is empty');
   const whole: ImageReference = { image: text, partition: undefined, offset: undefined, path: undefined };
-  if (exists(io, text)) return whole;
+  if (!isNbdUri(text) && exists(io, text)) return whole;
   const candidates = cuts(text);
   return candidates.find(({ image }) => exists(io, image)) ?? candidates[0] ?? whole;
 }
@@ -74,7 +77,9 @@ export function formatReference(
 /** Every way to read the text as IMAGE with something behind it, shortest IMAGE first. */
 function cuts(text: string): ImageReference[] {
   const found: ImageReference[] = [];
-  for (let at = text.search(/[:@]/); at > 0; at = nextMark(text, at)) {
+  // What stands for host and port in a URI is no place in an image.
+  const authority = isNbdUri(text) ? /^[^:]*:\/\/[^/]*/.exec(text)![0].length : 0;
+  for (let at = nextMark(text, authority - 1); at > 0; at = nextMark(text, at)) {
     const image = text.slice(0, at);
     const rest = /^(?::(?<partition>[1-9]\d{0,2})|@(?<offset>[^:@/]+))?(?::(?<path>\/.*))?$/su.exec(
       text.slice(at),
@@ -105,11 +110,12 @@ function parseOffset(text: string): number | undefined {
 }
 
 function exists(io: Io, name: string): boolean {
-  return fs.existsSync(path.resolve(io.cwd, name));
+  return deviceExists(io, name);
 }
 
 function isFile(io: Io, name: string): boolean {
-  return fs.statSync(path.resolve(io.cwd, name), { throwIfNoEntry: false })?.isDirectory() === false;
+  const stats = fs.statSync(path.resolve(io.cwd, name), { throwIfNoEntry: false });
+  return stats === undefined ? deviceExists(io, name) : !stats.isDirectory();
 }
 
 export interface OpenImagesOptions {

@@ -18,7 +18,7 @@ import { FileDevice } from '../../host/file-device.ts';
 import { systemRandom } from '../../host/system.ts';
 import { defineApplet } from '../applet.ts';
 import type { Io } from '../io.ts';
-import { openDevice } from '../open-device.ts';
+import { openDevice, refuseAttached } from '../open-device.ts';
 import { checkDevice, judgeBadBlocks, readBadBlockList } from './mke2fs/bad-blocks.ts';
 import { type CommandLine, OPTIONS, parseCommandLine, parseCreatorOs } from './mke2fs/command-line.ts';
 import { describeContent } from './mke2fs/existing-content.ts';
@@ -145,9 +145,12 @@ function checkTarget(io: Io, command: CommandLine, calledAs: string, sized: bool
     );
   }
   if (io.stdin.isTerminal && io.stdout.isTerminal) askAboutContent(io, command, target);
+  if (target.kind === 'file') refuseAttached(io, name);
   if (isMounted(target)) throw new Failure(`${name} is mounted; will not make a filesystem here!\n`);
   try {
-    fs.accessSync(target.path, fs.constants.R_OK | fs.constants.W_OK);
+    // An attached device, and an export, tell that themselves.
+    if (target.attached === undefined && fs.existsSync(target.path))
+      fs.accessSync(target.path, fs.constants.R_OK | fs.constants.W_OK);
   } catch (error) {
     throw new Failure(`${name}: ${errorText(error)} while setting up superblock\n`);
   }

@@ -99,8 +99,8 @@ function format(io: Io, command: CommandLine, calledAs: string): void {
   const device = openTarget(io, command);
   let grown: BlockDevice | undefined;
   try {
-    const facts = examineTarget(device.path);
-    checkTarget(command, facts, device.path);
+    const facts = examineTarget(io, command.target);
+    checkTarget(io, command, facts);
     const sectorSize = chooseSectorSize(io, command, facts);
     const size = formattedSize(io, command, device.size, command.offset * (sectorSize ?? 512));
     function note(decision: FormatNote): void {
@@ -127,7 +127,7 @@ function format(io: Io, command: CommandLine, calledAs: string): void {
     const offset = command.offset * layout.sectorSize;
     if (command.verbosity >= 1) io.stdout.write(`${describeLayout(command.target, layout, label)}\n`);
     const badBlocks = findBadBlocks(io, command, layout, device, offset);
-    grown = growTo(device, facts, offset + metadataEnd(layout));
+    grown = growTo(io, command, device, facts, offset + metadataEnd(layout));
     writeFormat(new SliceDevice(grown ?? device, offset), layout, {
       ...(label !== undefined && { label }),
       codePage: command.codePage,

@@ -14,6 +14,7 @@ import { encodeTime } from '../../filesystem/fat/times.ts';
 import { FileDevice } from '../../host/file-device.ts';
 import { defineApplet } from '../applet.ts';
 import type { Io } from '../io.ts';
+import { openDevice } from '../open-device.ts';
 import { isSystemError, systemErrorText } from './mkfs-fat/failure.ts';
 import { type NewfsCommand, OPTIONS, parseNewfsCommand } from './newfs-msdos/command-line.ts';
 import { volumeIdOfTime } from './newfs-msdos/volume-id.ts';
@@ -136,14 +137,14 @@ function specialName(io: Io, command: NewfsCommand): string {
   return fs.existsSync(path.resolve(io.cwd, special)) ? special : `/dev/${special}`;
 }
 
-function openSpecial(io: Io, command: NewfsCommand, name: string): FileDevice {
+function openSpecial(io: Io, command: NewfsCommand, name: string): BlockDevice {
   const file = path.resolve(io.cwd, name);
   try {
     if (command.createSize !== undefined) {
       if (command.dryRun) throw new UsageError('create (-C) is incompatible with -N', 1);
       return FileDevice.create(file, command.createSize, { overwrite: true });
     }
-    return FileDevice.open(file, { readOnly: command.dryRun });
+    return openDevice(io, name, { readOnly: command.dryRun });
   } catch (error) {
     if (!isSystemError(error)) throw error;
     throw new UsageError(`${name}: ${systemErrorText(error)}`, 1);

@@ -86,7 +86,11 @@ export class Disk {
 
   /** Opens the disk for writing, writes what changed of the table, and closes it. */
   write(): void {
-    const device = openDevice(this.#io, this.name, { sectorSize: this.options.sectorSize });
+    const device = openDevice(this.#io, this.name, {
+      sectorSize: this.options.sectorSize,
+      // As on a real disk: of what is mounted only the table is another matter.
+      whileMounted: true,
+    });
     try {
       this.editor?.write(device);
     } finally {

@@ -117,7 +117,8 @@ function announce(io: Io, drive: number, file: string): void {
 function openImage(io: Io, name: string, readOnly: boolean): BlockDevice {
   if (readOnly) return discardingWrites(openDevice(io, name, { readOnly: true }));
   try {
-    return openDevice(io, name);
+    // A boot loader is installed on the device as its files are edited through the mount.
+    return openDevice(io, name, { whileMounted: true });
   } catch (error) {
     if (hasCode(error, 'EACCES') || hasCode(error, 'EROFS') || hasCode(error, 'EPERM')) {
       return openDevice(io, name, { readOnly: true });

@@ -1,7 +1,10 @@
 import fs from 'node:fs';
 import path from 'node:path';
 import { ERRNO, FsError } from '../../../errors.ts';
+import type { FoundDevice } from '../../../attach/registry.ts';
+import { isNbdUri } from '../../../host/nbd-uri.ts';
 import type { Io } from '../../io.ts';
+import { findAttached, mountsOf } from '../../open-device.ts';
 
 export interface Target {
   /** As it was typed. */
@@ -11,10 +14,15 @@ export interface Target {
   readonly kind: 'absent' | 'file' | 'block device' | 'other';
   /** Bytes; 0 of what cannot be a device. Of a block device it is known only when it is open. */
   readonly size: number;
+  /** Set when it is one of ours, or a partition of one. */
+  readonly attached?: FoundDevice;
 }
 
 export function examineTarget(io: Io, name: string): Target {
   const file = path.resolve(io.cwd, name);
+  if (isNbdUri(name)) return { name, path: name, kind: 'block device', size: 0 };
+  const attached = findAttached(io, name);
+  if (attached !== undefined) return { name, path: file, kind: 'block device', size: 0, attached };
   const stats = fs.statSync(file, { throwIfNoEntry: false });
   if (stats === undefined) return { name, path: file, kind: 'absent', size: 0 };
   if (stats.isFile()) return { name, path: file, kind: 'file', size: stats.size };
@@ -23,7 +31,8 @@ export function examineTarget(io: Io, name: string): Target {
 
 /** strerror(3)'s text for an error of ours or of node's. */
 export function errorText(error: unknown): string {
-  if (error instanceof FsError) return error.text;
+  // That the image is attached, and what to name instead, no error number says.
+  if (error instanceof FsError) return error.code === 'EBUSY' ? (error.detail ?? error.text) : error.text;
   if (error instanceof Error && 'code' in error && typeof error.code === 'string') {
     const known = Object.hasOwn(ERRNO, error.code) ? ERRNO[error.code as keyof typeof ERRNO] : undefined;
     if (known !== undefined) return known[1];
@@ -33,7 +42,8 @@ export function errorText(error: unknown): string {
 
 /** Is the device, or a loop device over the file, mounted? */
 export function isMounted(target: Target): boolean {
-  if (target.kind === 'absent' || target.kind === 'other') return false;
+  if (target.attached !== undefined) return mountsOf(target.attached).length > 0;
+  if (target.kind === 'absent' || target.kind === 'other' || isNbdUri(target.name)) return false;
   let mounts: string;
   try {
     mounts = fs.readFileSync('/proc/mounts', 'utf8');

@@ -1,15 +1,18 @@
 import fs from 'node:fs';
 import path from 'node:path';
+import type { BlockDevice } from '../../../device/block-device.ts';
 import { FsError, hasCode } from '../../../errors.ts';
 import { FileDevice } from '../../../host/file-device.ts';
+import { isNbdUri } from '../../../host/nbd-uri.ts';
 import type { Io } from '../../io.ts';
+import { findAttached, mountsOf, openDevice } from '../../open-device.ts';
 import type { CommandLine } from './command-line.ts';
 import { Failure, isSystemError, systemErrorText } from './failure.ts';
 
 const BLOCK_SIZE = 1024;
 
 /** Opens or, with `-C`, creates what is to be formatted. */
-export function openTarget(io: Io, command: CommandLine): FileDevice {
+export function openTarget(io: Io, command: CommandLine): BlockDevice {
   const file = path.resolve(io.cwd, command.target);
   if (command.create) {
     const size = command.blockCount! * BLOCK_SIZE + command.offset * (command.layout.sectorSize ?? 512);
@@ -26,7 +29,8 @@ export function openTarget(io: Io, command: CommandLine): FileDevice {
   try {
     // The empty name is not the current folder.
     if (command.target === '') throw new FsError('ENOENT', { syscall: 'open', path: '' });
-    return FileDevice.open(file);
+    // Whether it is mounted is asked, and told in the tool's words, in `checkTarget`.
+    return openDevice(io, command.target, { whileMounted: true });
   } catch (error) {
     if (hasCode(error, 'EINVAL')) throw new Failure(`unable to discover size of ${command.target}`);
     if (!isSystemError(error)) throw error;
@@ -55,8 +59,8 @@ const REGULAR_FILE: TargetFacts = {
 };
 
 /** Refuses what is in use. */
-export function checkTarget(command: CommandLine, facts: TargetFacts, file: string): void {
-  if (isMounted(file)) throw new Failure(`${command.target} contains a mounted filesystem.`);
+export function checkTarget(io: Io, command: CommandLine, facts: TargetFacts): void {
+  if (isMounted(io, command.target)) throw new Failure(`${command.target} contains a mounted filesystem.`);
   if (facts.hasPartitions && !command.force) {
     throw new Failure(
       `Partitions or virtual mappings on device '${command.target}', not making filesystem (use -I to override)`,
@@ -65,7 +69,21 @@ export function checkTarget(command: CommandLine, facts: TargetFacts, file: stri
 }
 
 /** Facts about a block special file come from sysfs, as far as the host has one. */
-export function examineTarget(file: string): TargetFacts {
+export function examineTarget(io: Io, target: string): TargetFacts {
+  const attached = findAttached(io, target);
+  if (attached !== undefined) {
+    const { state, view } = attached;
+    const isPartition = view.partition !== undefined;
+    return {
+      isRegularFile: false,
+      startSector: isPartition ? Math.floor(view.offset / state.sectorSize) : 0,
+      sectorSize: state.sectorSize,
+      hasPartitions: !isPartition && state.views.some(({ partition }) => partition !== undefined),
+      isFixedDisk: false,
+    };
+  }
+  if (isNbdUri(target)) return { ...REGULAR_FILE, isRegularFile: false };
+  const file = path.resolve(io.cwd, target);
   if (!fs.statSync(file).isBlockDevice()) return REGULAR_FILE;
   const name = path.basename(fs.realpathSync(file));
   const folder = `/sys/class/block/${name}`;
@@ -83,8 +101,11 @@ export function examineTarget(file: string): TargetFacts {
 }
 
 /** Is a file system on it in use? */
-function isMounted(file: string): boolean {
-  if (!fs.existsSync('/proc/self/mounts')) return false;
+function isMounted(io: Io, target: string): boolean {
+  const attached = findAttached(io, target);
+  if (attached !== undefined) return mountsOf(attached).length > 0;
+  const file = path.resolve(io.cwd, target);
+  if (isNbdUri(target) || !fs.existsSync('/proc/self/mounts')) return false;
   const real = fs.realpathSync(file);
   return fs
     .readFileSync('/proc/self/mounts', 'utf8')
@@ -125,8 +146,15 @@ export function formattedSize(io: Io, command: CommandLine, deviceSize: number, 
 }
 
 /** The tables may end behind the end of a file, when a block count promises more than there is: then the file grows. */
-export function growTo(device: FileDevice, facts: TargetFacts, size: number): FileDevice | undefined {
+export function growTo(
+  io: Io,
+  command: CommandLine,
+  device: BlockDevice,
+  facts: TargetFacts,
+  size: number,
+): BlockDevice | undefined {
   if (size <= device.size || !facts.isRegularFile) return undefined;
-  fs.truncateSync(device.path, size);
-  return FileDevice.open(device.path);
+  const file = path.resolve(io.cwd, command.target);
+  fs.truncateSync(file, size);
+  return FileDevice.open(file);
 }
