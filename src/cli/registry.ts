@@ -170,6 +170,18 @@ export const REGISTRY: readonly RegistryEntry[] = [
     load: async () => (await import('./verbs/applets.ts')).applets,
   },
   {
+    names: ['mount'],
+    kind: 'applet',
+    summary: 'mount a file system of an image or a device',
+    load: async () => (await import('./applets/mount.ts')).mount,
+  },
+  {
+    names: ['umount'],
+    kind: 'applet',
+    summary: 'unmount file systems',
+    load: async () => (await import('./applets/umount.ts')).umount,
+  },
+  {
     names: ['newfs_msdos'],
     kind: 'applet',
     summary: 'make a FAT12, FAT16 or FAT32 file system, as on the BSDs',

@@ -1,6 +1,7 @@
 import { parseSize } from '../../../bytes/size.ts';
+import { MountFlag } from '../../../host/native-mount.ts';
 import { MountFailure } from './mount-failure.ts';
-import { FLAG_OPTIONS, MountFlag, OPERATION_OPTIONS, PROPAGATION_OPTIONS } from './mount-flags.ts';
+import { FLAG_OPTIONS, OPERATION_OPTIONS, PROPAGATION_OPTIONS } from './mount-flags.ts';
 import type { MountOption } from './option-list.ts';
 import { formatOptionList } from './option-list.ts';
 
@@ -38,7 +39,16 @@ export interface MountWishes {
 const SECURE = MountFlag.noExec | MountFlag.noSuid | MountFlag.noDev;
 const OWNER_SECURE = MountFlag.noSuid | MountFlag.noDev;
 /** For others than mount: boot scripts, desktops, helpers. */
-const FOR_OTHERS = new Set(['defaults', 'auto', '_netdev', 'comment', 'helper', 'uhelper', 'nofail', 'noauto']);
+const FOR_OTHERS = new Set([
+  'defaults',
+  'auto',
+  '_netdev',
+  'comment',
+  'helper',
+  'uhelper',
+  'nofail',
+  'noauto',
+]);
 
 /** Sorts options, of which the later override the earlier. MountFailure for a value that cannot be. */
 export function mountWishes(options: readonly MountOption[], target: string): MountWishes {
@@ -72,7 +82,8 @@ export function mountWishes(options: readonly MountOption[], target: string): Mo
     } else if (/^no(?:user|users|owner|group)$/.test(name)) {
       if (name.slice(2) === users) users = undefined;
     } else if (name === 'loop') loop = { device: value === '' ? undefined : value };
-    else if (name === 'offset' || name === 'sizelimit') numbers[name] = size(value) ?? invalid(options, target);
+    else if (name === 'offset' || name === 'sizelimit')
+      numbers[name] = size(value) ?? invalid(options, target);
     else if (name === 'partition') {
       numbers.partition = /^[1-9]\d{0,2}$/.test(value ?? '') ? Number(value) : invalid(options, target);
     } else if (name === 'noauto') noAuto = true;
@@ -80,7 +91,7 @@ export function mountWishes(options: readonly MountOption[], target: string): Mo
     else if (name === 'nofail') noFail = true;
     else if (name === 'X-mount.mkdir' || name === 'x-mount.mkdir')
       makeDirectory = directoryMode(value) ?? invalid(options, target);
-    else if (/^X-mount\./.test(name))
+    else if (name.startsWith('X-mount.'))
       throw new MountFailure(`${target}: the option "${name}" is not supported`, 1);
     else if (!FOR_OTHERS.has(name) && !/^x-/i.test(name)) fileSystem.push(option);
   }

@@ -1,0 +1,163 @@
+import type { MountOptions } from '../../../attach/mount-request.ts';
+import { MountFlag } from '../../../host/native-mount.ts';
+import { accountId } from './account.ts';
+import { MountExit, MountFailure } from './mount-failure.ts';
+import type { MountWishes } from './mount-wishes.ts';
+import type { MountOption } from './option-list.ts';
+import { formatOption, formatOptionList } from './option-list.ts';
+
+/** For which of our drivers. */
+export type DriverFamily = 'fat' | 'ext';
+
+type Changes = { -readonly [Name in keyof MountOptions]?: MountOptions[Name] };
+
+/** What an option does to the request; a text says why it cannot be had. */
+type Rule = (value: string | undefined, changes: Changes, wishes: MountWishes) => string | void;
+
+const accepted: Rule = (value) => (value === undefined ? undefined : 'takes no value');
+
+/** Only these values are what the driver does anyway. */
+function only(...values: readonly string[]): Rule {
+  return (value) =>
+    value !== undefined && values.includes(value) ? undefined : `only takes ${values.join(', ')}`;
+}
+
+function mask(...names: readonly ('fileMask' | 'directoryMask')[]): Rule {
+  return (value, changes) => {
+    if (value === undefined || !/^[0-7]{1,4}$/.test(value)) return 'needs an octal number';
+    for (const name of names) changes[name] = parseInt(value, 8);
+  };
+}
+
+function account(kind: 'user' | 'group'): Rule {
+  return (value, changes) => {
+    const id = accountId(value ?? '', kind);
+    if (id === undefined) return `needs the name or number of a ${kind}`;
+    changes[kind === 'user' ? 'uid' : 'gid'] = id;
+  };
+}
+
+/** Of both, and of FUSE. */
+const COMMON: Readonly<Record<string, Rule | undefined>> = {
+  uid: account('user'),
+  gid: account('group'),
+  allow_other: (_, changes) => void (changes.allowOther = true),
+  default_permissions: (_, changes) => void (changes.defaultPermissions = true),
+  discard: (_, changes) => void (changes.discard = true),
+  nodiscard: (_, changes) => void (changes.discard = false),
+};
+
+/** Linux Documentation/filesystems/vfat.rst and mount(8). */
+const FAT: Readonly<Record<string, Rule | undefined>> = {
+  umask: mask('fileMask', 'directoryMask'),
+  fmask: mask('fileMask'),
+  dmask: mask('directoryMask'),
+  fat: (value, changes) => {
+    if (value !== '12' && value !== '16' && value !== '32') return 'needs 12, 16 or 32';
+    changes.fatBits = Number(value) as 12 | 16 | 32;
+  },
+  quiet: (_, changes) => void (changes.quiet = true),
+  showexec: (_, changes) => void (changes.showExec = true),
+  tz: (value, changes) => {
+    if (value !== 'UTC') return 'only takes UTC';
+    changes.utcOffsetMinutes = 0;
+  },
+  time_offset: (value, changes) => {
+    if (value === undefined || !/^-?\d{1,4}$/.test(value) || Math.abs(Number(value)) > 24 * 60)
+      return 'needs minutes from -1440 to 1440';
+    changes.utcOffsetMinutes = Number(value);
+  },
+  // Sooner than at once cannot be.
+  flush: (_, changes) => void (changes.synchronous = true),
+  check: only('n', 'normal'),
+  codepage: only('437'),
+  iocharset: only('utf8'),
+  utf8: (value) => only('1', 'true', 'yes')(value ?? '1', {}, undefined as never),
+  shortname: only('mixed'),
+  conv: only('b', 'binary'),
+  errors: only('continue'),
+  nonumtail: only('0', 'no', 'false'),
+  nodots: accepted,
+};
+
+/** Linux Documentation/admin-guide/ext4.rst, filesystems/ext2.rst. */
+const EXT: Readonly<Record<string, Rule | undefined>> = {
+  errors: only('continue'),
+  noload: replayRule,
+  norecovery: replayRule,
+  bsddf: accepted,
+  nogrpid: accepted,
+  sysvgroups: accepted,
+  user_xattr: accepted,
+  noacl: accepted,
+  nocheck: accepted,
+  check: only('none'),
+  noquota: accepted,
+  nouid32: () => 'is not supported',
+};
+
+function replayRule(_: string | undefined, __: Changes, wishes: MountWishes): string | void {
+  if ((wishes.flags & MountFlag.readOnly) === 0) return 'needs ro, since the journal may be full';
+}
+
+/** What our own drivers are told. MountFailure names the first option that cannot be had. */
+export function userMountOptions(
+  wishes: MountWishes,
+  family: DriverFamily | undefined,
+  target: string,
+): MountOptions {
+  const changes: Changes = {};
+  for (const option of wishes.fileSystem) apply(option, changes, wishes, family, target);
+  const has = (flag: number): boolean => (wishes.flags & flag) !== 0;
+  for (const [flag, name] of REFUSED_FLAGS) {
+    if (has(flag) && !(flag === MountFlag.noDirectoryAtime && has(MountFlag.noAtime)))
+      throw refusal(target, { name, value: undefined }, 'is not supported');
+  }
+  const accessTime = has(MountFlag.noAtime)
+    ? 'none'
+    : has(MountFlag.strictAtime)
+      ? 'strict'
+      : has(MountFlag.relativeAtime)
+        ? 'relative'
+        : undefined;
+  return {
+    ...(has(MountFlag.noExec) && { noExec: true }),
+    ...(has(MountFlag.noSuid) && { noSuid: true }),
+    ...(has(MountFlag.noDev) && { noDev: true }),
+    ...((has(MountFlag.synchronous) || has(MountFlag.directorySync)) && { synchronous: true }),
+    ...(accessTime !== undefined && { accessTime }),
+    ...changes,
+    readOnly: has(MountFlag.readOnly),
+    text: formatOptionList(wishes.all),
+  };
+}
+
+const REFUSED_FLAGS: readonly (readonly [flag: number, name: string])[] = [
+  [MountFlag.mandatoryLocks, 'mand'],
+  [MountFlag.noSymlinkFollow, 'nosymfollow'],
+  [MountFlag.lazyTime, 'lazytime'],
+  [MountFlag.inodeVersion, 'iversion'],
+  [MountFlag.noDirectoryAtime, 'nodiratime'],
+];
+
+function apply(
+  option: MountOption,
+  changes: Changes,
+  wishes: MountWishes,
+  family: DriverFamily | undefined,
+  target: string,
+): void {
+  const own = family === 'fat' ? FAT : family === 'ext' ? EXT : {};
+  const rule = COMMON[option.name] ?? own[option.name];
+  if (rule === undefined) {
+    const known = FAT[option.name] !== undefined || EXT[option.name] !== undefined;
+    const why = known ? `is not one of ${family === 'fat' ? 'FAT' : 'ext'}` : 'is not supported';
+    throw refusal(target, option, why);
+  }
+  const problem = rule(option.value, changes, wishes);
+  if (typeof problem === 'string') throw refusal(target, option, problem);
+}
+
+function refusal(target: string, option: MountOption, why: string): MountFailure {
+  return new MountFailure(`${target}: bad option "${formatOption(option)}": it ${why}.`, MountExit.failed);
+}

@@ -1,0 +1,114 @@
+import type { DeviceState, MountState, ViewState } from '../../../attach/device-state.ts';
+import { mountDevice } from '../../../attach/client.ts';
+import type { MountRequest } from '../../../attach/mount-request.ts';
+import { CorruptImageError, hasCode, isOwnError, UnsupportedError } from '../../../errors.ts';
+import { reasonOf } from '../../verbs/failure.ts';
+import { driverOf, namesOfVolume, singleType } from './block-type.ts';
+import type { MountContext } from './context.ts';
+import { type DriverFamily, userMountOptions } from './file-system-options.ts';
+import { MountFailure } from './mount-failure.ts';
+import type { MountWishes } from './mount-wishes.ts';
+import { readVolume } from './tagged-source.ts';
+import { matchesTypeList } from './type-list.ts';
+
+export interface UserMountJob {
+  readonly state: DeviceState;
+  readonly view: ViewState;
+  /** By which our commands open the view. */
+  readonly device: string;
+  /** What the table of mounts is to show. */
+  readonly source: string;
+  /** Canonical. */
+  readonly target: string;
+  /** Where the verbs find the same files: `disk.img:1`. */
+  readonly place: string;
+  readonly types: string | undefined;
+  readonly wishes: MountWishes;
+}
+
+/** Mounts with a driver of ours, in the process behind the device. */
+export async function mountByUs(context: MountContext, job: UserMountJob): Promise<MountState> {
+  const { target, wishes, source } = job;
+  const type = wantedType(context, job);
+  const family = familyOf(type) ?? (wishes.fileSystem.length > 0 ? probedFamily(context, job) : undefined);
+  const request: MountRequest = {
+    view: job.view.name,
+    directory: target,
+    source,
+    ...(type !== undefined && { type }),
+    options: userMountOptions(wishes, family, target),
+    uid: process.getuid?.() ?? 0,
+  };
+  try {
+    return await mountDevice(job.state, request);
+  } catch (error) {
+    throw userMountFailure(error, request, job.place);
+  }
+}
+
+/** What must be there, for the drivers: a list is settled by a look at the device. */
+function wantedType(context: MountContext, { types, device, target }: UserMountJob): MountRequest['type'] {
+  const single = singleType(types);
+  if (single !== undefined) return driverType(single, target);
+  if (types === undefined || types === 'auto') return undefined;
+  const volume = readVolume(context, device);
+  if (volume === undefined || namesOfVolume(volume.type).some((name) => matchesTypeList(name, types))) {
+    return undefined;
+  }
+  throw new MountFailure(`${target}: ${device} holds ${volume.type}, which is not in the list "${types}".`);
+}
+
+function driverType(type: string, target: string): MountRequest['type'] {
+  switch (type) {
+    case 'fat12':
+    case 'fat16':
+    case 'fat32':
+    case 'ext2':
+    case 'ext3':
+      return type;
+    // The driver of ext4 takes the older ones, too.
+    case 'ext4':
+    case 'ext':
+      return 'ext';
+    default:
+      if (driverOf(type) === 'fat') return 'fat';
+      throw new MountFailure(`${target}: unknown filesystem type '${type}'.`, undefined, [
+        'Without the kernel: ext2, ext3, ext4, vfat, msdos.',
+      ]);
+  }
+}
+
+function familyOf(type: MountRequest['type']): DriverFamily | undefined {
+  return type === undefined ? undefined : driverOf(type);
+}
+
+function probedFamily(context: MountContext, { device }: UserMountJob): DriverFamily | undefined {
+  const type = readVolume(context, device)?.type;
+  return type === undefined ? undefined : driverOf(type);
+}
+
+/** The tool's own words, and below them what is really the matter. */
+function userMountFailure(error: unknown, { source, directory }: MountRequest, place: string): MountFailure {
+  const expected = isOwnError(error) || (error instanceof Error && ('syscall' in error || 'code' in error));
+  if (!expected) throw error;
+  const why = reasonOf(error);
+  if (error instanceof UnsupportedError && error.features.includes('FUSE')) {
+    return new MountFailure(`${directory}: cannot mount here: ${why}.`, undefined, [
+      'Without a mount, the same files can be listed, read and changed by',
+      `userloop ls ${place}:/, userloop cat ${place}:/FILE, userloop cp FILE ${place}:/ (userloop --help lists more).`,
+    ]);
+  }
+  const text = textOf(error, source);
+  return new MountFailure(`${directory}: ${text ?? `${why}.`}`, undefined, text === undefined ? [] : [why]);
+}
+
+/** Undefined where the reason alone says it. */
+function textOf(error: unknown, source: string): string | undefined {
+  if (hasCode(error, 'EBUSY')) return `${source} already mounted or mount point busy.`;
+  if (hasCode(error, 'EACCES') || hasCode(error, 'EPERM')) return 'permission denied.';
+  if (hasCode(error, 'ENOTDIR')) return 'mount point is not a directory.';
+  if (hasCode(error, 'EIO')) return `can't read superblock on ${source}.`;
+  const isContent = error instanceof UnsupportedError || error instanceof CorruptImageError;
+  if (!isContent && !hasCode(error, 'EINVAL')) return undefined;
+  return `wrong fs type, bad option, bad superblock on ${source}, missing codepage or helper program, or other error.`;
+}
