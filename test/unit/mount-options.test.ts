@@ -34,7 +34,9 @@ describe('a list of options', () => {
   });
 
   it('separates what is for mount, for others and for the file system', () => {
-    const wishes = wishesOf('loop=/dev/loop3,offset=1M,sizelimit=0x200,x-a=b,X-c,comment=d,_netdev,fat=12,uid=0');
+    const wishes = wishesOf(
+      'loop=/dev/loop3,offset=1M,sizelimit=0x200,x-a=b,X-c,comment=d,_netdev,fat=12,uid=0',
+    );
     expect(wishes.loop).toEqual({ device: '/dev/loop3' });
     expect([wishes.offset, wishes.sizeLimit]).toEqual([1 << 20, 512]);
     expect(formatOptionList(wishes.fileSystem)).toBe('fat=12,uid=0');
@@ -58,7 +60,10 @@ describe('options for our own drivers', () => {
 
   it('honours those of FAT', () => {
     expect(
-      optionsOf('ro,noatime,uid=0,gid=7,umask=022,dmask=077,fat=12,quiet,showexec,time_offset=-90,utf8', 'fat'),
+      optionsOf(
+        'ro,noatime,uid=0,gid=7,umask=022,dmask=077,fat=12,quiet,showexec,time_offset=-90,utf8',
+        'fat',
+      ),
     ).toEqual({
       readOnly: true,
       accessTime: 'none',

@@ -43,8 +43,8 @@ const COMMON: Readonly<Record<string, Rule | undefined>> = {
   gid: account('group'),
   allow_other: (_, changes) => void (changes.allowOther = true),
   default_permissions: (_, changes) => void (changes.defaultPermissions = true),
-  discard: (_, changes) => void (changes.discard = true),
-  nodiscard: (_, changes) => void (changes.discard = false),
+  writeback_cache: (_, changes) => void (changes.writeBack = true),
+  nodiscard: accepted,
 };
 
 /** Linux Documentation/filesystems/vfat.rst and mount(8). */
