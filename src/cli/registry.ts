@@ -182,6 +182,18 @@ export const REGISTRY: readonly RegistryEntry[] = [
     load: async () => (await import('./applets/umount.ts')).umount,
   },
   {
+    names: ['mdconfig'],
+    kind: 'applet',
+    summary: 'make devices of files and of memory, as on FreeBSD',
+    load: async () => (await import('./applets/mdconfig.ts')).mdconfig,
+  },
+  {
+    names: ['vnconfig'],
+    kind: 'applet',
+    summary: 'make disk devices of files, as on OpenBSD',
+    load: async () => (await import('./applets/vnconfig.ts')).vnconfig,
+  },
+  {
     names: ['newfs_msdos'],
     kind: 'applet',
     summary: 'make a FAT12, FAT16 or FAT32 file system, as on the BSDs',
