@@ -17,7 +17,7 @@ import type { DetachOptions, DeviceChanges, UnmountOptions } from './client.ts';
 import { type ControlRequest, serveControl } from './control.ts';
 import { unmountDead } from './dead-mount.ts';
 import { DeviceFiles } from './device-files.ts';
-import { giveNameBack, ownerRecord, writeJson } from './device-folder.ts';
+import { type OwnerRecord, giveNameBack, ownerRecord, writeJson } from './device-folder.ts';
 import { type DeviceImage, openDeviceImage } from './device-image.ts';
 import {
   type AttachRequest,
@@ -27,6 +27,7 @@ import {
   type MountState,
 } from './device-state.ts';
 import type { Environment } from './environment.ts';
+import { TO_THE_END, lockImage } from './image-lock.ts';
 import { MOUNT_POINTS_FILE } from './mount-points.ts';
 import type { MountRequest } from './mount-request.ts';
 import { Mounts } from './mounts.ts';
@@ -79,7 +80,7 @@ export class AttachedDevice {
       imageDevice: image.device,
       imageInode: image.inode,
       offset: request.offset,
-      end: request.offset + size,
+      end: request.sizeLimit > 0 ? request.offset + size : TO_THE_END,
       readOnly,
     });
     const unit = reserveName(runtime, request.family, request.unit, owner);
@@ -122,7 +123,7 @@ export class AttachedDevice {
     };
     const device = new AttachedDevice(runtime, image, share, state);
     try {
-      await device.#open(env, request);
+      await device.#open(env, request, owner);
       return device;
     } catch (error) {
       await device.end().catch(() => {});
@@ -139,18 +140,20 @@ export class AttachedDevice {
     return this.#state;
   }
 
-  async #open(env: Environment, request: AttachRequest): Promise<void> {
+  async #open(env: Environment, request: AttachRequest, owner: OwnerRecord): Promise<void> {
     const { family, unit, nbdSocket, controlSocket } = this.#state;
     const listen = request.listen === undefined ? {} : { tcp: request.listen };
-    const [nbd, files, server] = await Promise.allSettled([
+    // Their threads start up while this one asks for the lock.
+    const [nbd, files, server, lock] = await Promise.allSettled([
       NbdExports.listen(this.#share, { family, unit, socket: nbdSocket!, ...listen }),
       request.files ? this.#openFiles() : undefined,
       serveControl(controlSocket!, (asked) => this.#handle(asked)),
+      lockImage(this.#runtime, this.#state.name, this.#image, owner),
     ]);
     if (nbd.status === 'fulfilled') this.#nbd = nbd.value;
     if (files.status === 'fulfilled') this.#files = files.value;
     if (server.status === 'fulfilled') this.#server = server.value;
-    for (const part of [nbd, files, server]) if (part.status === 'rejected') throw part.reason;
+    for (const part of [lock, nbd, files, server]) if (part.status === 'rejected') throw part.reason;
     const address = this.#nbd?.address;
     if (address !== undefined) this.#change({ nbdAddress: address });
     if (this.#files !== undefined) {

@@ -1,9 +1,9 @@
 import fs from 'node:fs';
 import path from 'node:path';
-import type { DeviceFamily } from '../disk/device-views.ts';
 import { FsError, hasCode } from '../errors.ts';
 import { isAlive } from '../host/process-identity.ts';
 import { isOwned, readJson } from './device-folder.ts';
+import { deviceNames, splitName } from './device-names.ts';
 import type { DeviceState } from './device-state.ts';
 import type { Environment } from './environment.ts';
 import { cleanUpDevice } from './stale-device.ts';
@@ -21,7 +21,7 @@ export type { Environment } from './environment.ts';
  *
  * There is no daemon. A folder whose process is gone is cleaned up by whoever comes across it.
  */
-const NAME = /^(loop|md|vnd)(0|[1-9]\d{0,5})$/;
+export { splitName } from './device-names.ts';
 
 /** Where the folder of this user's devices is, or would be. */
 export function runtimePath(env: Environment): string {
@@ -75,16 +75,6 @@ export function listDevices(env: Environment): DeviceState[] {
   return found.sort((a, b) => (a.family < b.family ? -1 : a.family > b.family ? 1 : a.unit - b.unit));
 }
 
-/** The names that are taken, in no order. */
-export function deviceNames(runtime: string): string[] {
-  try {
-    return fs.readdirSync(runtime).filter((name) => NAME.test(name));
-  } catch (error) {
-    if (hasCode(error, 'ENOENT') || hasCode(error, 'ENOTDIR')) return [];
-    throw error;
-  }
-}
-
 /** The state of a device that is there; undefined when it is not ready yet, or gone. */
 function readLiveState(runtime: string, name: string): DeviceState | undefined {
   const folder = `${runtime}/${name}`;
@@ -128,7 +118,7 @@ function viewNameOf(runtime: string, env: Environment, cwd: string, name: string
   const { dir, base } = path.parse(file);
   if (dir === '/dev' || dir === `${runtime}/dev` || dir === env['USERLOOP_DEV_FOLDER']) return base;
   const [device, files, ...rest] = path.relative(runtime, dir).split('/');
-  return device !== undefined && NAME.test(device) && files === 'files' && rest.length === 0
+  return device !== undefined && splitName(device) !== undefined && files === 'files' && rest.length === 0
     ? base
     : undefined;
 }
@@ -145,11 +135,4 @@ export function findByImage(env: Environment, file: string): DeviceState[] {
 /** The path by which any program opens the view, where it is a file; else its classic name, `/dev/loop0p1`, which our commands know. */
 export function viewPath(state: DeviceState, view: string = state.views[0]!.name): string {
   return `${state.folder ?? '/dev'}/${view}`;
-}
-
-export function splitName(
-  name: string,
-): { readonly family: DeviceFamily; readonly unit: number } | undefined {
-  const match = NAME.exec(name);
-  return match === null ? undefined : { family: match[1] as DeviceFamily, unit: Number(match[2]) };
 }

@@ -70,7 +70,7 @@ function named(io: Io, failures: Failures, name: string): DeviceState[] {
   const found = findDevice(io.env, io.cwd, name);
   if (found !== undefined) return [found.state];
   const file = path.resolve(io.cwd, name);
-  const kernels = chooseBackend(io.env, 'auto').list();
+  const kernels = chooseBackend(io.env, undefined).list();
   const kernel = kernels.find((state) => state.name === name || `/dev/${state.name}` === file);
   if (kernel !== undefined) return [kernel];
   const stats = fs.statSync(file, { bigint: true, throwIfNoEntry: false });

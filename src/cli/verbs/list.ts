@@ -40,7 +40,7 @@ export const list = defineApplet({
 
 /** Ours, and the kernel's loop devices where it is those that attach makes. */
 function everyDevice(io: Io): DeviceState[] {
-  const backend = chooseBackend(io.env, 'auto');
+  const backend = chooseBackend(io.env, undefined);
   return backend.kind === 'user' ? backend.list() : [...listDevices(io.env), ...backend.list()];
 }
 
