@@ -29,7 +29,7 @@ export const mount = defineApplet({
   description: [
     'Shows the files of a FAT12, FAT16, FAT32, ext2, ext3 or ext4 file system in the directory DIR, for every program. SOURCE is an image ' +
       '(IMAGE, IMAGE:N for partition N, IMAGE@OFFSET for what starts at that byte), a device (/dev/loop0, /dev/loop0p1, /dev/md0, ' +
-      '/dev/vnd0i), nbd+unix://, nbd:// or nbds://, LABEL=TEXT or UUID=TEXT of an attached device. An image becomes a device that goes ' +
+      '/dev/vnd0i), LABEL=TEXT or UUID=TEXT of an attached device. An image becomes a device that goes ' +
       'with the mount; a second mount of the same part of an image uses the device of the first. An image whose only file system lies in ' +
       'a partition needs no number.',
     'Root with a usable /dev/loop-control has the kernel do it where the kernel knows the file system, as the classic tool does. Everybody ' +
@@ -71,6 +71,7 @@ export const mount = defineApplet({
   },
   notSupported: [
     '-F, -N, -s, --options-mode, --options-source, helpers (mount.TYPE), network file systems',
+    'NBD exports: userloop ls, cat, cp and the rest take nbd:// and nbd+unix:// without a mount',
     '-o X-mount.* other than X-mount.mkdir, encryption=, verity',
     'without the kernel: mand, nosymfollow, lazytime, iversion; nodiratime without noatime',
     '-t msdos hides no long names: msdos and vfat are the same',

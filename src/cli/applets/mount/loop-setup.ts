@@ -5,10 +5,9 @@ import { DiskImage, type Partition } from '../../../disk/disk-image.ts';
 import { hasCode } from '../../../errors.ts';
 import { probeFileSystem } from '../../../filesystem/drivers.ts';
 import { MountFlag } from '../../../host/native-mount.ts';
-import { reasonOf } from '../../verbs/failure.ts';
 import { openDevice } from '../../open-device.ts';
 import type { MountContext } from './context.ts';
-import { MountFailure } from './mount-failure.ts';
+import { MountFailure, whyOf } from './mount-failure.ts';
 import type { MountSource } from './mount-source.ts';
 import type { MountWishes } from './mount-wishes.ts';
 
@@ -188,6 +187,6 @@ function isWritable(image: string): boolean {
 
 function failure(source: ImageSource, target: string, why: unknown): MountFailure {
   return new MountFailure(`${target}: failed to setup loop device for ${source.name}.`, undefined, [
-    typeof why === 'string' ? why : reasonOf(why),
+    typeof why === 'string' ? why : whyOf(why),
   ]);
 }

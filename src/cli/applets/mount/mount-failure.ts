@@ -1,3 +1,6 @@
+import { FsError } from '../../../errors.ts';
+import { reasonOf } from '../../verbs/failure.ts';
+
 /** Exit status of mount(8) and umount(8); several failures add up as bits. */
 export const MountExit = {
   success: 0,
@@ -29,6 +32,12 @@ export class MountFailure extends Error {
 /** `mount: MESSAGE` and its hints as they are printed. */
 export function failureText(program: string, failure: MountFailure): string {
   return [`${program}: ${failure.message}`, ...failure.hints.map((hint) => `       ${hint}`), ''].join('\n');
+}
+
+/** What an error says beside the tool's own words: names in it begin as they are written. */
+export function whyOf(error: unknown): string {
+  if (error instanceof FsError) return error.detail ?? error.text;
+  return reasonOf(error);
 }
 
 /** What the kernel had to say may be in its log. */

@@ -6,12 +6,11 @@ import { viewPath } from '../../../attach/registry.ts';
 import { hasCode } from '../../../errors.ts';
 import { MountFlag } from '../../../host/native-mount.ts';
 import { readMountTable } from '../../../host/mount-table.ts';
-import { reasonOf } from '../../verbs/failure.ts';
 import { driverOf, isDevicelessType, singleType, typesToTry } from './block-type.ts';
 import type { MountContext } from './context.ts';
 import { mountByKernel } from './kernel-mount.ts';
 import { devicesOf, dropLoop, setUpLoop } from './loop-setup.ts';
-import { MountExit, MountFailure } from './mount-failure.ts';
+import { MountExit, MountFailure, whyOf } from './mount-failure.ts';
 import { type MountSource, resolveSource } from './mount-source.ts';
 import type { MountWishes } from './mount-wishes.ts';
 import { changeNamespace } from './namespace-operations.ts';
@@ -234,9 +233,9 @@ async function mountBlockByUs(
     });
   } catch (error) {
     if (hasCode(error, 'EACCES') || hasCode(error, 'EPERM')) {
-      throw new MountFailure(`${target}: must be superuser to use mount.`, undefined, [reasonOf(error)]);
+      throw new MountFailure(`${target}: must be superuser to use mount.`, undefined, [whyOf(error)]);
     }
-    throw new MountFailure(`${target}: cannot mount ${device}: ${reasonOf(error)}.`);
+    throw new MountFailure(`${target}: cannot mount ${device}: ${whyOf(error)}.`);
   }
   try {
     await serve(context, job, { state, view: state.views[0]!, shown: device, place: device, target });
@@ -266,7 +265,7 @@ function mountPoint(context: MountContext, { target: given, wishes }: MountJob):
     try {
       fs.mkdirSync(target, { recursive: true, mode: wishes.makeDirectory });
     } catch (error) {
-      throw new MountFailure(`${given}: mount point cannot be made: ${reasonOf(error)}.`, MountExit.usage);
+      throw new MountFailure(`${given}: mount point cannot be made: ${whyOf(error)}.`, MountExit.usage);
     }
     return context.canonical(given);
   }

@@ -19,10 +19,10 @@ export type MountSource =
     }
   /** A block device of the kernel's. */
   | { readonly kind: 'block'; readonly name: string }
-  /** A file, or an NBD export, which has to become a device first. */
+  /** A file, which has to become a device first. */
   | {
       readonly kind: 'image';
-      /** Absolute path or URI. */
+      /** Absolute path. */
       readonly name: string;
       readonly partition: number | undefined;
       /** Bytes. */
@@ -40,7 +40,13 @@ export function resolveSource(context: MountContext, name: string, target: strin
     if (device === undefined) throw new MountFailure(`${target}: can't find ${name}.`, MountExit.usage);
     return resolveSource(context, device, target);
   }
-  if (NBD_URI.test(name)) return { kind: 'image', name, partition: undefined, offset: undefined };
+  if (NBD_URI.test(name)) {
+    throw new MountFailure(
+      `${target}: ${name} is an NBD export: only files and devices can be mounted.`,
+      undefined,
+      [`userloop ls, cat and cp take it by that name.`],
+    );
+  }
   const { io } = context;
   const attached = findDevice(io.env, io.cwd, name);
   if (attached !== undefined) return { kind: 'attached', name, ...attached };

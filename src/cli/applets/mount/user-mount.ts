@@ -2,11 +2,10 @@ import type { DeviceState, MountState, ViewState } from '../../../attach/device-
 import { mountDevice } from '../../../attach/client.ts';
 import type { MountRequest } from '../../../attach/mount-request.ts';
 import { CorruptImageError, hasCode, isOwnError, UnsupportedError } from '../../../errors.ts';
-import { reasonOf } from '../../verbs/failure.ts';
 import { driverOf, namesOfVolume, singleType } from './block-type.ts';
 import type { MountContext } from './context.ts';
 import { type DriverFamily, userMountOptions } from './file-system-options.ts';
-import { MountFailure } from './mount-failure.ts';
+import { MountFailure, whyOf } from './mount-failure.ts';
 import type { MountWishes } from './mount-wishes.ts';
 import { readVolume } from './tagged-source.ts';
 import { matchesTypeList } from './type-list.ts';
@@ -91,7 +90,7 @@ function probedFamily(context: MountContext, { device }: UserMountJob): DriverFa
 function userMountFailure(error: unknown, { source, directory }: MountRequest, place: string): MountFailure {
   const expected = isOwnError(error) || (error instanceof Error && ('syscall' in error || 'code' in error));
   if (!expected) throw error;
-  const why = reasonOf(error);
+  const why = whyOf(error);
   if (error instanceof UnsupportedError && error.features.includes('FUSE')) {
     return new MountFailure(`${directory}: cannot mount here: ${why}.`, undefined, [
       'Without a mount, the same files can be listed, read and changed by',

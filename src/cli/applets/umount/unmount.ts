@@ -5,10 +5,9 @@ import type { DeviceState } from '../../../attach/device-state.ts';
 import { listDevices } from '../../../attach/registry.ts';
 import { hasCode, isOwnError } from '../../../errors.ts';
 import { MountFlag, UnmountFlag } from '../../../host/native-mount.ts';
-import { reasonOf } from '../../verbs/failure.ts';
 import type { MountContext } from '../mount/context.ts';
 import { requireNativeMount } from '../mount/kernel-mount.ts';
-import { MountExit, MountFailure } from '../mount/mount-failure.ts';
+import { MountExit, MountFailure, whyOf } from '../mount/mount-failure.ts';
 import type { UmountCommand } from './command-line.ts';
 import type { FoundMount } from './find-mount.ts';
 
@@ -114,5 +113,5 @@ function failure(error: unknown, directory: string): MountFailure {
   if (hasCode(error, 'ENOENT')) return new MountFailure(`${directory}: not found.`);
   if (hasCode(error, 'EROFS'))
     return new MountFailure(`${directory}: block devices not permitted on filesystem.`);
-  return new MountFailure(`${directory}: ${reasonOf(error)}.`, MountExit.failed);
+  return new MountFailure(`${directory}: ${whyOf(error)}.`, MountExit.failed);
 }
