@@ -20,7 +20,9 @@ export function reserveName(
   sweep(runtime);
   if (wanted !== undefined) {
     const name = `${family}${wanted}`;
-    if (!usedByKernel(family, wanted) && tryName(runtime, name, owner)) return wanted;
+    // Over the kernel's own device of that name (a mount of what the kernel has no driver for) both names mean the same.
+    const isFree = !usedByKernel(family, wanted) || owner.image === `/dev/${name}`;
+    if (isFree && tryName(runtime, name, owner)) return wanted;
     forgetPreparedFolder(runtime, owner);
     throw new FsError('EBUSY', { detail: `${name} is in use`, path: name });
   }
