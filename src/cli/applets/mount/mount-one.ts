@@ -235,7 +235,14 @@ async function mountBlockByUs(
     if (hasCode(error, 'EACCES') || hasCode(error, 'EPERM')) {
       throw new MountFailure(`${target}: must be superuser to use mount.`, undefined, [whyOf(error)]);
     }
-    throw new MountFailure(`${target}: cannot mount ${device}: ${whyOf(error)}.`);
+    const other = hasCode(error, 'EBUSY')
+      ? readMountTable().find((entry) => entry.source === device)
+      : undefined;
+    throw new MountFailure(
+      other === undefined
+        ? `${target}: cannot mount ${device}: ${whyOf(error)}.`
+        : `${target}: ${device} already mounted on ${other.directory}.`,
+    );
   }
   try {
     await serve(context, job, { state, view: state.views[0]!, shown: device, place: device, target });

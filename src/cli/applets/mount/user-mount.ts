@@ -41,7 +41,7 @@ export async function mountByUs(context: MountContext, job: UserMountJob): Promi
   try {
     return await mountDevice(job.state, request);
   } catch (error) {
-    throw userMountFailure(error, request, job.place);
+    throw userMountFailure(error, request, job);
   }
 }
 
@@ -87,7 +87,11 @@ function probedFamily(context: MountContext, { device }: UserMountJob): DriverFa
 }
 
 /** The tool's own words, and below them what is really the matter. */
-function userMountFailure(error: unknown, { source, directory }: MountRequest, place: string): MountFailure {
+function userMountFailure(
+  error: unknown,
+  { source, directory }: MountRequest,
+  { place, state, view }: UserMountJob,
+): MountFailure {
   const expected = isOwnError(error) || (error instanceof Error && ('syscall' in error || 'code' in error));
   if (!expected) throw error;
   const why = whyOf(error);
@@ -97,13 +101,17 @@ function userMountFailure(error: unknown, { source, directory }: MountRequest, p
       `userloop ls ${place}:/, userloop cat ${place}:/FILE, userloop cp FILE ${place}:/ (userloop --help lists more).`,
     ]);
   }
-  const text = textOf(error, source);
+  const other = state.mounts.find((mount) => mount.view === view.name);
+  const text = textOf(error, source, other?.directory);
   return new MountFailure(`${directory}: ${text ?? `${why}.`}`, undefined, text === undefined ? [] : [why]);
 }
 
 /** Undefined where the reason alone says it. */
-function textOf(error: unknown, source: string): string | undefined {
-  if (hasCode(error, 'EBUSY')) return `${source} already mounted or mount point busy.`;
+function textOf(error: unknown, source: string, other: string | undefined): string | undefined {
+  if (hasCode(error, 'EBUSY'))
+    return other === undefined
+      ? `${source} already mounted or mount point busy.`
+      : `${source} already mounted on ${other}.`;
   if (hasCode(error, 'EACCES') || hasCode(error, 'EPERM')) return 'permission denied.';
   if (hasCode(error, 'ENOTDIR')) return 'mount point is not a directory.';
   if (hasCode(error, 'EIO')) return `can't read superblock on ${source}.`;
