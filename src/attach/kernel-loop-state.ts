@@ -1,6 +1,7 @@
 import fs from 'node:fs';
 import { decodeUtf8 } from '../bytes/utf8.ts';
 import { hasCode } from '../errors.ts';
+import { formatDeviceNumber } from '../host/block-queue.ts';
 import { hostText } from '../host/host-text.ts';
 import { type MountTableEntry, readMountTable } from '../host/mount-table.ts';
 import { nativeLoopOperations } from '../host/native-loop.ts';
@@ -38,7 +39,7 @@ export function kernelUnitOf(path: string): number | undefined {
     return digits === undefined ? undefined : Number(digits);
   }
   if (!stats.isBlockDevice()) return undefined;
-  const numbers = `${major(stats.rdev)}:${minor(stats.rdev)}`;
+  const numbers = formatDeviceNumber(stats.rdev);
   const name = /^\/dev\/(loop\d+)$/.exec(path)?.[1] ?? nameOf(numbers);
   const unit = /^loop(\d+)$/.exec(name ?? '')?.[1];
   return unit !== undefined && attribute(`${BLOCK}/${name}/dev`) === numbers ? Number(unit) : undefined;
@@ -52,15 +53,6 @@ function nameOf(numbers: string): string | undefined {
     if (hasCode(error, 'ENOENT')) return undefined;
     throw error;
   }
-}
-
-/** Of a dev_t as glibc packs it (gnu_dev_major); loop devices' fit in 32 bits. */
-function major(device: number): number {
-  return (device >>> 8) & 0xfff;
-}
-
-function minor(device: number): number {
-  return (device & 0xff) | ((device >>> 12) & 0xfff00);
 }
 
 /** What the kernel tells of a loop device to which nothing is attached. */

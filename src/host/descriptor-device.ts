@@ -24,6 +24,8 @@ export interface DescriptorDeviceOptions {
 const ZEROS = new Uint8Array(1 << 20);
 /** Up to this length it is cheaper to look whether a range is zero already than to load what knows the holes. */
 const LOOK_LENGTH = 4 << 20;
+/** Below this a hole is not worth its call, bytes. Block devices punch in multiples of it. */
+const PUNCH_UNIT = 4096;
 
 /** A range of a file that is open already. Closing it leaves the descriptor open: that belongs to whoever gave it. */
 export class DescriptorDevice implements BlockDevice {
@@ -35,6 +37,8 @@ export class DescriptorDevice implements BlockDevice {
   readonly #size: () => number;
   /** A regular file may have holes. */
   readonly #regular: boolean;
+  /** Ranges can be made zero without writing. */
+  readonly #punches: boolean;
 
   constructor(fd: number, options: DescriptorDeviceOptions) {
     this.#fd = fd;
@@ -43,7 +47,9 @@ export class DescriptorDevice implements BlockDevice {
     this.#size = options.size;
     this.sectorSize = options.sectorSize;
     this.readOnly = options.readOnly;
-    this.#regular = fs.fstatSync(fd).isFile();
+    const stats = fs.fstatSync(fd);
+    this.#regular = stats.isFile();
+    this.#punches = stats.isFile() || stats.isBlockDevice();
   }
 
   get size(): number {
@@ -138,12 +144,26 @@ export class DescriptorDevice implements BlockDevice {
   }
 
   #zeroData(offset: number, length: number): void {
-    if (
-      this.#regular &&
-      length >= 4096 &&
-      nativeFileOperations()?.punchHole(this.#fd, this.#start + offset, length) === true
-    )
+    if (length < PUNCH_UNIT || !this.#punches) {
+      this.#writeZeros(offset, length);
       return;
+    }
+    // A file takes any range; a block device only whole sectors, and no sector is larger than this.
+    const shift = this.#regular ? 0 : this.#start % PUNCH_UNIT;
+    const unit = this.#regular ? 1 : PUNCH_UNIT;
+    const first = Math.ceil((offset + shift) / unit) * unit - shift;
+    const end = Math.floor((offset + length + shift) / unit) * unit - shift;
+    const native = end > first ? nativeFileOperations() : undefined;
+    if (native?.punchHole(this.#fd, this.#start + first, end - first) !== true) {
+      this.#writeZeros(offset, length);
+      return;
+    }
+    this.#writeZeros(offset, first - offset);
+    this.#writeZeros(end, offset + length - end);
+  }
+
+  /** Over what is not zero yet. */
+  #writeZeros(offset: number, length: number): void {
     const scratch = new Uint8Array(Math.min(length, ZEROS.length));
     for (let done = 0; done < length; done += ZEROS.length) {
       const part = scratch.subarray(0, Math.min(ZEROS.length, length - done));

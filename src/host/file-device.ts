@@ -1,12 +1,13 @@
 import fs from 'node:fs';
 import type { BlockDevice, Extent, FileRange } from '../device/block-device.ts';
 import { FsError } from '../errors.ts';
+import { sysfsDeviceSize, sysfsSectorSize } from './block-queue.ts';
 import { DescriptorDevice } from './descriptor-device.ts';
 import { nativeFileOperations } from './native-file.ts';
 
 export interface FileDeviceOptions {
   readonly readOnly?: boolean;
-  /** Logical sector, bytes. Default 512. */
+  /** Logical sector, bytes. Default: what a block device tells of itself, 512 for a file. */
   readonly sectorSize?: number;
 }
 
@@ -43,8 +44,9 @@ export class FileDevice implements BlockDevice {
           detail: 'neither a regular file nor a block device',
         });
       }
-      const size = stats.isFile() ? stats.size : blockDeviceSize(fd);
-      return new FileDevice(path, fd, size, options);
+      if (stats.isFile()) return new FileDevice(path, fd, stats.size, options);
+      const sectorSize = options.sectorSize ?? sysfsSectorSize(stats.rdev) ?? 512;
+      return new FileDevice(path, fd, blockDeviceSize(fd), { ...options, sectorSize });
     } catch (error) {
       fs.closeSync(fd);
       throw error;
@@ -103,8 +105,10 @@ export class FileDevice implements BlockDevice {
   }
 }
 
-/** Node has no BLKGETSIZE64; the end of the device is where reading one more byte gives none. */
+/** Node has no BLKGETSIZE64. Where sysfs does not tell: the end of the device is where reading one more byte gives none. */
 export function blockDeviceSize(fd: number): number {
+  const told = sysfsDeviceSize(fs.fstatSync(fd).rdev);
+  if (told !== undefined) return told;
   const native = nativeFileOperations();
   const end = native?.seekEnd(fd);
   if (end !== undefined) return end;

@@ -177,4 +177,26 @@ describeWithKernelLoops(['losetup', 'blockdev', 'sfdisk', 'mke2fs'], "the kernel
     }
     expect(await backend.detach(state)).toBe('gone');
   });
+
+  it('are devices of ours with their size and sectors, in which zeroing makes holes of the image', async () => {
+    fs.writeFileSync(image, Buffer.alloc(8 << 20, 0xa5));
+    execFileSync('sync', [image]);
+    const state = await backend.attach(loopRequest(image, { sectorSize: 4096 }));
+    const device = FileDevice.open(`/dev/${state.name}`);
+    try {
+      expect([device.size, device.sectorSize, device.readOnly]).toEqual([8 << 20, 4096, false]);
+      const before = fs.statSync(image).blocks;
+      // Neither end lies on a sector.
+      device.zero(4096 * 3 + 17, (6 << 20) + 1000);
+      device.flush();
+      const expected = Buffer.alloc(8 << 20, 0xa5).fill(0, 4096 * 3 + 17, 4096 * 3 + 17 + (6 << 20) + 1000);
+      const found = Buffer.alloc(8 << 20);
+      device.read(0, found);
+      expect(found.equals(expected)).toBe(true);
+      expect(fs.readFileSync(image).equals(expected)).toBe(true);
+      expect(fs.statSync(image).blocks).toBeLessThan(before / 2);
+    } finally {
+      device.close();
+    }
+  });
 });
