@@ -1,6 +1,7 @@
 import fs from 'node:fs';
 import type { DeviceFamily } from '../disk/device-views.ts';
 import { FsError } from '../errors.ts';
+import { readMountTable } from '../host/mount-table.ts';
 import { forgetPreparedFolder, isOwned, type OwnerRecord, sweep, takeName } from './device-folder.ts';
 import { cleanUpDevice } from './stale-device.ts';
 
@@ -53,8 +54,13 @@ function isTaken(runtime: string, name: string): boolean {
   return fs.existsSync(folder);
 }
 
-/** Whether the kernel's own loop device of that number is set up, and has that name here: in `userloop shell` it has not. */
+/**
+ * Whether the kernel's own loop device of that number is set up, and has that name here. In `userloop shell` it has not, unless it is mounted
+ * where that could not be hidden: then many a program would take ours for mounted.
+ */
 function usedByKernel(family: DeviceFamily, unit: number): boolean {
   if (family !== 'loop' || !fs.existsSync(`/sys/block/loop${unit}/loop`)) return false;
-  return fs.lstatSync(`/dev/loop${unit}`, { throwIfNoEntry: false })?.isBlockDevice() === true;
+  const device = `/dev/loop${unit}`;
+  if (fs.lstatSync(device, { throwIfNoEntry: false })?.isBlockDevice() === true) return true;
+  return readMountTable().some(({ source }) => source === device || source.startsWith(`${device}p`));
 }

@@ -38,7 +38,8 @@ export function makeFolderPrivate(folder: string, options: PrivateFolderOptions)
   }
 }
 
-function bindEntry(mounts: NativeMountOperations, entry: fs.Dirent, from: string, to: string): void {
+/** Shows an entry of one folder in another one, where it is not yet. What nobody may look at is left out. */
+export function bindEntry(mounts: NativeMountOperations, entry: fs.Dirent, from: string, to: string): void {
   const [source, target] = [`${from}/${entry.name}`, `${to}/${entry.name}`];
   try {
     if (entry.isSymbolicLink()) {

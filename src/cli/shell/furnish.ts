@@ -2,6 +2,7 @@ import fs from 'node:fs';
 import { FsError, hasCode } from '../../errors.ts';
 import { nativeNodeOperations } from '../../host/native-node.ts';
 import { bindFile, bindTree, makeFolderPrivate } from '../../host/private-folder.ts';
+import { hideMounts } from '../../host/private-root.ts';
 import { REGISTRY } from '../registry.ts';
 import { SHELL_APPLETS } from './applets.ts';
 import { isDeviceName, UNATTACHED_NAMES } from './device-names.ts';
@@ -26,6 +27,8 @@ export interface Furnishing {
 
 /** Makes the namespace that this process is in the one of the shell: /dev, /etc/fstab and /mnt. */
 export function furnishNamespace({ staging, program }: Furnishing): void {
+  // mke2fs and its like look there whether the device of that name is mounted; the host's is another one.
+  hideMounts((source) => source.startsWith('/dev/') && isDeviceName(source.slice('/dev/'.length)), staging);
   makeFolderPrivate('/dev', {
     staging,
     // The node that makes pseudo terminals finds its file system beside itself: it needs the folder around it.
