@@ -1,4 +1,3 @@
-import path from 'node:path';
 import { parseSize } from '../../bytes/size.ts';
 import type { BlockDevice } from '../../device/block-device.ts';
 import { FsError, UsageError } from '../../errors.ts';
@@ -12,7 +11,9 @@ import {
 import { readTable } from '../../partition/table.ts';
 import { defineApplet } from '../applet.ts';
 import { getopt, type ParsedArguments } from '../getopt.ts';
+import type { Io } from '../io.ts';
 import { openDevice } from '../open-device.ts';
+import { driveSource } from './boot-drive.ts';
 
 /** The capacities of floppy disks that QEMU's drives know, in KiB: 5.25 and 3.5 inch. */
 const FLOPPY_KIBIBYTES: readonly number[] = [160, 180, 320, 360, 720, 1200, 1440, 1520, 1680, 1722, 2880];
@@ -26,8 +27,10 @@ export const boot = defineApplet({
   summary: 'boot an image in QEMU',
   usage: ['userloop boot [OPTION]... IMAGE [-- QEMU-OPTION...]'],
   description: [
-    'Runs QEMU on the image. An image of the size of a floppy disk without a partition table becomes the first floppy ' +
+    'Runs QEMU on the image, or on an attached device or an NBD export. An image of the size of a floppy disk without a partition table becomes the first floppy ' +
       'drive, any other the first hard disk. What the guest writes lands in the image, unless --snapshot says otherwise.',
+    'An attached device is reached over NBD: with --overlay or --read-only it can be mounted at the same time, and what is changed there is what the guest reads from then on. ' +
+      'A device that is mounted is not booted for writing.',
     'The processor is emulated: that boots everywhere, and the 16-bit code of boot loaders fails under nested KVM. Options after -- go to QEMU as they are.',
   ],
   options: [
@@ -52,7 +55,17 @@ export const boot = defineApplet({
       description:
         "use the processor's own virtualisation: faster for a large guest, where /dev/kvm can be used",
     },
-    { long: 'snapshot', description: 'forget what the guest writes' },
+    {
+      long: 'overlay',
+      description: 'only read the image: what the guest writes goes to a temporary file, and is forgotten',
+    },
+    {
+      short: 'r',
+      long: 'read-only',
+      description:
+        'as --overlay for a hard disk, which the guest takes for a writable one; a floppy disk is write-protected',
+    },
+    { long: 'snapshot', description: 'as --overlay, also for disks that options of QEMU name' },
     { short: 'n', long: 'dry-run', description: 'print the command instead of running it' },
   ],
   examples: [
@@ -64,6 +77,10 @@ export const boot = defineApplet({
     {
       command: 'userloop boot --snapshot c.img -- -hdb other.img',
       explanation: 'leave the image as it is; a second disk by an option of QEMU',
+    },
+    {
+      command: 'userloop boot --overlay /dev/loop0',
+      explanation: 'an attached device, also while it is mounted',
     },
   ],
   exitStatus: { 0: 'QEMU ended well', 1: 'QEMU is not there, or failed', 2: 'the command line is wrong' },
@@ -80,10 +97,13 @@ export const boot = defineApplet({
     if (parsed.has('floppy') && parsed.has('disk')) {
       throw new UsageError('--floppy and --disk exclude each other');
     }
+    if (parsed.has('read-only') && (parsed.has('overlay') || parsed.has('snapshot'))) {
+      throw new UsageError('--read-only goes without --overlay and --snapshot');
+    }
     const device = openDevice(io, image, { readOnly: true });
     const asFloppy = parsed.has('floppy') || (!parsed.has('disk') && isFloppy(device));
     device.close();
-    const args = emulatorArguments(path.resolve(io.cwd, image), asFloppy, parsed, io.env);
+    const args = emulatorArguments(io, image, asFloppy, parsed);
     args.push(...extra);
 
     const program = findEmulator(io.env);
@@ -105,15 +125,15 @@ function isFloppy(device: BlockDevice): boolean {
   return (readTable(device)?.partitions.length ?? 0) === 0;
 }
 
-function emulatorArguments(
-  image: string,
-  asFloppy: boolean,
-  parsed: ParsedArguments,
-  env: Environment,
-): string[] {
-  // A comma in a value is written twice. The format is given, so that a guest cannot choose it by what it writes.
-  const file = `file=${image.replaceAll(',', ',,')},format=raw`;
-  const args = ['-drive', `${file},if=${asFloppy ? 'floppy' : 'ide'},index=0`, '-boot', asFloppy ? 'a' : 'c'];
+function emulatorArguments(io: Io, image: string, asFloppy: boolean, parsed: ParsedArguments): string[] {
+  const { env } = io;
+  const writes = !['overlay', 'read-only', 'snapshot'].some((name) => parsed.has(name));
+  // The format is given, so that a guest cannot choose it by what it writes.
+  let drive = `${driveSource(io, image, writes)},format=raw,if=${asFloppy ? 'floppy' : 'ide'},index=0`;
+  // An IDE disk cannot be read-only.
+  if (parsed.has('read-only') && asFloppy) drive += ',readonly=on';
+  else if (parsed.has('overlay') || parsed.has('read-only')) drive += ',snapshot=on';
+  const args = ['-drive', drive, '-boot', asFloppy ? 'a' : 'c'];
   args.push('-m', String(memoryMebibytes(parsed.value('memory') ?? '128M')));
   if (parsed.has('kvm')) {
     if (!kvmUsable())
