@@ -12,6 +12,7 @@ import {
   setShareSize,
   setTableSectors,
 } from '../host/device-share.ts';
+import type { OverlayShare } from '../host/overlay-device.ts';
 import { ownIdentity } from '../host/process-identity.ts';
 import type { DetachOptions, DeviceChanges, UnmountOptions } from './client.ts';
 import { type ControlRequest, serveControl } from './control.ts';
@@ -19,6 +20,7 @@ import { unmountDead } from './dead-mount.ts';
 import { DeviceFiles } from './device-files.ts';
 import { type OwnerRecord, giveNameBack, ownerRecord, writeJson } from './device-folder.ts';
 import { type DeviceImage, openDeviceImage } from './device-image.ts';
+import { openOverlay } from './device-overlay.ts';
 import {
   type AttachRequest,
   DeviceBusyError,
@@ -81,16 +83,27 @@ export class AttachedDevice {
       imageInode: image.inode,
       offset: request.offset,
       end: request.sizeLimit > 0 ? request.offset + size : TO_THE_END,
-      readOnly,
+      readOnly: readOnly || request.overlay !== undefined,
     });
     const unit = reserveName(runtime, request.family, request.unit, owner);
     const name = `${request.family}${unit}`;
+    const base = { fd: image.fd, path: image.path, offset: request.source === 'vnode' ? request.offset : 0 };
+    let overlay: OverlayShare | undefined;
+    if (request.overlay !== undefined) {
+      try {
+        // Its file is made only when the image can be had.
+        await lockImage(runtime, name, image, owner);
+        overlay = openOverlay(env, request.overlay, { ...base, size });
+      } catch (error) {
+        giveNameBack(runtime, name);
+        throw error;
+      }
+    }
     const share: DeviceShare = {
-      fd: image.fd,
-      path: image.path,
-      offset: request.source === 'vnode' ? request.offset : 0,
+      ...base,
       sectorSize: request.sectorSize,
       readOnly,
+      ...(overlay === undefined ? {} : { overlay }),
       state: createShareState(size),
     };
     const state: DeviceState = {
@@ -258,6 +271,8 @@ export class AttachedDevice {
     await Promise.all([step(() => this.#files?.close()), step(() => this.#nbd?.close())]);
     if (!this.#device.readOnly) await step(() => this.#device.content.flush());
     await step(() => fs.closeSync(this.#image.fd));
+    const { overlay } = this.#share;
+    if (overlay !== undefined) await step(() => fs.closeSync(overlay.fd));
     // Only where its threads could not.
     await step(() => unmountDead(`${this.#folder}/files`));
     await step(() => giveNameBack(this.#runtime, this.#state.name));

@@ -1,6 +1,6 @@
 import fs from 'node:fs';
 import path from 'node:path';
-import { FsError, hasCode } from '../errors.ts';
+import { FsError } from '../errors.ts';
 import { isAlive } from '../host/process-identity.ts';
 import { isOwned, readJson } from './device-folder.ts';
 import { deviceNames, splitName } from './device-names.ts';

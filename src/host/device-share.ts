@@ -2,6 +2,7 @@ import type { BlockDevice, Extent, FileRange } from '../device/block-device.ts';
 import { checkRange, checkWritable, discardRange, extentsOf, zeroRange } from '../device/block-device.ts';
 import { type Gate, gatesOf } from './device-gate.ts';
 import { DescriptorDevice } from './descriptor-device.ts';
+import { OverlayDevice, type OverlayShare } from './overlay-device.ts';
 
 /**
  * One attached device, as all threads of its process see it. `DeviceShare` is plain data and goes to a worker in its
@@ -21,18 +22,9 @@ export interface DeviceShare {
   readonly offset: number;
   readonly sectorSize: number;
   readonly readOnly: boolean;
-  /** Writes go to another place: see overlay-share.ts. */
+  /** Writes go to another place: see overlay-device.ts. */
   readonly overlay?: OverlayShare;
   readonly state: SharedArrayBuffer;
-}
-
-/** Where the changed blocks of a device with an overlay are. */
-export interface OverlayShare {
-  /** An open descriptor of this process: a changed block lies here at the offset that it has on the device. */
-  readonly fd: number;
-  readonly blockSize: number;
-  /** A bit a block: set when the block is in the overlay. */
-  readonly bitmap: SharedArrayBuffer;
 }
 
 /** Int32 words of `state`. Bytes 0 to 7 are the size of the device as a Float64. */
@@ -227,7 +219,9 @@ export class SharedDevice implements BlockDevice {
 }
 
 function contentOf(share: DeviceShare): BlockDevice {
-  if (share.overlay !== undefined) throw new Error('not there yet');
-  const size = new Float64Array(share.state, 0, 1);
-  return new DescriptorDevice(share.fd, { ...share, size: () => size[0]! });
+  const view = new Float64Array(share.state, 0, 1);
+  const size = (): number => view[0]!;
+  if (share.overlay === undefined) return new DescriptorDevice(share.fd, { ...share, size });
+  const base = new DescriptorDevice(share.fd, { ...share, readOnly: true, size });
+  return new OverlayDevice(base, share.overlay, size);
 }
