@@ -286,7 +286,7 @@ function eventOf<K extends MountEvent['kind']>(
         done();
         reject(
           event.error === undefined
-            ? new FsError('EIO', { syscall: 'mount', detail: 'the mount ended before it could be used' })
+            ? new FsError('EIO', { syscall: 'mount', detail: `the mount ended before it could be used: ${event.kind === 'ended' ? event.end : ''}` })
             : decodeError(event.error),
         );
       }

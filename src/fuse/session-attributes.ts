@@ -22,9 +22,16 @@ import type { SessionCore } from './session-core.ts';
 const XATTR_CREATE = 1;
 const XATTR_REPLACE = 2;
 
+const EOPNOTSUPP = 95;
 const ENOSYS = 38;
 const ERANGE = 34;
 const ENODATA = 61;
+
+/**
+ * Access control lists are kept on disk but neither applied nor shown, as with the option noacl: programs that would copy a mode by way of one set
+ * the mode then.
+ */
+const ACCESS_LIST = 'system.';
 
 /** What vfat's chmod takes without EPERM. */
 const FAT_VALID_MODE = 0o777;
@@ -60,7 +67,9 @@ export class AttributeRequests {
   getxattr(request: FuseRequest, reply: FuseReply): number {
     const { fs } = this.#core;
     if (!fs.capabilities.xattrs) return reply.error(request, ENOSYS);
-    const value = fs.getXattr(this.#core.nodeOf(request), request.name(GetxattrIn.$size));
+    const name = request.name(GetxattrIn.$size);
+    if (name.startsWith(ACCESS_LIST)) return reply.error(request, EOPNOTSUPP);
+    const value = fs.getXattr(this.#core.nodeOf(request), name);
     if (value === undefined) return reply.error(request, ENODATA);
     return this.#sized(request, reply, value);
   }
@@ -70,8 +79,8 @@ export class AttributeRequests {
     if (!fs.capabilities.xattrs) return reply.error(request, ENOSYS);
     const names = fs
       .listXattrs(this.#core.nodeOf(request))
-      // The kernel gives access control lists only where it applies them, and trusted.* only to root.
-      .filter((name) => !name.startsWith('system.') && (request.uid === 0 || !name.startsWith('trusted.')));
+      // The kernel gives trusted.* only to root.
+      .filter((name) => !name.startsWith(ACCESS_LIST) && (request.uid === 0 || !name.startsWith('trusted.')));
     return this.#sized(request, reply, encodeUtf8(names.map((name) => `${name}\0`).join('')));
   }
 
@@ -82,6 +91,7 @@ export class AttributeRequests {
     const extended = ((core.agreement?.flags ?? 0) & InitFlag.SETXATTR_EXT) !== 0;
     const at = extended ? SetxattrIn.$size : FUSE_COMPAT_SETXATTR_IN_SIZE;
     const name = request.name(at);
+    if (name.startsWith(ACCESS_LIST)) return reply.error(request, EOPNOTSUPP);
     const flags = request.get(SetxattrIn.flags);
     if (flags !== 0) {
       const exists = core.fs.getXattr(node, name) !== undefined;
@@ -97,7 +107,9 @@ export class AttributeRequests {
   removexattr(request: FuseRequest, reply: FuseReply): number {
     const core = this.#core;
     if (!core.fs.capabilities.xattrs) return reply.error(request, ENOSYS);
-    core.fs.removeXattr(core.nodeOf(request), request.name());
+    const name = request.name();
+    if (name.startsWith(ACCESS_LIST)) return reply.error(request, EOPNOTSUPP);
+    core.fs.removeXattr(core.nodeOf(request), name);
     core.changed();
     return reply.done(request, 0);
   }
