@@ -286,7 +286,10 @@ function eventOf<K extends MountEvent['kind']>(
         done();
         reject(
           event.error === undefined
-            ? new FsError('EIO', { syscall: 'mount', detail: `the mount ended before it could be used: ${event.kind === 'ended' ? event.end : ''}` })
+            ? new FsError('EIO', {
+                syscall: 'mount',
+                detail: `the mount ended before it could be used: ${event.kind === 'ended' ? event.end : ''}`,
+              })
             : decodeError(event.error),
         );
       }

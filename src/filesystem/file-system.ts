@@ -91,7 +91,8 @@ export interface FileSystem {
   sync(): void;
   /**
    * Somebody else has written to the device since the last `settle`, after which nothing was changed here: forgets all that was
-   * read. A node stays valid where its file is still there; else its calls throw ESTALE. When another file system is there now, all do.
+   * read. A node stays valid where its file is still there; else its calls throw ESTALE, until its number is found under a name again. When
+   * another file system is there now, all do.
    */
   reload(): void;
   /** `sync`, marks the file system clean, forgets everything. The device stays open: it belongs to the caller. */
@@ -150,6 +151,8 @@ export interface Attributes {
   readonly birthtime: Timestamp | undefined;
   /** Bits of `DosAttribute`; 0 where the format has none. */
   readonly dosAttributes: number;
+  /** Where numbers of nodes are used again: tells the files that had this one apart. */
+  readonly generation?: number;
 }
 
 export interface DeviceNumber {

@@ -67,7 +67,7 @@ export class SessionCore {
   entry(node: NodeId, name: string, attributes: Attributes = this.fs.attributes(node)): FuseEntry {
     return {
       nodeId: this.known.toKernel(node),
-      generation: 0,
+      generation: attributes.generation ?? 0,
       entryValid: VALID_SECONDS,
       attrValid: VALID_SECONDS,
       attributes: this.presentation.attributes(attributes, name),

@@ -121,7 +121,10 @@ export class ExtFileSystem implements FileSystem {
 
   lookup(directory: NodeId, name: string): NodeId | undefined {
     this.#begin();
-    return this.#names.lookup(directory, name) as NodeId | undefined;
+    const node = this.#names.lookup(directory, name) as NodeId | undefined;
+    // Whoever found the number by this name means the file that has it now.
+    if (node !== undefined && this.#core.stale.size > 0) this.#core.stale.delete(node);
+    return node;
   }
 
   attributes(node: NodeId): Attributes {
@@ -149,6 +152,7 @@ export class ExtFileSystem implements FileSystem {
       ctime: inodes.time(ref, ChangeTime) ?? EPOCH,
       birthtime: inodes.time(ref, BirthTime),
       dosAttributes: 0,
+      generation: Inode.i_generation.get(view, base),
     };
   }
 
@@ -180,7 +184,10 @@ export class ExtFileSystem implements FileSystem {
 
   *entries(directory: NodeId): Iterable<DirectoryEntry> {
     this.#begin();
-    yield* this.#names.entries(directory);
+    for (const entry of this.#names.entries(directory)) {
+      this.#core.stale.delete(entry.node);
+      yield entry;
+    }
   }
 
   parent(directory: NodeId): NodeId {
