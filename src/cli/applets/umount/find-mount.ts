@@ -25,11 +25,17 @@ export function findMount(context: MountContext, name: string): FoundMount | und
   const table = readMountTable();
   const servers = listDevices(context.io.env);
   const path = context.canonical(name);
-  const onDirectory = findByDirectory(table, path);
+  // In userloop shell the device's own file is a mount point, of its file.
+  const onDirectory = isDevice(context, name, path) ? undefined : findByDirectory(table, path);
   if (onDirectory !== undefined) return found(onDirectory, servers);
   const sources = sourcesOf(context, name, path, servers);
   const entry = table.findLast(({ source }) => sources.has(source));
   return entry === undefined ? deadMount(servers, path) : found(entry, servers);
+}
+
+function isDevice({ io }: MountContext, name: string, path: string): boolean {
+  if (fs.statSync(path, { throwIfNoEntry: false })?.isDirectory() === true) return false;
+  return findDevice(io.env, io.cwd, name) !== undefined;
 }
 
 /** All mounts of the file system that is mounted on a directory, the last first. */
