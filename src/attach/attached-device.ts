@@ -2,7 +2,6 @@ import fs from 'node:fs';
 import type net from 'node:net';
 import { deviceViews } from '../disk/device-views.ts';
 import { FsError, UnsupportedError } from '../errors.ts';
-import { readMbr } from '../partition/mbr.ts';
 import {
   type DeviceShare,
   ShareWord,
@@ -13,12 +12,13 @@ import {
   setTableSectors,
 } from '../host/device-share.ts';
 import type { OverlayShare } from '../host/overlay-device.ts';
-import { ownIdentity } from '../host/process-identity.ts';
 import type { DetachOptions, DeviceChanges, UnmountOptions } from './client.ts';
 import { type ControlRequest, serveControl } from './control.ts';
 import { unmountDead } from './dead-mount.ts';
 import { DeviceFiles } from './device-files.ts';
+import { busyMessage, checkSectorSize, extendedBootRecords, initialState } from './device-facts.ts';
 import { type OwnerRecord, giveNameBack, ownerRecord, writeJson } from './device-folder.ts';
+import { DeviceLog } from './device-log.ts';
 import { type DeviceImage, openDeviceImage } from './device-image.ts';
 import { openOverlay } from './device-overlay.ts';
 import {
@@ -43,8 +43,13 @@ interface AsyncWait {
   waitAsync(words: Int32Array, index: number, value: number): { readonly value: Promise<string> | string };
 }
 
+const NEVER = new Promise<void>(() => {});
+/** How long an autoclear device that nobody has open waits for the next who opens it. */
+const AUTOCLEAR_MILLISECONDS = 1000;
+
 /** An attached device, in the process behind it: all its parts, and what is asked of it on the control socket. */
 export class AttachedDevice {
+  readonly log: DeviceLog;
   readonly #runtime: string;
   readonly #folder: string;
   readonly #image: DeviceImage;
@@ -58,12 +63,15 @@ export class AttachedDevice {
   #mounts: Mounts | undefined;
   #server: net.Server | undefined;
   #ending: Promise<void> | undefined;
-  /** Something had it open since autoclear was asked for. */
-  #wasHeld = false;
+  /** Mounts that have begun and are not in the list yet. */
+  #mounting = 0;
+  /** Somebody waits for the last user of an autoclear device to go. */
+  #watchesUse = false;
 
   private constructor(runtime: string, image: DeviceImage, share: DeviceShare, state: DeviceState) {
     this.#runtime = runtime;
     this.#folder = `${runtime}/${state.name}`;
+    this.log = new DeviceLog(this.#folder);
     this.#image = image;
     this.#share = share;
     this.#device = openShare(share);
@@ -106,34 +114,15 @@ export class AttachedDevice {
       ...(overlay === undefined ? {} : { overlay }),
       state: createShareState(size),
     };
-    const state: DeviceState = {
+    const state = initialState(request, `${runtime}/${name}`, {
       name,
-      family: request.family,
       unit,
-      backend: 'user',
-      ...ownIdentity(),
       image: image.path,
       imageDevice: image.device,
       imageInode: image.inode,
-      source: request.source,
-      offset: request.offset,
-      sizeLimit: request.sizeLimit,
       size,
-      sectorSize: request.sectorSize,
       readOnly,
-      autoclear: request.autoclear,
-      partitionScan: request.partitionScan,
-      directIo: false,
-      ...(request.overlay === undefined ? {} : { overlay: request.overlay }),
-      ...(request.label === undefined ? {} : { label: request.label }),
-      ...(request.sectorsPerTrack === undefined ? {} : { sectorsPerTrack: request.sectorsPerTrack }),
-      ...(request.heads === undefined ? {} : { heads: request.heads }),
-      views: [],
-      nbdSocket: `${runtime}/${name}/nbd`,
-      controlSocket: `${runtime}/${name}/control`,
-      mounts: [],
-      detaching: false,
-    };
+    });
     const device = new AttachedDevice(runtime, image, share, state);
     try {
       await device.#open(env, request, owner);
@@ -175,6 +164,7 @@ export class AttachedDevice {
     }
     this.#publish();
     void this.#watchTable();
+    if (this.#state.autoclear) void this.#watchUse();
   }
 
   /** Without FUSE there are none; the device is there all the same. */
@@ -221,7 +211,9 @@ export class AttachedDevice {
   #detachLater(): void {
     if (this.#state.detaching) return;
     this.#save({ detaching: true });
-    void this.#whenIdle().then(() => this.end());
+    void this.#whenIdle()
+      .then(() => this.end())
+      .catch((error: unknown) => this.log.add(error));
   }
 
   async #whenIdle(): Promise<void> {
@@ -287,13 +279,18 @@ export class AttachedDevice {
   async #mount(request: MountRequest): Promise<MountState> {
     const view = this.#state.views.find(({ name }) => name === request.view);
     if (view === undefined) throw new FsError('ENXIO', { detail: `there is no ${request.view}` });
-    this.#mounts ??= new Mounts(this.#share, () => this.#mountsChanged());
+    this.#mounts ??= new Mounts(this.#share, () => this.#mountsChanged(), {
+      dropDeviceCaches: () => this.#files?.dropCaches(),
+      log: (message) => this.log.add(message),
+    });
     this.#files?.dropCaches();
     this.#noteMountPoints([request.directory]);
     const { offset, size } = view;
+    this.#mounting++;
     try {
       return await this.#mounts.mount(request, { offset, size });
     } finally {
+      this.#mounting--;
       this.#mountsChanged();
     }
   }
@@ -320,9 +317,22 @@ export class AttachedDevice {
     writeJson(`${this.#folder}/${MOUNT_POINTS_FILE}`, [...directories, ...coming]);
   }
 
+  /** Autoclear: detaches when the last program has closed the device; mounts are seen to elsewhere. */
+  async #watchUse(): Promise<void> {
+    if (this.#watchesUse) return;
+    this.#watchesUse = true;
+    while (this.#ending === undefined && this.#state.autoclear) {
+      await Promise.race([this.#files?.whenClosed() ?? NEVER, this.#nbd?.whenClosed() ?? NEVER]);
+      // Whoever looked what is on it may be about to mount it, as mount does.
+      await new Promise((resolve) => setTimeout(resolve, AUTOCLEAR_MILLISECONDS));
+      if (this.#state.autoclear && this.#mounting === 0 && this.#holders().length === 0) this.#clear();
+    }
+    this.#watchesUse = false;
+  }
+
   /** Autoclear: the last user has gone. */
   #clear(): void {
-    void this.#detach({ lazy: true }).catch(() => {});
+    void this.#detach({ lazy: true }).catch((error: unknown) => this.log.add(error));
   }
 
   // Changes
@@ -349,7 +359,7 @@ export class AttachedDevice {
     if (changes.resize !== undefined) this.#resize(changes.resize);
     if (changes.autoclear !== undefined) {
       this.#change({ autoclear: changes.autoclear });
-      if (changes.autoclear && this.#wasHeld && this.#holders().length === 0) this.#clear();
+      if (changes.autoclear) void this.#watchUse();
     }
     this.#publish();
     return this.#state;
@@ -432,36 +442,4 @@ class Deferred {
   constructor() {
     this.promise = new Promise((resolve) => (this.resolve = resolve));
   }
-}
-
-/** LOOP_CONFIGURE takes these; a page is 4096 bytes. */
-function checkSectorSize(size: number): void {
-  if ([512, 1024, 2048, 4096].includes(size)) return;
-  throw new FsError('EINVAL', {
-    detail: `the sector size is ${size}, expected 512, 1024, 2048 or 4096`,
-  });
-}
-
-/** Byte offsets of the chain in an extended partition, writes to which change the partitions. */
-function extendedBootRecords(device: SharedDevice['content']): number[] {
-  let partitions;
-  try {
-    partitions = readMbr(device)?.partitions ?? [];
-  } catch {
-    // deviceViews shows the whole device only, then; nothing is followed.
-    return [];
-  }
-  return partitions
-    .filter(({ kind }) => kind !== 'primary')
-    .map(({ kind, startSector, tableOffset }) =>
-      kind === 'extended' ? startSector * device.sectorSize : tableOffset,
-    );
-}
-
-function busyMessage(name: string, holders: readonly Holder[]): string {
-  const list = holders.map(({ pid, command, what }) => {
-    if (command === 'mount') return `mounted on ${what}`;
-    return pid === 0 ? `${command} has ${what}` : `${command} (${pid}) has ${what}`;
-  });
-  return `${name} is in use: ${[...new Set(list)].join(', ')}`;
 }

@@ -100,6 +100,13 @@ export class DeviceFiles {
     }
   }
 
+  /** Resolves when the last open file is closed the next time: not at once when none is open. */
+  async whenClosed(): Promise<void> {
+    const told = new Promise<void>((resolve) => this.#idleListeners.push(resolve));
+    this.#state.wantIdle();
+    await told;
+  }
+
   /** Drops what the kernel has cached of the device's content: before a file system of it is mounted, and after. */
   dropCaches(): void {
     this.#state.distrustCaches();

@@ -109,8 +109,12 @@ export class NbdExports {
 
   /** Resolves when no client is connected. */
   async whenIdle(): Promise<void> {
-    if (this.#clients.size === 0) return;
-    await new Promise<void>((resolve) => this.#idleWaiters.push(resolve));
+    if (this.#clients.size > 0) await this.whenClosed();
+  }
+
+  /** Resolves when the last client goes the next time: not at once when none is connected. */
+  whenClosed(): Promise<void> {
+    return new Promise<void>((resolve) => this.#idleWaiters.push(resolve));
   }
 
   /** Ends all connections and threads; whoever is in the middle of a request gets its answer first. */
