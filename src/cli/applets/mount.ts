@@ -4,7 +4,12 @@ import { MountFlag } from '../../host/native-mount.ts';
 import { defineApplet } from '../applet.ts';
 import type { Io } from '../io.ts';
 import { reasonOf } from '../verbs/failure.ts';
-import { MOUNT_OPTIONS, type MountCommand, parseMountCommand } from './mount/command-line.ts';
+import {
+  ExclusiveOptions,
+  MOUNT_OPTIONS,
+  type MountCommand,
+  parseMountCommand,
+} from './mount/command-line.ts';
 import { MountContext } from './mount/context.ts';
 import { FstabLookup } from './mount/fstab-lookup.ts';
 import { checkUserMay, entryJob, findEntry } from './mount/fstab-mount.ts';
@@ -94,7 +99,9 @@ async function run(io: Io, argv: readonly string[], calledAs: string): Promise<n
       return error.status;
     }
     if (error instanceof UsageError) {
-      io.stderr.write(`${calledAs}: ${error.message}\nTry '${calledAs} --help' for more information.\n`);
+      const hint =
+        error instanceof ExclusiveOptions ? '' : `Try '${calledAs} --help' for more information.\n`;
+      io.stderr.write(`${calledAs}: ${error.message}\n${hint}`);
       return MountExit.usage;
     }
     if (!isOwnError(error) && !(error instanceof Error && 'syscall' in error)) throw error;

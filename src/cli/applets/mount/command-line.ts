@@ -155,6 +155,13 @@ export function parseMountCommand(argv: readonly string[]): MountCommand {
   return { ...common, action: 'mount', source, target, either };
 }
 
+/** The tool does not point to its help here. */
+export class ExclusiveOptions extends UsageError {
+  constructor() {
+    super('mutually exclusive arguments: --label --uuid --source', 1);
+  }
+}
+
 export function badUsage(): UsageError {
   return new UsageError('bad usage', 1);
 }
@@ -184,7 +191,7 @@ function collectOptions(parsed: ParsedArguments): MountOption[] {
 
 function sourceOption(parsed: ParsedArguments): string | undefined {
   const given = ['label', 'uuid', 'source'].filter((name) => parsed.has(name));
-  if (given.length > 1) throw new UsageError('mutually exclusive arguments: --label --uuid --source', 1);
+  if (given.length > 1) throw new ExclusiveOptions();
   const label = parsed.value('label');
   if (label !== undefined) return `LABEL="${label}"`;
   const uuid = parsed.value('uuid');

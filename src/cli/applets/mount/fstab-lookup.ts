@@ -16,7 +16,8 @@ export class FstabLookup {
 
   constructor(context: MountContext, file: string | undefined) {
     this.#context = context;
-    this.file = file ?? context.io.env['USERLOOP_FSTAB'] ?? FSTAB;
+    const named = file ?? context.io.env['USERLOOP_FSTAB'];
+    this.file = named === undefined || named === '' ? FSTAB : named;
   }
 
   /** Lines that cannot be read are told of and passed over. Absent is an error unless nobody named the file. */

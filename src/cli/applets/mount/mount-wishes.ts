@@ -114,7 +114,9 @@ export function mountWishes(options: readonly MountOption[], target: string): Mo
 }
 
 function invalid(options: readonly MountOption[], target: string): never {
-  const text = formatOptionList(options);
+  // mount(8) says rw where neither is given.
+  const hasMode = options.some(({ name }) => name === 'ro' || name === 'rw');
+  const text = formatOptionList(hasMode ? options : [{ name: 'rw', value: undefined }, ...options]);
   throw new MountFailure(`${target}: failed to parse mount options '${text}': Invalid argument.`, 1);
 }
 

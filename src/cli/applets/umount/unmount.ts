@@ -33,7 +33,12 @@ export async function unmount(
     if (loop !== undefined && !loop.autoclear) await context.backend.detach(loop, { lazy: true });
   }
   const source = command.recursive || command.allTargets || mount.source === '' ? '' : ` (${mount.source})`;
-  context.say(`${mount.directory}${source} unmounted`);
+  tell(context, `${mount.directory}${source} unmounted`);
+}
+
+/** The tool tells of it on standard error. */
+function tell(context: MountContext, text: string): void {
+  if (context.verbose) context.warn(text);
 }
 
 async function unmountBy(context: MountContext, command: UmountCommand, mount: FoundMount): Promise<void> {
@@ -69,7 +74,7 @@ function remountReadOnly(context: MountContext, { directory, source }: FoundMoun
   } catch (error) {
     throw failureOf(error, { directory });
   }
-  context.say(`${source} busy - remounted read-only`);
+  tell(context, `${source} busy - remounted read-only`);
 }
 
 /** The device that umount -d is to detach, too. */
