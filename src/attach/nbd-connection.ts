@@ -25,16 +25,16 @@ export class BlockingConnection {
   }
 
   /** The socket is of no use afterwards. Undefined where this runtime does not let connections go. */
-  static take(socket: net.Socket): BlockingConnection | undefined {
+  static take(socket: net.Socket, initial: Uint8Array): BlockingConnection | undefined {
     const owner = socket as unknown as { _handle: StreamHandle | null };
     const handle = owner._handle;
     if (handle === null || typeof handle.setBlocking !== 'function' || !(handle.fd >= 0)) return undefined;
-    const initial = (socket.read() as Uint8Array | null) ?? new Uint8Array(0);
     handle.readStop();
+    const late = socket.read() as Uint8Array | null;
     if (handle.setBlocking(true) !== 0) return undefined;
     owner._handle = null;
     socket.destroy();
-    return new BlockingConnection(handle, initial);
+    return new BlockingConnection(handle, late === null ? initial : Buffer.concat([initial, late]));
   }
 
   /** Lets a thread that waits for the next request see the end of the connection; answers still go out. */

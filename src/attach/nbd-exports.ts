@@ -170,11 +170,11 @@ export class NbdExports {
     const timer = setTimeout(() => socket.destroy(), limit);
     try {
       const handshake = serverHandshake(this.#source(client), { tls });
-      const { result, stream } = await driveHandshake(socket, handshake, startTls);
+      const { result, stream, initial } = await driveHandshake(socket, handshake, startTls);
       clearTimeout(timer);
       if (result === undefined) socket.end();
-      else if (stream === socket) await this.#transmit(client, socket, result);
-      else await this.#transmitByTls(stream, result);
+      else if (stream === socket) await this.#transmit(client, socket, result, initial);
+      else await this.#transmitByTls(stream, result, initial);
     } catch {
       // Whatever a client has done wrong costs this connection only.
     } finally {
@@ -186,8 +186,13 @@ export class NbdExports {
     }
   }
 
-  async #transmit(client: Client, socket: net.Socket, agreed: AgreedExport<DeviceExport>): Promise<void> {
-    const connection = BlockingConnection.take(socket);
+  async #transmit(
+    client: Client,
+    socket: net.Socket,
+    agreed: AgreedExport<DeviceExport>,
+    initial: Uint8Array,
+  ): Promise<void> {
+    const connection = BlockingConnection.take(socket, initial);
     if (connection === undefined) throw new Error('This runtime does not hand connections to threads');
     client.socket = undefined;
     client.connection = connection;
@@ -203,7 +208,11 @@ export class NbdExports {
   }
 
   /** TLS is done in this thread, the requests in one of their own: this process is its own client for that. */
-  async #transmitByTls(stream: Duplex, agreed: AgreedExport<DeviceExport>): Promise<void> {
+  async #transmitByTls(
+    stream: Duplex,
+    agreed: AgreedExport<DeviceExport>,
+    initial: Uint8Array,
+  ): Promise<void> {
     stream.on('error', () => {});
     const pass = `\0${randomUUID()}`;
     this.#passes.set(pass, agreed.export);
@@ -222,6 +231,7 @@ export class NbdExports {
     } finally {
       this.#passes.delete(pass);
     }
+    inner.write(initial);
     await join(stream, inner);
   }
 

@@ -3,6 +3,7 @@ import type net from 'node:net';
 import path from 'node:path';
 import tls from 'node:tls';
 import { UsageError } from '../errors.ts';
+import { PSK_CIPHERS, readPskFile } from '../host/tls-psk.ts';
 
 /** Where the keys for TLS are: a folder of certificates, a file of pre-shared keys, or both. */
 export interface TlsKeys {
@@ -11,10 +12,6 @@ export interface TlsKeys {
   /** Lines `USER:KEY`, the key in hexadecimal, as psktool(1) writes them. */
   readonly pskFile?: string;
 }
-
-/** TLS 1.2 is what every implementation can with pre-shared keys; 1.3 needs the key to say which hash it goes with. */
-const PSK_CIPHERS =
-  'ECDHE-PSK-CHACHA20-POLY1305:ECDHE-PSK-AES256-CBC-SHA384:DHE-PSK-AES256-GCM-SHA384:DHE-PSK-CHACHA20-POLY1305:PSK-AES256-GCM-SHA384:PSK-AES128-GCM-SHA256';
 
 /** Makes TLS connections of plain ones. Reads the keys now, so that what is wrong with them is told at the start. */
 export function tlsAcceptor(keys: TlsKeys): (socket: net.Socket) => Promise<tls.TLSSocket> {
@@ -50,18 +47,4 @@ export function tlsAcceptor(keys: TlsKeys): (socket: net.Socket) => Promise<tls.
       secure.once('error', reject);
       secure.once('close', () => reject(new Error('The client has gone in the middle of the TLS handshake')));
     });
-}
-
-/** Users and their keys. UsageError names the line that is wrong. */
-export function readPskFile(file: string): Map<string, Buffer> {
-  const users = new Map<string, Buffer>();
-  for (const [index, line] of fs.readFileSync(file, 'utf8').split('\n').entries()) {
-    if (line.trim() === '' || line.startsWith('#')) continue;
-    const match = /^(?<user>[^:]+):(?<key>(?:[0-9a-f]{2})+)\s*$/i.exec(line);
-    if (match === null)
-      throw new UsageError(`${file}, line ${index + 1}: not of the form USER:KEY with a key in hexadecimal`);
-    users.set(match.groups!['user']!, Buffer.from(match.groups!['key']!, 'hex'));
-  }
-  if (users.size === 0) throw new UsageError(`${file} holds no key`);
-  return users;
 }

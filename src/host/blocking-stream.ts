@@ -2,9 +2,12 @@ import fs from 'node:fs';
 import { hasCode } from '../errors.ts';
 import type { BlockingStream } from '../nbd/client-session.ts';
 import { NbdProtocolError } from '../nbd/client-handshake.ts';
+import type { NbdTlsAddress } from './nbd-uri.ts';
 
 /** A stream that somebody must close. */
 export interface ClosableStream extends BlockingStream {
+  /** Everything from here on is in TLS. */
+  startTls?(tls: NbdTlsAddress): void;
   close(): void;
 }
 

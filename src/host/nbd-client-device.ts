@@ -1,5 +1,5 @@
 import { type BlockDevice, type Extent, checkRange, checkWritable } from '../device/block-device.ts';
-import { FsError, UnsupportedError } from '../errors.ts';
+import { FsError } from '../errors.ts';
 import {
   type Handshake,
   NbdProtocolError,
@@ -11,6 +11,7 @@ import { Command, ExportFlag } from '../nbd/protocol.ts';
 import { type ClosableStream, DescriptorStream } from './blocking-stream.ts';
 import { nativeSockets } from './native-socket.ts';
 import { type NbdAddress, parseNbdUri } from './nbd-uri.ts';
+import { WorkerStream } from './worker-stream.ts';
 
 export interface OpenNbdOptions {
   readonly readOnly?: boolean;
@@ -26,7 +27,14 @@ export function openNbdDevice(uri: string, options: OpenNbdOptions = {}): BlockD
   let stream: ClosableStream | undefined;
   try {
     stream = connect(address);
-    const exported = drive(stream, clientHandshake({ exportName: address.exportName, tls: 'none' }));
+    const exported = drive(
+      stream,
+      address,
+      clientHandshake({
+        exportName: address.exportName,
+        tls: address.tls === undefined ? 'none' : 'require',
+      }),
+    );
     return new NbdClientDevice(stream, exported, address.uri, options);
   } catch (error) {
     stream?.close();
@@ -36,9 +44,8 @@ export function openNbdDevice(uri: string, options: OpenNbdOptions = {}): BlockD
 }
 
 function connect(address: NbdAddress): ClosableStream {
-  if (address.tls !== undefined) throw new UnsupportedError('TLS is not supported by this client', ['nbds']);
   const sockets = nativeSockets();
-  if (sockets === undefined) throw new UnsupportedError('Connecting needs koffi', ['koffi']);
+  if (sockets === undefined || address.tls !== undefined) return new WorkerStream(address);
   const fd =
     address.socket === undefined
       ? sockets.connectTcp(address.host!, address.port)
@@ -47,7 +54,7 @@ function connect(address: NbdAddress): ClosableStream {
 }
 
 /** Does what the handshake asks for, on a blocking stream. */
-function drive<Result>(stream: ClosableStream, handshake: Handshake<Result>): Result {
+function drive<Result>(stream: ClosableStream, address: NbdAddress, handshake: Handshake<Result>): Result {
   let received: Uint8Array | undefined;
   for (;;) {
     const step = handshake.next(received);
@@ -55,7 +62,7 @@ function drive<Result>(stream: ClosableStream, handshake: Handshake<Result>): Re
     if (step.done === true) return step.value;
     if (step.value.kind === 'send') stream.send(step.value.bytes);
     else if (step.value.kind === 'receive') stream.receive((received = new Uint8Array(step.value.length)));
-    else throw new NbdProtocolError('TLS needs a stream that has it');
+    else stream.startTls!(address.tls!);
   }
 }
 
