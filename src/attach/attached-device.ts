@@ -1,6 +1,6 @@
 import fs from 'node:fs';
 import type net from 'node:net';
-import { deviceViews } from '../disk/device-views.ts';
+import { deviceViews, tableBlocks } from '../disk/device-views.ts';
 import { FsError, UnsupportedError } from '../errors.ts';
 import {
   type DeviceShare,
@@ -16,7 +16,7 @@ import type { DetachOptions, DeviceChanges, UnmountOptions } from './client.ts';
 import { type ControlRequest, serveControl } from './control.ts';
 import { unmountDead } from './dead-mount.ts';
 import { DeviceFiles } from './device-files.ts';
-import { busyMessage, checkSectorSize, extendedBootRecords, initialState } from './device-facts.ts';
+import { busyMessage, checkSectorSize, initialState } from './device-facts.ts';
 import { type OwnerRecord, giveNameBack, ownerRecord, writeJson } from './device-folder.ts';
 import { DeviceLog } from './device-log.ts';
 import { type DeviceImage, openDeviceImage } from './device-image.ts';
@@ -145,6 +145,7 @@ export class AttachedDevice {
   async #open(env: Environment, request: AttachRequest, owner: OwnerRecord): Promise<void> {
     const { family, unit, nbdSocket, controlSocket } = this.#state;
     const listen = request.listen === undefined ? {} : { tcp: request.listen };
+    setTableSectors(this.#share.state, tableBlocks(this.#device.content));
     // Their threads start up while this one asks for the lock.
     const [nbd, files, server, lock] = await Promise.allSettled([
       NbdExports.listen(this.#share, { family, unit, socket: nbdSocket!, ...listen }),
@@ -409,7 +410,6 @@ export class AttachedDevice {
         size,
       }),
     );
-    setTableSectors(this.#share.state, extendedBootRecords(content));
     if (JSON.stringify(views) !== JSON.stringify(this.#state.views)) {
       this.#publisher?.update(views.map(({ name }) => name));
       this.#change({ views });

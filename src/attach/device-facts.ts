@@ -1,6 +1,4 @@
-import type { BlockDevice } from '../device/block-device.ts';
 import { FsError } from '../errors.ts';
-import { readMbr } from '../partition/mbr.ts';
 import { ownIdentity } from '../host/process-identity.ts';
 import type { AttachRequest, DeviceState, Holder } from './device-state.ts';
 
@@ -42,22 +40,6 @@ export function checkSectorSize(size: number): void {
   throw new FsError('EINVAL', {
     detail: `the sector size is ${size}, expected 512, 1024, 2048 or 4096`,
   });
-}
-
-/** Byte offsets of the chain in an extended partition, writes to which change the partitions. */
-export function extendedBootRecords(device: BlockDevice): number[] {
-  let partitions;
-  try {
-    partitions = readMbr(device)?.partitions ?? [];
-  } catch {
-    // deviceViews shows the whole device only, then; nothing is followed.
-    return [];
-  }
-  return partitions
-    .filter(({ kind }) => kind !== 'primary')
-    .map(({ kind, startSector, tableOffset }) =>
-      kind === 'extended' ? startSector * device.sectorSize : tableOffset,
-    );
 }
 
 export function busyMessage(name: string, holders: readonly Holder[]): string {

@@ -356,18 +356,22 @@ export class DeviceFilesServer implements FuseHandlers {
 
   #attributesOf(nodeId: number): FuseAttributes {
     if (nodeId !== FUSE_ROOT_ID) return this.#fileAttributes(this.#view(nodeId));
-    return this.#make(FUSE_ROOT_ID, S_IFDIR | 0o500, 0, 2);
+    return this.#make(FUSE_ROOT_ID, S_IFDIR | 0o500, 0, 0, 2);
   }
 
   #fileAttributes(view: DeviceView): FuseAttributes {
-    return this.#make(view.id + 1, S_IFREG | 0o600, view.size, 1);
+    let blocks = Math.ceil(view.size / 512);
+    // cp and others look for holes only where fewer blocks are taken than the size needs.
+    if (view.partition === undefined && this.#device.isPlainFile)
+      blocks = Math.min(blocks, fs.fstatSync(this.#file).blocks);
+    return this.#make(view.id + 1, S_IFREG | 0o600, view.size, blocks, 1);
   }
 
-  #make(ino: number, mode: number, size: number, nlink: number): FuseAttributes {
+  #make(ino: number, mode: number, size: number, blocks: number, nlink: number): FuseAttributes {
     return {
       ino,
       size,
-      blocks: Math.ceil(size / 512),
+      blocks,
       atime: this.#time,
       mtime: this.#time,
       ctime: this.#time,

@@ -9,6 +9,7 @@ import { type DeviceShare, openShare } from '../host/device-share.ts';
 import type { ChannelEnd } from '../host/fuse-channel.ts';
 import { closeFuseMount, type FuseMount, mayAllowOther, openFuseMount } from '../host/fuse-mount.ts';
 import { nativePoll, wake } from '../host/native-poll.ts';
+import { openFileHolders } from '../host/open-file-holders.ts';
 import { programFile } from '../host/program-file.ts';
 import { createFilesState, FilesState, MAX_WORKERS } from './device-files-state.ts';
 import { MAX_READ, nodeIdOf } from './device-files-nodes.ts';
@@ -86,9 +87,20 @@ export class DeviceFiles {
       });
       // The kernel tells of a close after close(2) has returned: whoever is gone has closed it.
       const left = until - Date.now();
-      if (left <= 0 || holders.every(({ pid }) => pid !== 0)) return uniqueHolders(holders);
+      if (left <= 0 || holders.every(({ pid }) => pid !== 0)) return this.#named(holders);
       this.#state.awaitOpenCount(openCount, left);
     }
+  }
+
+  /** Whoever has inherited an open file has not opened it: then those are told who have it now, as far as they can be seen. */
+  #named(holders: readonly Holder[]): Holder[] {
+    const found = holders.flatMap((holder) => {
+      if (holder.pid !== 0) return [holder];
+      const { what } = holder;
+      const heirs = openFileHolders([`${this.#folder}/${what}`]);
+      return heirs.length === 0 ? [holder] : heirs.map(({ pid, command }) => ({ pid, command, what }));
+    });
+    return uniqueHolders(found);
   }
 
   /** Resolves when no file is open any more. */

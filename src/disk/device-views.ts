@@ -1,5 +1,6 @@
 import type { BlockDevice } from '../device/block-device.ts';
 import { CorruptImageError } from '../errors.ts';
+import { BootRecord } from '../partition/mbr-entry.ts';
 import { isVolumeBootSector } from '../partition/superfloppy.ts';
 import { readTable, type Table } from '../partition/table.ts';
 
@@ -58,6 +59,25 @@ export function deviceViews(device: BlockDevice, family: DeviceFamily, unit: num
     views.push({ ...part, id, name: `${base}${letter}` }, { ...part, id: id + 1, name: `r${base}${letter}` });
   }
   return views;
+}
+
+/**
+ * Byte offsets of the 512-byte blocks, besides those at both ends of the device, that the names depend on: the extended boot records, and the
+ * place where the chain of them ends because nothing was written there yet.
+ */
+export function tableBlocks(device: BlockDevice): number[] {
+  const table = tableOf(device);
+  if (table?.kind !== 'mbr') return [];
+  const blocks = table.partitions
+    .filter(({ kind }) => kind !== 'primary')
+    .map(({ kind, startSector, tableOffset }) =>
+      kind === 'extended' ? startSector * table.sectorSize : tableOffset,
+    );
+  const end = table.findings.find(
+    ({ structure, field }) => structure === 'extended boot record' && field === 'signature',
+  );
+  if (end?.offset !== undefined) blocks.push(end.offset - BootRecord.signature.offset);
+  return [...new Set(blocks)];
 }
 
 interface Part {

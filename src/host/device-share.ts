@@ -1,5 +1,6 @@
 import type { BlockDevice, Extent, FileRange } from '../device/block-device.ts';
 import { checkRange, checkWritable, discardRange, extentsOf, zeroRange } from '../device/block-device.ts';
+import { tableBlocks } from '../disk/device-views.ts';
 import { type Gate, gatesOf } from './device-gate.ts';
 import { DescriptorDevice } from './descriptor-device.ts';
 import { OverlayDevice, type OverlayShare } from './overlay-device.ts';
@@ -177,6 +178,8 @@ export class SharedDevice implements BlockDevice {
   noteWrite(offset: number, length: number): void {
     Atomics.add(this.words, ShareWord.writes, 1);
     if (!this.#holdsTable(offset, length)) return;
+    // At once: the next write may be to a block that the table has only now come to name.
+    setTableSectors(this.share.state, tableBlocks(this.#file));
     Atomics.add(this.words, ShareWord.tableGeneration, 1);
     Atomics.notify(this.words, ShareWord.tableGeneration);
   }
