@@ -13,10 +13,13 @@ export function unmountDead(place: string): void {
   unmountLazily(place);
 }
 
-/** A FUSE mount without its process answers everything with ENOTCONN, or ECONNABORTED once. */
+/**
+ * A FUSE mount without its process answers everything with ENOTCONN, or ECONNABORTED once: that is to say what the kernel has to ask
+ * for. Attributes it may know still.
+ */
 function isDead(place: string): boolean {
   try {
-    fs.lstatSync(place);
+    fs.statfsSync(place);
     return false;
   } catch (error) {
     return hasCode(error, 'ENOTCONN') || hasCode(error, 'ECONNABORTED');
