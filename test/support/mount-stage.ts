@@ -28,6 +28,8 @@ export class MountStage {
 
   constructor() {
     this.folder = fs.realpathSync(temporaryFolder());
+    // Others are to look into it, too.
+    fs.chmodSync(this.folder, 0o755);
     this.runtime = path.join(this.folder, 'r');
     if (process.getuid!() === 0) fs.chownSync(this.folder, this.uid, this.uid);
   }
@@ -92,7 +94,7 @@ export class MountStage {
       TZ: 'UTC',
       HOME: this.folder,
       USERLOOP_RUNTIME_DIR: this.runtime,
-      USERLOOP_FSTAB: this.path('fstab'),
+      USERLOOP_FSTAB: fs.existsSync(this.path('fstab')) ? this.path('fstab') : '/dev/null',
       ...more,
     };
   }

@@ -128,9 +128,13 @@ class QuietFailure extends MountFailure {
 }
 
 function isThereAtAll(context: MountContext, name: string): boolean {
-  return (
-    name !== '' && fs.lstatSync(path.resolve(context.io.cwd, name), { throwIfNoEntry: false }) !== undefined
-  );
+  try {
+    const file = path.resolve(context.io.cwd, name);
+    return name !== '' && fs.lstatSync(file, { throwIfNoEntry: false }) !== undefined;
+  } catch {
+    // There, but not for us to look at.
+    return true;
+  }
 }
 
 function targetsOf(context: MountContext, name: string): FoundMount[] {

@@ -1,10 +1,10 @@
-import fs from 'node:fs';
 import { isMemberOf } from './account.ts';
 import type { MountContext } from './context.ts';
 import type { FstabEntry } from './fstab.ts';
 import type { FstabLookup } from './fstab-lookup.ts';
 import { MountExit, MountFailure } from './mount-failure.ts';
 import type { MountJob } from './mount-one.ts';
+import { pathStatus } from './path-status.ts';
 import { mountWishes } from './mount-wishes.ts';
 import type { MountOption } from './option-list.ts';
 
@@ -57,7 +57,7 @@ export function checkUserMay(context: MountContext, job: MountJob, entry: FstabE
 export function entryIsForUser(entry: FstabEntry): boolean {
   const { users } = mountWishes(entry.options, entry.target);
   if (users === 'user' || users === 'users') return true;
-  const status = users === undefined ? undefined : fs.statSync(entry.source, { throwIfNoEntry: false });
+  const status = users === undefined ? undefined : pathStatus(entry.source);
   if (status === undefined) return false;
-  return users === 'owner' ? status.uid === process.geteuid?.() : isMemberOf(status.gid);
+  return users === 'owner' ? Number(status.uid) === process.geteuid?.() : isMemberOf(Number(status.gid));
 }

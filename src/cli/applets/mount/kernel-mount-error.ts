@@ -1,7 +1,7 @@
-import fs from 'node:fs';
 import { hasCode } from '../../../errors.ts';
 import { MountFlag } from '../../../host/native-mount.ts';
 import { readMountTable } from '../../../host/mount-table.ts';
+import { pathStatus } from './path-status.ts';
 import { DMESG_HINT, MountFailure } from './mount-failure.ts';
 
 export interface FailedCall {
@@ -21,8 +21,8 @@ export function kernelMountFailure(error: unknown, call: FailedCall): MountFailu
 function reason(error: unknown, { source, target, type, flags }: FailedCall): string {
   const remount = (flags & MountFlag.remount) !== 0;
   const code = error instanceof Error && 'code' in error ? String(error.code) : '';
-  const directory = fs.statSync(target, { throwIfNoEntry: false });
-  const node = source === '' ? undefined : fs.statSync(source, { throwIfNoEntry: false });
+  const directory = pathStatus(target);
+  const node = source === '' ? undefined : pathStatus(source);
   switch (code) {
     case 'EPERM':
       if (process.geteuid?.() !== 0) return 'must be superuser to use mount.';

@@ -9,6 +9,7 @@ import { openDevice } from '../../open-device.ts';
 import type { MountContext } from './context.ts';
 import { MountFailure, whyOf } from './mount-failure.ts';
 import type { MountSource } from './mount-source.ts';
+import { pathStatus } from './path-status.ts';
 import type { MountWishes } from './mount-wishes.ts';
 
 type ImageSource = Extract<MountSource, { kind: 'image' }>;
@@ -75,7 +76,7 @@ export async function dropLoop(context: MountContext, loop: LoopDevice): Promise
 
 /** The devices that show an image now, by the file's identity. */
 export function devicesOf(context: MountContext, image: string): DeviceState[] {
-  const status = fs.statSync(image, { bigint: true, throwIfNoEntry: false });
+  const status = pathStatus(image);
   return context.backend
     .list()
     .filter(({ image: own, imageDevice, imageInode }) =>

@@ -15,6 +15,7 @@ import { type MountSource, resolveSource } from './mount-source.ts';
 import type { MountWishes } from './mount-wishes.ts';
 import { changeNamespace } from './namespace-operations.ts';
 import { isTag } from './tagged-source.ts';
+import { pathStatus } from './path-status.ts';
 import { mountByUs } from './user-mount.ts';
 
 /** One mount, its options sorted. */
@@ -143,7 +144,7 @@ async function mountImage(
   source: Extract<MountSource, { kind: 'image' }>,
   target: string,
 ): Promise<string> {
-  if (fs.statSync(source.name, { throwIfNoEntry: false })?.size === 0 && job.wishes.loop === undefined) {
+  if (pathStatus(source.name)?.size === 0n && job.wishes.loop === undefined) {
     throw new MountFailure(`${target}: ${source.name} is not a block device; try "-o loop".`, undefined, [
       'The file is empty.',
       ...context.hints,

@@ -1,4 +1,3 @@
-import fs from 'node:fs';
 import path from 'node:path';
 import type { DeviceState, ViewState } from '../../../attach/device-state.ts';
 import { findDevice } from '../../../attach/registry.ts';
@@ -6,6 +5,7 @@ import { UsageError } from '../../../errors.ts';
 import { parseImageReference } from '../../image-reference.ts';
 import type { MountContext } from './context.ts';
 import { MountExit, MountFailure } from './mount-failure.ts';
+import { pathStatus } from './path-status.ts';
 import { findTagged, isTag } from './tagged-source.ts';
 
 /** What a name stands for that is to be mounted. */
@@ -66,8 +66,7 @@ export function resolveSource(context: MountContext, name: string, target: strin
 }
 
 function byPath(context: MountContext, name: string): MountSource | undefined {
-  const status =
-    name === '' ? undefined : fs.statSync(path.resolve(context.io.cwd, name), { throwIfNoEntry: false });
+  const status = name === '' ? undefined : pathStatus(path.resolve(context.io.cwd, name));
   if (status === undefined) return undefined;
   const canonical = context.canonical(name);
   if (status.isBlockDevice()) return { kind: 'block', name: canonical };

@@ -1,10 +1,10 @@
-import fs from 'node:fs';
 import type { DeviceState } from '../../../attach/device-state.ts';
 import { findDevice, listDevices, viewPath } from '../../../attach/registry.ts';
 import { type MountTableEntry, readMountTable } from '../../../host/mount-table.ts';
 import type { MountContext } from '../mount/context.ts';
 import { devicesOf } from '../mount/loop-setup.ts';
 import { findByDirectory } from '../mount/mount-list.ts';
+import { pathStatus } from '../mount/path-status.ts';
 import { findTagged, isTag } from '../mount/tagged-source.ts';
 
 /** Something mounted, and the device of ours that serves it. */
@@ -34,8 +34,8 @@ export function findMount(context: MountContext, name: string): FoundMount | und
 }
 
 function isDevice({ io }: MountContext, name: string, path: string): boolean {
-  if (fs.statSync(path, { throwIfNoEntry: false })?.isDirectory() === true) return false;
-  return findDevice(io.env, io.cwd, name) !== undefined;
+  if (findDevice(io.env, io.cwd, name) === undefined) return false;
+  return pathStatus(path)?.isDirectory() === false;
 }
 
 /** All mounts of the file system that is mounted on a directory, the last first. */
@@ -82,7 +82,7 @@ function sourcesOf(
     sources.add(viewPath(state, view.name));
     for (const mount of state.mounts) if (mount.view === view.name) sources.add(mount.source);
   }
-  if (fs.statSync(path, { throwIfNoEntry: false })?.isFile() !== true) return sources;
+  if (pathStatus(path)?.isFile() !== true) return sources;
   for (const state of [...devicesOf(context, path), ...servers.filter(({ image }) => image === path)])
     for (const mount of state.mounts) sources.add(mount.source);
   return sources;
