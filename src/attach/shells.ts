@@ -96,13 +96,18 @@ export async function endShell(shell: Shell): Promise<void> {
   removeFolder(shell.folder);
 }
 
-/** Ends all processes of that mount namespace: the users' of devices first, then those of devices, which write what they hold. */
-export async function endNamespace(mountNamespace: string, except: readonly number[] = []): Promise<void> {
-  const inside = (): number[] =>
-    processesInMountNamespace(mountNamespace).filter((pid) => !except.includes(pid));
+/** Ends all processes of that mount namespace: the users of devices first, then the processes of those, which write what they hold. */
+export async function endNamespace(mountNamespace: string): Promise<void> {
+  await endUsers(mountNamespace);
+  await endAll(() => processesInMountNamespace(mountNamespace), ['SIGTERM', 'SIGCONT'], 10_000);
+}
+
+/** Ends all processes of that mount namespace but this one and those of devices. */
+export async function endUsers(mountNamespace: string): Promise<void> {
+  const find = (): number[] =>
+    processesInMountNamespace(mountNamespace).filter((pid) => pid !== process.pid && !isDeviceProcess(pid));
   // A shell that waits for commands ignores SIGTERM and heeds SIGHUP; what is stopped heeds nothing.
-  await endAll(() => inside().filter((pid) => !isDeviceProcess(pid)), ['SIGHUP', 'SIGTERM', 'SIGCONT'], 1000);
-  await endAll(inside, ['SIGTERM', 'SIGCONT'], 10_000);
+  await endAll(find, ['SIGHUP', 'SIGTERM', 'SIGCONT'], 1000);
 }
 
 /** Sends each the signals once; kills what is there after `patience` milliseconds. */

@@ -6,7 +6,7 @@ import path from 'node:path';
 import util from 'node:util';
 import { listDevices } from '../../attach/registry.ts';
 import { openWatchPoint } from '../../attach/shell-watch.ts';
-import { removeFolder, writeShellState, type ShellState } from '../../attach/shells.ts';
+import { endUsers, removeFolder, writeShellState, type ShellState } from '../../attach/shells.ts';
 import { hasCode } from '../../errors.ts';
 import { findProgram } from '../../host/namespace.ts';
 import { mountNamespaceOf, processStartTime } from '../../host/process-table.ts';
@@ -25,6 +25,9 @@ import { promptingShell } from './prompt.ts';
 const request = JSON.parse(process.argv[2]!) as ShellRequest;
 const line = new net.Socket({ fd: LINE_DESCRIPTOR, readable: true, writable: true });
 
+/** The half outside was killed. */
+let abandoned = false;
+
 async function runShell(): Promise<number> {
   let state: ShellState;
   let folder: string;
@@ -42,8 +45,9 @@ async function runShell(): Promise<number> {
   if (!owner) return runCommand(env);
   const watch = await openWatchPoint(folder);
   const status = await runCommand(env);
+  if (abandoned) await endUsers(state.mountNamespace);
   const devices = listDevices(env);
-  if (request.keep && devices.length > 0) {
+  if (request.keep && !abandoned && devices.length > 0) {
     writeShellState(folder, { ...state, kept: true });
     await watch.keep();
     say(describeKept(devices, Number(path.basename(folder))));
@@ -124,6 +128,7 @@ function runCommand(env: Record<string, string | undefined>): Promise<number> {
   });
   // The half outside was killed: the terminal, or whoever has started us, has gone.
   line.on('close', () => {
+    abandoned = true;
     child.kill('SIGHUP');
     child.kill('SIGCONT');
   });
