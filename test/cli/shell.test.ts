@@ -214,10 +214,10 @@ describeInShell(['e2fsck'], 'a shell that is killed', () => {
 describeInShell(['script', 'bash'], 'a shell on a terminal', () => {
   it('shows where it is, and has job control', async () => {
     // script(1) gives it a terminal, on which this is typed once it has had time to ask for it.
-    const typed = 'echo in $((40 + 2)); sleep 1000 &\\njobs; kill %1; tty; exit 5\\n';
+    const typed = 'echo in $((40 + 2)); sleep 1000 &\\njobs; kill %%1; tty; exit 5\\n';
     const shell = `"${process.execPath}" "${user.program}" shell`;
     const { status, stdout } = user.run(
-      ['sh', '-c', `( sleep 3; printf '${typed}'; sleep 3 ) | script -qec '${shell}' /dev/null`],
+      ['sh', '-c', `( sleep 3; printf '${typed}'; sleep 3 ) | timeout 60 script -qec '${shell}' /dev/null`],
       { env: { ...user.environment, SHELL: findTool('bash')!, TERM: 'dumb' } },
     );
     expect(stdout).toContain('(userloop) ');
