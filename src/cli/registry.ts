@@ -136,7 +136,7 @@ export const REGISTRY: readonly RegistryEntry[] = [
   {
     names: ['fdisk'],
     kind: 'applet',
-    summary: 'edit the partition table (MBR) of a disk image',
+    summary: 'edit the partition table (MBR or GPT) of a disk image',
     load: async () => (await import('./applets/fdisk.ts')).fdisk,
   },
   {

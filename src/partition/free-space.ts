@@ -11,9 +11,9 @@ export interface FreeRange {
 /**
  * The free ranges that util-linux shows, in the order of the disk: they begin on the grain where that leaves enough, and
  * hold one grain at least, at the end of the disk one sector more. Inside the extended partition each begins past the
- * gap that the next extended boot record takes.
+ * gap that the next extended boot record takes. `lastSector`: where not the end of the disk ends the free space.
  */
-export function freeRanges(editor: MbrEditor): FreeRange[] {
+export function freeRanges(editor: MbrEditor, lastSector?: number): FreeRange[] {
   const { layout } = editor;
   const ranges: FreeRange[] = [];
   const used = editor.partitions.filter((partition) => partition.used);
@@ -23,7 +23,7 @@ export function freeRanges(editor: MbrEditor): FreeRange[] {
     if (startSector - next >= layout.grain) ranges.push(range(layout, next, startSector - 1));
     next = Math.max(next, endSector + 1);
   }
-  const last = layout.sectorCount - 1;
+  const last = lastSector ?? layout.sectorCount - 1;
   if (last - next >= layout.grain) ranges.push(range(layout, next, last));
 
   const extended = primary.find((partition) => partition.extended);

@@ -294,11 +294,10 @@ export class GptEditor {
     this.#touch();
   }
 
-  /** Sorts the entries by where they start; false when they are sorted already. */
+  /** Sorts the entries by where they start, without gaps between them; false when they are like that already. */
   sort(): boolean {
-    const { partitions } = this;
-    const sorted = [...partitions].sort((a, b) => a.startSector - b.startSector);
-    if (partitions.every(({ index }, i) => sorted[i]!.index === index)) return false;
+    const sorted = [...this.partitions].sort((a, b) => a.startSector - b.startSector);
+    if (sorted.every(({ index }, i) => index === i)) return false;
     const { entrySize } = this.#primary;
     const entries = new Uint8Array(this.#entries.length);
     for (const [place, { index }] of sorted.entries()) {

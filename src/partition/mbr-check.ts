@@ -92,8 +92,8 @@ function checkAddress(
   if (address.sector > geometry.sectorsPerTrack) {
     errors.push(`${name}: sector ${address.sector} greater than maximum ${geometry.sectorsPerTrack}`);
   }
-  if (actual.cylinder <= MAX_CYLINDER && actual.cylinder >= geometry.cylinders) {
-    errors.push(`${name}: cylinder ${actual.cylinder + 1} greater than maximum ${geometry.cylinders}`);
+  if (address.cylinder >= geometry.cylinders) {
+    errors.push(`${name}: cylinder ${address.cylinder + 1} greater than maximum ${geometry.cylinders}`);
   }
   const calculated = sectorOfChs(address, geometry);
   if (actual.cylinder <= MAX_CYLINDER && calculated !== sector) {

@@ -92,6 +92,11 @@ export class MbrEditor {
     return editor;
   }
 
+  /** The four entries in a boot sector that another editor holds: a hybrid MBR. Its chain is not followed. */
+  static overBootSector(record: Uint8Array, layout: DiskLayout): MbrEditor {
+    return new MbrEditor(layout, record);
+  }
+
   get diskIdentifier(): number {
     return BootRecord.diskSignature.get(viewOf(this.#slots[0]!.record), 0);
   }
@@ -233,6 +238,104 @@ export class MbrEditor {
     }
   }
 
+  /** Moves where the data of a partition begins; its end stays. */
+  moveBeginning(index: number, startSector: number): void {
+    const slot = this.#slots[index]!;
+    const { entry, endSector } = this.partition(index);
+    this.#put(slot, slot.entryIndex, {
+      ...entry,
+      firstChs: this.#chs(startSector),
+      lastChs: this.#chs(endSector),
+      startSector: startSector - slot.tableSector,
+      sectorCount: endSector - startSector + 1,
+    });
+  }
+
+  /** Gives all entries the C/H/S of their sectors; returns whether any had others. */
+  fixChs(): boolean {
+    let fixed = false;
+    for (const { index, used, entry, startSector, endSector } of this.partitions) {
+      if (!used) continue;
+      const change = { firstChs: this.#chs(startSector), lastChs: this.#chs(endSector) };
+      if (sameChs(entry.firstChs, change.firstChs) && sameChs(entry.lastChs, change.lastChs)) continue;
+      this.#patch(index, change);
+      fixed = true;
+    }
+    return fixed;
+  }
+
+  /** Puts the primary partitions and the logical ones into the order of the disk; returns whether they were not. */
+  sort(): boolean {
+    let wrong = this.#outOfOrder();
+    if (wrong === undefined) return false;
+    while (wrong !== undefined && wrong.index < 4) {
+      const [a, b] = [this.#slots[wrong.index]!, this.#slots[wrong.previous]!];
+      const entry = readEntry(viewOf(a.record), a.entryIndex);
+      this.#put(a, a.entryIndex, readEntry(viewOf(b.record), b.entryIndex));
+      this.#put(b, b.entryIndex, entry);
+      this.#extendedIndex = [0, 1, 2, 3].find((index) => this.partition(index).extended);
+      wrong = this.#outOfOrder();
+    }
+    if (wrong !== undefined) this.#sortChain();
+    return true;
+  }
+
+  /** The first partition that starts before the one in front of it; primary and logical ones each among themselves. */
+  #outOfOrder(): { readonly index: number; readonly previous: number } | undefined {
+    let previous: EditedPartition | undefined;
+    for (const partition of this.partitions) {
+      if (partition.index === 4) previous = undefined;
+      if (!partition.used) continue;
+      if (previous !== undefined && previous.startSector > partition.startSector) {
+        return { index: partition.index, previous: previous.index };
+      }
+      previous = partition;
+    }
+    return undefined;
+  }
+
+  /**
+   * Sorts the chain: first the boot records behind the first by their place, each with its own partition and link, then the partitions
+   * among the boot records. Sizes in links stay as they are, as the tool leaves them.
+   */
+  #sortChain(): void {
+    const logical = this.#slots.slice(4);
+    const shift = (slot: Slot, entryIndex: number, by: number): void => {
+      const entry = readEntry(viewOf(slot.record), entryIndex);
+      this.#put(slot, entryIndex, { ...entry, startSector: entry.startSector + by });
+    };
+    const link = (slot: Slot, target: number): void => {
+      const entry = readEntry(viewOf(slot.record), slot.linkIndex);
+      this.#put(slot, slot.linkIndex, { ...entry, startSector: target - this.#extendedStart() });
+    };
+    for (let at = 1; at < logical.length - 1;) {
+      const [before, a, b] = [logical[at - 1]!, logical[at]!, logical[at + 1]!];
+      if (a.tableSector <= b.tableSector) {
+        at++;
+        continue;
+      }
+      const moved = a.tableSector - b.tableSector;
+      shift(a, a.entryIndex, moved);
+      shift(b, b.entryIndex, -moved);
+      [a.tableSector, b.tableSector] = [b.tableSector, a.tableSector];
+      link(before, a.tableSector);
+      link(a, b.tableSector);
+      at = 1;
+    }
+    for (let at = 0; at < logical.length - 1;) {
+      const [a, b] = [logical[at]!, logical[at + 1]!];
+      const [first, second] = [this.partition(4 + at), this.partition(5 + at)];
+      if (first.startSector <= second.startSector) {
+        at++;
+        continue;
+      }
+      this.#put(a, a.entryIndex, { ...second.entry, startSector: second.startSector - a.tableSector });
+      this.#put(b, b.entryIndex, { ...first.entry, startSector: first.startSector - b.tableSector });
+      at = 0;
+    }
+    for (const slot of logical) slot.changed = true;
+  }
+
   /** Writes the boot records that changed: the EBRs from the first to the last, then the master boot record. */
   write(device: BlockDevice): void {
     for (const slot of this.#slots.slice(4)) {
@@ -355,6 +458,10 @@ function openSlot(record: Uint8Array, tableSector: number): Slot {
   if (entryIndex < 0) entryIndex = linkIndex === 0 ? 1 : 0;
   if (linkIndex < 0) linkIndex = entryIndex === 0 ? 1 : 0;
   return { tableSector, record, entryIndex, linkIndex, changed: false };
+}
+
+function sameChs(a: Entry['firstChs'], b: Entry['firstChs']): boolean {
+  return a.cylinder === b.cylinder && a.head === b.head && a.sector === b.sector;
 }
 
 function hex(byte: number): string {

@@ -1,6 +1,11 @@
 import { spawnSync } from 'node:child_process';
 import fs from 'node:fs';
 import path from 'node:path';
+import { expect } from 'vitest';
+import { FileDevice } from '../../src/host/file-device.ts';
+import { isFault, readHeader } from '../../src/partition/gpt-header.ts';
+import { gptTypeName } from '../../src/partition/gpt-type.ts';
+import { type GptTable, readGpt } from '../../src/partition/gpt.ts';
 import { userloop } from './run.ts';
 import { firstSparseDifference } from './sparse-files.ts';
 import { findTool } from './tools.ts';
@@ -45,7 +50,7 @@ export async function runBoth(
     env: { ...process.env, LC_ALL: 'C.UTF-8' },
   });
   const images = folders.map((each) => path.join(each, 'disk.img')) as [string, string];
-  adoptIdentifier(...images);
+  adoptIdentifiers(...images);
   return {
     ours: masked(ours.status, ours.stdout, ours.stderr),
     reference: masked(reference.status ?? 128, reference.stdout, reference.stderr),
@@ -53,8 +58,48 @@ export async function runBoth(
   };
 }
 
-/** The identifier of a new table is random: ours gets the other's, so that everything else can be compared. */
-function adoptIdentifier(ours: string, reference: string): void {
+/** The identifiers of a new table are random: ours get the other's, so that everything else can be compared. */
+export function adoptIdentifiers(ours: string, reference: string): void {
+  const sectorSize = adoptGuids(ours, reference);
+  // A GPT's MBR has no identifier of its own.
+  if (sectorSize === undefined) adoptDiskSignature(ours, reference);
+}
+
+/**
+ * Gives our GPT the GUIDs of the other where both have one, and the CRCs that follow, after a look whether our own CRCs were right where the
+ * other's are.
+ * Returns the size of its sectors, undefined where there is no GPT.
+ */
+function adoptGuids(ours: string, reference: string): number | undefined {
+  const [a, b] = [FileDevice.open(ours), FileDevice.open(reference, { readOnly: true })];
+  try {
+    const [mine, theirs] = [readGpt(a), readGpt(b)];
+    if (mine === undefined || theirs === undefined) return undefined;
+    const crcs = ({ findings }: GptTable): string[] =>
+      findings.filter(({ field }) => field.includes('CRC')).map(({ field }) => field);
+    expect(crcs(mine)).toEqual(crcs(theirs));
+    const { sectorSize } = mine;
+    const last = Math.floor(a.size / sectorSize) - 1;
+    for (const lba of [1, last]) {
+      const [from, to] = [readHeader(b, lba, sectorSize), readHeader(a, lba, sectorSize)];
+      if (isFault(from) || isFault(to)) continue;
+      to.header.bytes.set(from.header.bytes.subarray(56, 72), 56);
+      for (let at = 0; at < Math.min(to.entries.length, from.entries.length); at += 128) {
+        const isUsed = to.entries.subarray(at + 16, at + 32).some((byte) => byte !== 0);
+        if (isUsed) to.entries.set(from.entries.subarray(at + 16, at + 32), at + 16);
+      }
+      to.header.seal(to.entries);
+      a.write(lba * sectorSize, to.header.bytes);
+      a.write(to.header.tableLba * sectorSize, to.entries);
+    }
+    return sectorSize;
+  } finally {
+    a.close();
+    b.close();
+  }
+}
+
+function adoptDiskSignature(ours: string, reference: string): void {
   const identifier = new Uint8Array(4);
   const from = fs.openSync(reference, 'r');
   fs.readSync(from, identifier, 0, 4, 440);
@@ -67,7 +112,12 @@ function adoptIdentifier(ours: string, reference: string): void {
 }
 
 function masked(status: number, stdout: string, stderr: string): FdiskOutcome {
-  const mask = (text: string): string => text.replaceAll(/0x[0-9a-f]{8}/g, '0x????????');
+  const mask = (text: string): string =>
+    text
+      .replaceAll(/0x[0-9a-f]{8}/g, '0x????????')
+      .replaceAll(/[\dA-F]{8}(?:-[\dA-F]{4}){3}-[\dA-F]{12}/g, (guid) =>
+        gptTypeName(guid) === 'unknown' ? 'some-guid' : guid,
+      );
   return { status, stdout: mask(stdout), stderr: mask(stderr) };
 }
 
@@ -94,4 +144,43 @@ export function randomKeys(seed: number, sectorCount: number): string {
     else keys += `${command}\n`;
   }
   return `${keys}p\nv\nF\nw\n`;
+}
+
+/** Keystrokes for a GPT, in the main and in the expert menu, half of them followed by answers that fit. */
+export function randomGptKeys(seed: number, sectorCount: number): string {
+  let state = seed >>> 0;
+  const below = (n: number): number => {
+    state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
+    return Math.floor((state / 2 ** 32) * n);
+  };
+  const pick = (choices: readonly string[]): string => choices[below(choices.length)]!;
+  const sector = (): string =>
+    pick(['', '', '', String(below(sectorCount)), String(2048 * below(Math.ceil(sectorCount / 2048)))]);
+  const last = (): string =>
+    pick(['', '+1M', '+3M', '+10M', '+100', '+1K', '+5MB', '-1M', '-5', '+2.5M', '+700K', sector(), '+z']);
+  const part = (): string => pick(['', '', '1', '2', '3', '5']);
+  let keys = 'g\n';
+  let expert = false;
+  for (let count = 4 + below(14); count > 0; count--) {
+    if (below(6) === 0) {
+      keys += expert ? 'r\n' : 'x\n';
+      expert = !expert;
+    }
+    const command = pick(expert ? 'nnuilABRSfpvmMcdz'.split('') : 'nnnnnnnnddtttpvFilmMzauco'.split(''));
+    if (command === 'o' && below(4) > 0) continue;
+    if (expert) {
+      if (command === 'n') keys += `n\n${part()}\nname ${seed}\n`;
+      else if (command === 'u' || command === 'i') {
+        keys += `${command}\n${command === 'u' ? `${part()}\n` : ''}${pick(['bad', '11111111-2222-3333-4444-555555555555'])}\n`;
+      } else if (command === 'l') keys += `l\n${pick(['', '64', '128', '256', '4096', '0', '100'])}\n`;
+      else if (command === 'S') keys += `S\n${part()}\n${pick(['', '50', '63', '64'])}\n`;
+      else if ('ABR'.includes(command)) keys += `${command}\n${part()}\n`;
+      else keys += `${command}\n`;
+    } else if (command === 'n') keys += `n\n${part()}\n${sector()}\n${last()}\n`;
+    else if (command === 'd' || command === 'i') keys += `${command}\n${part()}\n`;
+    else if (command === 't')
+      keys += `t\n${part()}\n${pick(['1', '19', '200', '201', 'lvm', 'uefi', 'nonsense'])}\n`;
+    else keys += `${command}\n`;
+  }
+  return `${keys}${expert ? 'r\n' : ''}p\nv\nF\nx\np\nr\nw\n`;
 }

@@ -7,16 +7,14 @@ import { renderHelp } from '../help.ts';
 import type { Io } from '../io.ts';
 import { classicListing } from './fdisk/classic-listing.ts';
 import { Disk, type DiskOptions } from './fdisk/disk.ts';
-import {
-  type Column,
-  defaultColumns,
-  describeDisk,
-  outOfOrder,
-  parseColumns,
-  partitionTable,
-} from './fdisk/listing.ts';
+import { type Column, defaultColumns, parseColumns } from './fdisk/columns.ts';
+import { describeDisk, outOfOrder, partitionTable } from './fdisk/listing.ts';
 import { UNSUPPORTED_COMMANDS } from './fdisk/menu.ts';
 import { runSession } from './fdisk/session.ts';
+import { type WipeMode, Wiping } from './fdisk/wiping.ts';
+
+/** What the tool says when it does not write a table. */
+const WRITE_FAILED = 'failed to write disklabel';
 
 const OPTIONS: readonly OptionSpec[] = [
   {
@@ -54,14 +52,14 @@ const OPTIONS: readonly OptionSpec[] = [
     argument: 'required',
     argumentName: 'LIST',
     description:
-      'columns to list: Device Start End Sectors Cylinders Size Type Id Attrs Boot End-C/H/S Start-C/H/S',
+      'columns to list, after a + behind the usual ones. MBR: Device Start End Sectors Cylinders Size Type Id Attrs Boot End-C/H/S Start-C/H/S; GPT: Device Start End Sectors Size Type Type-UUID UUID Name Attrs',
   },
   {
     short: 't',
     long: 'type',
     argument: 'required',
     argumentName: 'TYPE',
-    description: 'the only kind of table to recognise: dos',
+    description: 'the only kind of table to recognise: dos or gpt',
   },
   {
     short: 'u',
@@ -70,6 +68,7 @@ const OPTIONS: readonly OptionSpec[] = [
     argumentName: 'UNIT',
     description: 'display and entry in sectors (default) or cylinders',
   },
+  { short: 'n', long: 'noauto-pt', description: 'make no table on an empty disk before one is asked for' },
   { short: 's', long: 'getsz', description: 'print the size of each disk in blocks of 1 KiB and exit' },
   { long: 'bytes', description: 'print SIZE in bytes' },
   {
@@ -77,14 +76,15 @@ const OPTIONS: readonly OptionSpec[] = [
     long: 'wipe',
     argument: 'required',
     argumentName: 'MODE',
-    description: 'auto: mention file systems on the disk (default); never: say nothing; neither wipes them',
+    description:
+      'wipe file systems and old tables on the disk: auto (default: tables of another kind, and file systems when the input is a terminal), always or never',
   },
   {
     short: 'W',
     long: 'wipe-partitions',
     argument: 'required',
     argumentName: 'MODE',
-    description: 'the same for file systems in new partitions',
+    description: 'wipe file systems in new partitions: auto (default: ask on a terminal), always or never',
   },
   {
     short: 'C',
@@ -108,10 +108,10 @@ const OPTIONS: readonly OptionSpec[] = [
 export const fdisk: Applet = defineApplet({
   name: 'fdisk',
   kind: 'applet',
-  summary: 'edit the partition table (MBR) of a disk image',
+  summary: 'edit the partition table (MBR or GPT) of a disk image',
   usage: ['fdisk [OPTION]... DISK', 'fdisk [OPTION]... -l DISK...'],
   description: [
-    'Reads commands from the terminal or from a pipe: o makes a new table, n adds a partition, d deletes one, p prints the table, a toggles the bootable flag, t changes a type, w writes and exits, q quits; m lists them all. Nothing is written before w.',
+    'Reads commands from the terminal or from a pipe: o makes a new MBR and g a new GPT, n adds a partition, d deletes one, p prints the table, a toggles the bootable flag, t changes a type, w writes and exits, q quits; m lists them all. Nothing is written before w.',
     'When a geometry is given (-C, -H, -S), fdisk works as it did in the days of geometries: partitions begin on track boundaries, the first one in sector 63, and p prints the listing of those days. -c=nondos turns that off.',
   ],
   options: OPTIONS,
@@ -128,10 +128,9 @@ export const fdisk: Applet = defineApplet({
   ],
   exitStatus: { 0: 'success', 1: 'the command line is wrong, or a disk cannot be opened' },
   notSupported: [
-    'GPT, Sun, SGI and BSD tables; a GPT disk is refused',
-    ...Object.entries(UNSUPPORTED_COMMANDS.main).map(([key, what]) => `command ${key}: ${what}`),
-    ...Object.entries(UNSUPPORTED_COMMANDS.expert).map(([key, what]) => `command x ${key}: ${what}`),
-    '-n, --noauto-pt; --lock; -t other than dos; --wipe=always; --color=always; -l without a disk',
+    'Sun, SGI and BSD tables',
+    ...Object.entries(UNSUPPORTED_COMMANDS).map(([key, what]) => `command ${key}: ${what}`),
+    '--lock; -t bsd, sgi or sun; --color=always; -l without a disk',
   ],
   run(io, argv) {
     let parsed: ParsedArguments;
@@ -157,25 +156,28 @@ function runWith(io: Io, parsed: ParsedArguments): number {
     io.stdout.write('fdisk from util-linux 2.38.1\n');
     return 0;
   }
-  const { options, columns } = readOptions(parsed);
+  const options = readOptions(parsed);
   const disks = parsed.operands;
+  if (disks.length > 1 && ['b', 'C', 'H', 'S'].some((letter) => parsed.value(letter) !== undefined)) {
+    throw new UsageError(
+      'The device properties (sector size and geometry) should be used with one specified device only.',
+      1,
+    );
+  }
   if (parsed.has('getsz')) return printSizes(io, disks, options);
   if (parsed.has('list') || parsed.has('list-details')) {
     if (disks.length === 0) {
       throw new UsageError('Listing the disks of the machine is not supported: name the images');
     }
-    return listDisks(io, disks, options, parsed, columns);
+    return listDisks(io, disks, options, parsed);
   }
   if (disks.length !== 1) throw new UsageError('bad usage');
-  return edit(io, disks[0]!, options);
+  return edit(io, disks[0]!, options, parsed);
 }
 
-function readOptions(parsed: ParsedArguments): {
-  options: DiskOptions;
-  columns: Column[] | undefined;
-} {
-  const sectorSize = Number(parsed.value('b') ?? 512);
-  if (![512, 1024, 2048, 4096].includes(sectorSize)) {
+function readOptions(parsed: ParsedArguments): DiskOptions {
+  const sectorSize = parsed.value('b') === undefined ? undefined : Number(parsed.value('b'));
+  if (sectorSize !== undefined && ![512, 1024, 2048, 4096].includes(sectorSize)) {
     throw new UsageError('invalid sector size argument');
   }
   const compatibility = afterEquals(parsed.value('c')) ?? 'dos';
@@ -187,18 +189,18 @@ function readOptions(parsed: ParsedArguments): {
     throw new UsageError('unsupported unit');
   }
   const type = parsed.value('t');
-  if (type !== undefined && type !== 'dos' && type !== 'mbr') {
+  if (type === 'bsd' || type === 'sgi' || type === 'sun') {
     throw new UsageError(`Tables of type '${type}' are not supported`);
+  }
+  if (type !== undefined && type !== 'dos' && type !== 'gpt') {
+    throw new UsageError(`unsupported disklabel: ${type}`, 1);
   }
   const color = afterEquals(parsed.value('L'));
   if (color !== undefined && color !== 'auto' && color !== 'never') {
     throw new UsageError(`Colours are not supported: --color=${color}`);
   }
-  const wipe = [parsed.value('w'), parsed.value('W')].map((mode) => afterEquals(mode) ?? 'auto');
-  for (const mode of wipe) {
-    if (mode === 'always') throw new UsageError('Wiping file systems is not supported');
-    if (mode !== 'auto' && mode !== 'never') throw new UsageError('unsupported wipe mode');
-  }
+  wipeMode(parsed, 'w');
+  wipeMode(parsed, 'W');
   const geometry = {
     ...positive(parsed, 'C', 'cylinders', 0xffff_ffff),
     ...positive(parsed, 'H', 'heads', 256),
@@ -209,21 +211,24 @@ function readOptions(parsed: ParsedArguments): {
   const dosCompatible = asksForDos || (given && compatibility === 'dos');
   const cylinders = units[0] === 'c';
   return {
-    options: {
-      geometry: {
-        ...(geometry.C === undefined ? {} : { cylinders: geometry.C }),
-        ...(geometry.H === undefined ? {} : { heads: geometry.H }),
-        ...(geometry.S === undefined ? {} : { sectorsPerTrack: geometry.S }),
-      },
-      dosCompatible,
-      cylinders,
-      classic: given && dosCompatible,
-      sectorSize,
-      keepBootCode: parsed.has('B'),
-      mentionSignatures: !wipe.includes('never'),
+    geometry: {
+      ...(geometry.C === undefined ? {} : { cylinders: geometry.C }),
+      ...(geometry.H === undefined ? {} : { heads: geometry.H }),
+      ...(geometry.S === undefined ? {} : { sectorsPerTrack: geometry.S }),
     },
-    columns: parsed.value('o') === undefined ? undefined : parseColumns(parsed.value('o')!),
+    dosCompatible,
+    cylinders,
+    classic: given && dosCompatible,
+    ...(sectorSize === undefined ? {} : { sectorSize }),
+    ...(type === undefined ? {} : { type }),
+    keepBootCode: parsed.has('B'),
   };
+}
+
+function wipeMode(parsed: ParsedArguments, letter: 'w' | 'W'): WipeMode {
+  const mode = afterEquals(parsed.value(letter)) ?? 'auto';
+  if (mode !== 'auto' && mode !== 'always' && mode !== 'never') throw new UsageError('unsupported wipe mode');
+  return mode;
 }
 
 /** `-c=dos` gives `=dos`. */
@@ -273,18 +278,35 @@ function openFailure(error: unknown): string | undefined {
   return code === undefined ? undefined : new FsError(code).text;
 }
 
-function edit(io: Io, name: string, options: DiskOptions): number {
-  const disk = openDisk(io, name, options);
+function edit(io: Io, name: string, options: DiskOptions, parsed: ParsedArguments): number {
+  const exists = fs.existsSync(path.resolve(io.cwd, name));
+  const readOnly = exists && !isWritable(io, name);
+  const disk = openDisk(io, name, { ...options, readOnly });
   if (disk === undefined) return 1;
   try {
-    if (disk.foreign !== undefined) {
-      io.stderr.write(`fdisk: ${name}: GPT partition tables are not supported yet\n`);
-      return 1;
-    }
-    return runSession(io, disk, { readOnly: !isWritable(io, name) });
+    sayWhenFound(io, disk);
+    const wiping = new Wiping({
+      tool: 'fdisk',
+      disk: wipeMode(parsed, 'w'),
+      partitions: wipeMode(parsed, 'W'),
+      isTerminal: io.stdin.isTerminal,
+    });
+    return runSession(io, disk, { readOnly, noAutoTable: parsed.has('noauto-pt'), wiping });
+  } catch (error) {
+    if (!(error instanceof FsError) || error.detail !== WRITE_FAILED) throw error;
+    io.stderr.write(`fdisk: ${WRITE_FAILED}: ${error.text}\n`);
+    return 1;
   } finally {
     disk.close();
   }
+}
+
+/** Sectors that nobody named were found by the table. */
+function sayWhenFound(io: Io, disk: Disk): void {
+  if (disk.options.sectorSize !== undefined || disk.sectorSize === disk.device.sectorSize) return;
+  io.stderr.write(
+    `fdisk: ${disk.name}: the table counts in sectors of ${disk.sectorSize} bytes, which are used; -b ${disk.device.sectorSize} turns that off\n`,
+  );
 }
 
 function isWritable(io: Io, name: string): boolean {
@@ -297,13 +319,7 @@ function isWritable(io: Io, name: string): boolean {
   }
 }
 
-function listDisks(
-  io: Io,
-  names: readonly string[],
-  options: DiskOptions,
-  parsed: ParsedArguments,
-  columns: readonly Column[] | undefined,
-): number {
+function listDisks(io: Io, names: readonly string[], options: DiskOptions, parsed: ParsedArguments): number {
   let status = 0;
   let listed = 0;
   for (const name of names) {
@@ -314,16 +330,9 @@ function listDisks(
     }
     try {
       if (listed++ > 0) io.stdout.write('\n\n');
-      const detailed = parsed.has('list-details');
-      io.stdout.write(
-        `${listing(disk, columns ?? defaultColumns(disk.cylinders, detailed), detailed, parsed.has('bytes')).join('\n')}\n`,
-      );
-      for (const warning of disk.editor?.warnings ?? []) io.stderr.write(`${warning}\n`);
-      if (disk.foreign !== undefined) {
-        io.stderr.write(
-          `fdisk: ${name}: this is the protective table of a GPT, which is not supported yet\n`,
-        );
-      }
+      sayWhenFound(io, disk);
+      for (const warning of disk.warnings) io.stderr.write(`${warning}\n`);
+      list(io, disk, parsed);
     } finally {
       disk.close();
     }
@@ -331,14 +340,23 @@ function listDisks(
   return status;
 }
 
-function listing(disk: Disk, columns: readonly Column[], detailed: boolean, inBytes: boolean): string[] {
-  if (disk.options.classic && !detailed) return classicListing(disk);
-  const table = partitionTable(disk, columns, inBytes);
-  return [
-    ...describeDisk(disk),
-    ...(table.length > 0 ? ['', ...table] : []),
-    ...(outOfOrder(disk) ? ['', 'Partition table entries are not in disk order.'] : []),
-  ];
+function list(io: Io, disk: Disk, parsed: ParsedArguments): void {
+  const print = (lines: readonly string[]): void =>
+    io.stdout.write(lines.map((line) => `${line}\n`).join(''));
+  const detailed = parsed.has('list-details');
+  const kind = disk.label?.kind ?? 'dos';
+  if (disk.options.classic && !detailed && kind === 'dos') {
+    print(classicListing(disk));
+    return;
+  }
+  print(describeDisk(disk, detailed));
+  if (disk.label === undefined) return;
+  const usual = defaultColumns(kind, disk.cylinders, detailed);
+  const named = parsed.value('o');
+  const columns: readonly Column[] = named === undefined ? usual : parseColumns(named, kind, usual);
+  const table = partitionTable(disk, columns, parsed.has('bytes'));
+  if (table.length > 0) print(['', ...table]);
+  if (outOfOrder(disk)) print(['', 'Partition table entries are not in disk order.']);
 }
 
 function printSizes(io: Io, names: readonly string[], options: DiskOptions): number {

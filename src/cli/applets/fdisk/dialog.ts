@@ -71,8 +71,19 @@ export class Dialog {
     return answer;
   }
 
+  askYesNo(question: string): boolean {
+    for (;;) {
+      const answer = this.ask(`${question} [Y]es/[N]o: `);
+      if (/^y(es)?$/i.test(answer)) return true;
+      if (/^n(o)?$/i.test(answer)) return false;
+    }
+  }
+
   askNumber(question: NumberQuestion): number {
-    const { low, high, fallback } = question;
+    const { low, high } = question;
+    // A default that could not be typed is none.
+    const fallback =
+      question.fallback !== undefined && question.fallback >= low ? question.fallback : undefined;
     const range = question.range ?? `${low}-${high}`;
     const prompt = `${question.prompt} (${range}${fallback === undefined ? '' : `, default ${fallback}`}): `;
     for (;;) {

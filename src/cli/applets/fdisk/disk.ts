@@ -1,9 +1,12 @@
 import type { Geometry } from '../../../bytes/chs.ts';
 import { viewOf } from '../../../bytes/struct.ts';
+import { randomUuid } from '../../../bytes/uuid.ts';
 import { type BlockDevice, readBytes } from '../../../device/block-device.ts';
 import { FsError } from '../../../errors.ts';
 import { systemRandom } from '../../../host/system.ts';
 import { type DiskLayout, diskLayout } from '../../../partition/disk-layout.ts';
+import { type CreateGptOptions, GptEditor } from '../../../partition/gpt-editor.ts';
+import { formatGuid } from '../../../partition/guid.ts';
 import { MbrEditor } from '../../../partition/mbr-editor.ts';
 import { readEntry } from '../../../partition/mbr-entry.ts';
 import {
@@ -11,7 +14,7 @@ import {
   DEFAULT_SECTORS_PER_TRACK,
   geometryOfEntries,
 } from '../../../partition/mbr-geometry.ts';
-import { GPT_PROTECTIVE_TYPE } from '../../../partition/mbr-type.ts';
+import { readTable } from '../../../partition/table.ts';
 import type { Io } from '../../io.ts';
 import { openDevice } from '../../open-device.ts';
 
@@ -21,13 +24,19 @@ export interface DiskOptions {
   readonly cylinders: boolean;
   /** The listing of before util-linux 2.23. */
   readonly classic: boolean;
-  /** Bytes. */
-  readonly sectorSize: number;
+  /** Bytes; found out where it is not given. */
+  readonly sectorSize?: number;
   /** `-B`: a new table leaves boot code alone. */
   readonly keepBootCode: boolean;
-  /** Whether file systems found on the disk are mentioned. */
-  readonly mentionSignatures: boolean;
+  /** The disk cannot be written. */
+  readonly readOnly?: boolean;
+  /** `-t`: the only kind of table to recognise. */
+  readonly type?: Label['kind'];
 }
+
+/** The kind of table that is edited, and its editor. */
+export type Label =
+  { readonly kind: 'dos'; readonly editor: MbrEditor } | { readonly kind: 'gpt'; readonly editor: GptEditor };
 
 /** The disk at work: what was read of it, and the table under edit. It is opened for writing only to write the table. */
 export class Disk {
@@ -35,64 +44,118 @@ export class Disk {
   readonly options: DiskOptions;
   /** For reading. */
   readonly device: BlockDevice;
+  readonly sectorSize: number;
   layout: DiskLayout;
-  editor: MbrEditor | undefined;
+  label: Label | undefined;
+  /** The GPT whose MBR is edited, while that is so. */
+  parent: GptEditor | undefined;
   /** Display and entry in cylinders. */
   cylinders: boolean;
   /** The geometry has mattered since DOS mode was on. */
   geometryMatters: boolean;
-  /** The kind of table that is there and that we cannot edit. */
-  readonly foreign: 'gpt' | undefined;
   readonly #io: Io;
+  #geometry: Partial<Geometry>;
 
-  private constructor(io: Io, name: string, device: BlockDevice, options: DiskOptions) {
+  private constructor(io: Io, name: string, device: BlockDevice, sectorSize: number, options: DiskOptions) {
     this.#io = io;
     this.name = name;
     this.device = device;
+    this.sectorSize = sectorSize;
     this.options = options;
     this.cylinders = options.cylinders;
     this.geometryMatters = options.dosCompatible;
+    this.#geometry = options.geometry;
     this.layout = this.#layout(this.#tableGeometry(), options.dosCompatible);
-    this.editor = MbrEditor.open(device, this.layout);
-    this.foreign = this.editor?.partitions.some(({ entry }) => entry.type === GPT_PROTECTIVE_TYPE)
-      ? 'gpt'
-      : undefined;
+    this.label = this.#openLabel();
   }
 
   static open(io: Io, name: string, options: DiskOptions): Disk {
-    const device = openDevice(io, name, { readOnly: true, sectorSize: options.sectorSize });
-    if (device.size < options.sectorSize) {
+    const { sectorSize: asked } = options;
+    const device = openDevice(io, name, {
+      readOnly: true,
+      ...(asked === undefined ? {} : { sectorSize: asked }),
+    });
+    const sectorSize = asked ?? readTable(device)?.sectorSize ?? device.sectorSize;
+    if (device.size < sectorSize) {
       device.close();
       throw new FsError('EINVAL', { syscall: 'open', path: name });
     }
-    return new Disk(io, name, device, options);
+    return new Disk(io, name, device, sectorSize, options);
   }
 
-  /** Starts over with an empty table. */
-  createTable(): void {
+  /** The MBR under edit: the table itself, or the one beside a GPT. */
+  get editor(): MbrEditor | undefined {
+    return this.label?.kind === 'dos' ? this.label.editor : undefined;
+  }
+
+  get gpt(): GptEditor | undefined {
+    return this.label?.kind === 'gpt' ? this.label.editor : undefined;
+  }
+
+  /** What was odd in the table when it was read. */
+  get warnings(): readonly string[] {
+    return this.label?.editor.warnings ?? [];
+  }
+
+  /** Starts over with an empty MBR. */
+  createDos(diskIdentifier?: number): void {
     const random = new Uint8Array(4);
     systemRandom(random);
-    this.editor = MbrEditor.create(this.device, this.layout, {
-      diskIdentifier: viewOf(random).getUint32(0, true),
+    const editor = MbrEditor.create(this.device, this.layout, {
+      diskIdentifier: diskIdentifier ?? viewOf(random).getUint32(0, true),
       keepBootCode: this.options.keepBootCode,
     });
+    this.label = { kind: 'dos', editor };
+    this.parent = undefined;
+  }
+
+  /** Starts over with an empty GPT. ENOSPC where the disk is too small. */
+  createGpt(options: Partial<CreateGptOptions> = {}): void {
+    const editor = GptEditor.create(this.device, this.layout, {
+      diskGuid: newGuid(),
+      keepBootCode: this.options.keepBootCode,
+      ...options,
+    });
+    this.label = { kind: 'gpt', editor };
+    this.parent = undefined;
+  }
+
+  /** Turns to the MBR beside the GPT. */
+  enterHybrid(): void {
+    if (this.label?.kind !== 'gpt') return;
+    this.parent = this.label.editor;
+    const editor = MbrEditor.overBootSector(this.parent.bootSector, this.layout);
+    this.label = { kind: 'dos', editor };
+  }
+
+  leaveHybrid(): void {
+    if (this.parent !== undefined) this.label = { kind: 'gpt', editor: this.parent };
+    this.parent = undefined;
   }
 
   setDosCompatible(dosCompatible: boolean): void {
     this.geometryMatters ||= dosCompatible;
-    this.layout = this.#layout(this.layout.geometry, dosCompatible);
-    if (this.editor !== undefined) this.editor.layout = this.layout;
+    this.#relayout(this.layout.geometry, dosCompatible);
   }
 
-  /** Opens the disk for writing, writes what changed of the table, and closes it. */
-  write(): void {
+  /** Another geometry; the number of cylinders follows unless it is what changes. */
+  setGeometry(change: Partial<Geometry>): void {
+    const { heads, sectorsPerTrack } = { ...this.layout.geometry, ...change };
+    const { cylinders: _, ...others } = this.#geometry;
+    this.#geometry = change.cylinders === undefined ? others : { ...others, cylinders: change.cylinders };
+    this.#relayout({ heads, sectorsPerTrack }, this.layout.dosCompatible);
+  }
+
+  /** Opens the disk for writing, has done what comes first, writes what changed of the table, and closes it. */
+  write(before: (device: BlockDevice) => void = () => {}): void {
     const device = openDevice(this.#io, this.name, {
-      sectorSize: this.options.sectorSize,
+      sectorSize: this.sectorSize,
       // As on a real disk: of what is mounted only the table is another matter.
       whileMounted: true,
     });
     try {
-      this.editor?.write(device);
+      before(device);
+      this.label?.editor.write(device);
     } finally {
       device.close();
     }
@@ -102,12 +165,27 @@ export class Disk {
     this.device.close();
   }
 
+  #openLabel(): Label | undefined {
+    const { type, readOnly = false } = this.options;
+    if (type !== 'dos') {
+      const gpt = GptEditor.open(this.device, this.layout, { readOnly });
+      if (gpt !== undefined) return { kind: 'gpt', editor: gpt };
+    }
+    const mbr = type === 'gpt' ? undefined : MbrEditor.open(this.device, this.layout);
+    return mbr === undefined ? undefined : { kind: 'dos', editor: mbr };
+  }
+
+  #relayout(geometry: Pick<Geometry, 'heads' | 'sectorsPerTrack'>, dosCompatible: boolean): void {
+    this.layout = this.#layout(geometry, dosCompatible);
+    if (this.editor !== undefined) this.editor.layout = this.layout;
+  }
+
   #layout(geometry: Pick<Geometry, 'heads' | 'sectorsPerTrack'>, dosCompatible: boolean): DiskLayout {
     const { size } = this.device;
-    const { sectorSize } = this.options;
+    const { sectorSize } = this;
     const { heads, sectorsPerTrack } = geometry;
     const cylinders =
-      this.options.geometry.cylinders ??
+      this.#geometry.cylinders ??
       // Counted in sectors of 512 bytes whatever the sector size, as the tool does.
       Math.floor(Math.floor(size / 512) / (heads * sectorsPerTrack));
     return diskLayout({
@@ -131,4 +209,9 @@ export class Disk {
       sectorsPerTrack: sectorsPerTrack ?? found?.sectorsPerTrack ?? DEFAULT_SECTORS_PER_TRACK,
     };
   }
+}
+
+/** A random UUID, whose bytes are taken for those of a GUID as they are. */
+export function newGuid(): string {
+  return formatGuid(randomUuid(systemRandom));
 }

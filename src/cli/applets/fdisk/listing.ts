@@ -1,63 +1,29 @@
 import { chsOfSector, cylinderSize, type Chs } from '../../../bytes/chs.ts';
 import { freeRanges } from '../../../partition/free-space.ts';
+import { formatGptAttributes } from '../../../partition/gpt-attributes.ts';
+import type { EditedGptPartition } from '../../../partition/gpt-editor.ts';
+import { gptFreeRanges } from '../../../partition/gpt-space.ts';
+import { gptTypeName } from '../../../partition/gpt-type.ts';
 import type { EditedPartition } from '../../../partition/mbr-editor.ts';
 import { partitionTypeName } from '../../../partition/mbr-type.ts';
-import { UsageError } from '../../../errors.ts';
+import { type Column, columnShape, detailColumns, renderColumns } from './columns.ts';
 import type { Disk } from './disk.ts';
 import { humanSize } from './human-size.ts';
-
-/** The columns of a DOS table, in the order in which the tool's help lists them. */
-export const COLUMNS = [
-  'Device',
-  'Start',
-  'End',
-  'Sectors',
-  'Cylinders',
-  'Size',
-  'Type',
-  'Id',
-  'Attrs',
-  'Boot',
-  'End-C/H/S',
-  'Start-C/H/S',
-] as const;
-export type Column = (typeof COLUMNS)[number];
-
-const LEFT_ALIGNED: readonly Column[] = ['Device', 'Boot', 'Type'];
-
-const USUAL_WIDTHS: Readonly<Partial<Record<Column, number>>> = { Device: 10, Start: 5, End: 5, Size: 5 };
-
-/** The columns that `p` shows; `detailed` for `-x`. */
-export function defaultColumns(cylinders: boolean, detailed: boolean): Column[] {
-  const extent: Column[] = ['Device', 'Boot', 'Start', 'End', cylinders ? 'Cylinders' : 'Sectors'];
-  return detailed
-    ? [...extent, 'Id', 'Type', 'Start-C/H/S', 'End-C/H/S', 'Attrs']
-    : [...extent, 'Size', 'Id', 'Type'];
-}
-
-/** Columns by a list of names in any case, for `-o`. */
-export function parseColumns(list: string): Column[] {
-  return list.split(',').map((name) => {
-    const column = COLUMNS.find((candidate) => candidate.toLowerCase() === name.toLowerCase());
-    if (column === undefined) throw new UsageError(`dos unknown column: ${name}`, 1);
-    return column;
-  });
-}
 
 /** `a.img1`, `/dev/loop0p1`: a `p` in between where the name ends in a digit. */
 export function partitionName(diskName: string, number: number): string {
   return `${diskName}${/\d$/.test(diskName) ? 'p' : ''}${number}`;
 }
 
-/** The lines above the table; the two last ones only where the disk has one. */
-export function describeDisk(disk: Disk): string[] {
-  const { layout, name, editor } = disk;
+/** The lines above the table; the last ones only where the disk has one. */
+export function describeDisk(disk: Disk, detailed = false): string[] {
+  const { layout, name } = disk;
   const { geometry, sectorSize } = layout;
   const size = layout.sectorCount * sectorSize;
   const lines = [
     `Disk ${name}: ${humanSize(size, { digits: 2, long: true })}, ${size} bytes, ${layout.sectorCount} sectors`,
   ];
-  if (disk.geometryMatters || disk.cylinders) {
+  if ((disk.geometryMatters && disk.gpt === undefined) || disk.cylinders) {
     lines.push(
       `Geometry: ${geometry.heads} heads, ${geometry.sectorsPerTrack} sectors/track, ${geometry.cylinders} cylinders`,
     );
@@ -67,11 +33,27 @@ export function describeDisk(disk: Disk): string[] {
     `Sector size (logical/physical): ${sectorSize} bytes / ${sectorSize} bytes`,
     `I/O size (minimum/optimal): ${sectorSize} bytes / ${sectorSize} bytes`,
   );
-  if (editor !== undefined) {
-    const identifier = editor.diskIdentifier.toString(16).padStart(8, '0');
-    lines.push('Disklabel type: dos', `Disk identifier: 0x${identifier}`);
+  const { label } = disk;
+  if (label === undefined) return lines;
+  lines.push(`Disklabel type: ${label.kind}`, `Disk identifier: ${diskIdentifier(disk)}`);
+  if (label.kind === 'gpt' && detailed) {
+    const { editor } = label;
+    lines.push(
+      `First usable LBA: ${editor.firstUsable}`,
+      `Last usable LBA: ${editor.lastUsable}`,
+      `Alternative LBA: ${editor.alternateLba}`,
+      `Partition entries starting LBA: ${editor.tableLba}`,
+      `Allocated partition entries: ${editor.entryCount}`,
+      `Partition entries ending LBA: ${editor.tableEndLba}`,
+    );
   }
   return lines;
+}
+
+/** `0x8bafd0cb`, of a GPT its GUID. */
+export function diskIdentifier(disk: Disk): string {
+  if (disk.label?.kind === 'gpt') return disk.label.editor.diskGuid;
+  return `0x${(disk.editor?.diskIdentifier ?? 0).toString(16).padStart(8, '0')}`;
 }
 
 function unitLine(disk: Disk): string {
@@ -80,72 +62,82 @@ function unitLine(disk: Disk): string {
   return `Units: ${disk.cylinders ? 'cylinders' : 'sectors'} of ${sectors} * ${sectorSize} = ${sectors * sectorSize} bytes`;
 }
 
+/** The partitions in use, in the order of their numbers. */
+export function usedPartitions(disk: Disk): readonly (EditedPartition | EditedGptPartition)[] {
+  if (disk.label === undefined) return [];
+  return disk.label.kind === 'gpt'
+    ? disk.label.editor.partitions
+    : disk.label.editor.partitions.filter(({ used }) => used);
+}
+
 /** The table of partitions with its heading; empty where there are none. */
 export function partitionTable(disk: Disk, columns: readonly Column[], inBytes: boolean): string[] {
-  const partitions = disk.editor?.partitions.filter(({ used }) => used) ?? [];
+  const partitions = usedPartitions(disk);
   if (partitions.length === 0) return [];
   const rows = partitions.map((partition) => columns.map((column) => cell(disk, partition, column, inBytes)));
-  return renderColumns(
-    columns.map((column) => ({
-      heading: column,
-      left: LEFT_ALIGNED.includes(column),
-      usual: USUAL_WIDTHS[column] ?? 0,
-    })),
-    rows,
-  );
+  return renderColumns(columns.map(columnShape), rows);
 }
 
-interface ColumnShape {
-  readonly heading: string;
-  readonly left: boolean;
-  /** Taken where the longest text is not shorter than the heading. */
-  readonly usual: number;
-}
-
-function renderColumns(columns: readonly ColumnShape[], rows: readonly (readonly string[])[]): string[] {
-  const widths = columns.map(({ heading, usual }, i) => {
-    const longest = Math.max(...rows.map((row) => row[i]!.length));
-    return Math.max(longest >= heading.length ? usual : 0, heading.length, longest);
-  });
-  return [columns.map(({ heading }) => heading), ...rows].map((row) =>
-    row
-      .map((text, i) => {
-        if (!columns[i]!.left) return text === '' && i === row.length - 1 ? '' : text.padStart(widths[i]!);
-        return i === row.length - 1 ? text : text.padEnd(widths[i]!);
-      })
-      .join(' '),
-  );
-}
-
-function cell(disk: Disk, partition: EditedPartition, column: Column, inBytes: boolean): string {
-  const { entry, startSector, endSector, sectorCount } = partition;
+function cell(
+  disk: Disk,
+  partition: EditedPartition | EditedGptPartition,
+  column: Column,
+  inBytes: boolean,
+): string {
+  const { startSector, endSector, sectorCount } = partition;
   const { geometry, sectorSize } = disk.layout;
   const size = sectorCount * sectorSize;
   switch (column) {
-    case 'Device':
+    case 'device':
       return partitionName(disk.name, partition.index + 1);
-    case 'Boot':
-      return entry.bootIndicator === 0x80 ? '*' : '';
-    case 'Start':
+    case 'start':
       return String(inUnits(disk, startSector));
-    case 'End':
+    case 'end':
       return String(inUnits(disk, endSector));
-    case 'Sectors':
+    case 'sectors':
       return String(sectorCount);
-    case 'Cylinders':
+    case 'cylinders':
       return String(Math.ceil(sectorCount / cylinderSize(geometry)));
-    case 'Size':
+    case 'size':
       return inBytes ? String(size) : humanSize(size, { digits: 1, long: false });
-    case 'Id':
+    default:
+      return 'entry' in partition ? dosCell(partition, column) : gptCell(partition, column);
+  }
+}
+
+function dosCell({ entry }: EditedPartition, column: Column): string {
+  switch (column) {
+    case 'boot':
+      return entry.bootIndicator === 0x80 ? '*' : '';
+    case 'id':
       return entry.type.toString(16);
-    case 'Type':
+    case 'type':
       return partitionTypeName(entry.type);
-    case 'Attrs':
+    case 'attrs':
       return entry.bootIndicator === 0 ? '' : entry.bootIndicator.toString(16).padStart(2, '0');
-    case 'Start-C/H/S':
+    case 'startChs':
       return formatChs(entry.firstChs);
-    case 'End-C/H/S':
+    case 'endChs':
       return formatChs(entry.lastChs);
+    default:
+      return '';
+  }
+}
+
+function gptCell(partition: EditedGptPartition, column: Column): string {
+  switch (column) {
+    case 'type':
+      return gptTypeName(partition.type);
+    case 'typeUuid':
+      return partition.type;
+    case 'uuid':
+      return partition.uuid;
+    case 'name':
+      return partition.name;
+    case 'gptAttrs':
+      return formatGptAttributes(partition.attributes);
+    default:
+      return '';
   }
 }
 
@@ -160,37 +152,28 @@ export function inUnits(disk: Disk, sector: number): number {
 
 /** Do the partitions come in another order than their numbers? */
 export function outOfOrder(disk: Disk): boolean {
-  const starts = (disk.editor?.partitions ?? []).filter(({ used }) => used).map((one) => one.startSector);
+  const starts = usedPartitions(disk).map(({ startSector }) => startSector);
   return starts.some((start, i) => i > 0 && start < starts[i - 1]!);
 }
 
 /** One partition, as `i` shows it: heading and value a line. */
 export function partitionDetails(disk: Disk, index: number): string[] {
-  const partition = disk.editor!.partition(index);
-  const order: Column[] = [
-    'Device',
-    'Boot',
-    'Start',
-    'End',
-    'Sectors',
-    'Cylinders',
-    'Size',
-    'Id',
-    'Type',
-    'Start-C/H/S',
-    'End-C/H/S',
-    'Attrs',
-  ];
-  return order
-    .map((column): [Column, string] => [column, cell(disk, partition, column, false)])
+  const { label } = disk;
+  if (label === undefined) return [];
+  const partition = label.editor.partition(index);
+  return detailColumns(label.kind)
+    .map((column): [string, string] => [columnShape(column).heading, cell(disk, partition, column, false)])
     .filter(([, value]) => value !== '')
-    .map(([column, value]) => `${column.padStart(15)}: ${value}`);
+    .map(([heading, value]) => `${heading.padStart(15)}: ${value}`);
 }
 
 /** What `F` shows. */
 export function describeFreeSpace(disk: Disk): { heading: string[]; table: string[] } {
   const { sectorSize } = disk.layout;
-  const ranges = freeRanges(disk.editor!);
+  const ranges =
+    disk.label?.kind === 'gpt'
+      ? gptFreeRanges(disk.label.editor)
+      : freeRanges(disk.editor!, disk.parent?.lastUsable);
   const sectors = ranges.reduce((sum, range) => sum + range.sectorCount, 0);
   const size = sectors * sectorSize;
   const heading = [
@@ -200,11 +183,7 @@ export function describeFreeSpace(disk: Disk): { heading: string[]; table: strin
   ];
   if (ranges.length === 0) return { heading, table: [] };
   const table = renderColumns(
-    (['Start', 'End', 'Sectors', 'Size'] as const).map((heading) => ({
-      heading,
-      left: false,
-      usual: USUAL_WIDTHS[heading] ?? 0,
-    })),
+    (['start', 'end', 'sectors', 'size'] as const).map(columnShape),
     ranges.map((range) => [
       String(inUnits(disk, range.startSector)),
       String(inUnits(disk, range.endSector)),

@@ -1,89 +1,159 @@
-/** The help text of the main menu (`m`), in the tool's words. */
-export const MAIN_MENU = `
-Help:
+/** The help texts of the menus (`m`), in the tool's words. */
 
-  DOS (MBR)
-   a   toggle a bootable flag
-   b   edit nested BSD disklabel
-   c   toggle the dos compatibility flag
+import type { Label } from './disk.ts';
 
-  Generic
-   d   delete a partition
-   F   list free unpartitioned space
-   l   list known partition types
-   n   add a new partition
-   p   print the partition table
-   t   change a partition type
-   v   verify the partition table
-   i   print information about a partition
+export interface MenuState {
+  readonly label: Label['kind'] | undefined;
+  readonly expert: boolean;
+  /** The MBR beside a GPT is edited. */
+  readonly nested: boolean;
+}
 
-  Misc
-   m   print this menu
-   u   change display/entry units
-   x   extra functionality (experts only)
+type Section = readonly [title: string, entries: readonly (readonly [key: string, text: string] | 'gap')[]];
 
-  Script
-   I   load disk layout from sfdisk script file
-   O   dump disk layout to sfdisk script file
+const GENERIC: Section = [
+  'Generic',
+  [
+    ['d', 'delete a partition'],
+    ['F', 'list free unpartitioned space'],
+    ['l', 'list known partition types'],
+    ['n', 'add a new partition'],
+    ['p', 'print the partition table'],
+    ['t', 'change a partition type'],
+    ['v', 'verify the partition table'],
+    ['i', 'print information about a partition'],
+  ],
+];
 
-  Save & Exit
-   w   write table to disk and exit
-   q   quit without saving changes
+const EXPERT_GENERIC: Section = [
+  'Generic',
+  [
+    ['p', 'print the partition table'],
+    ['v', 'verify the partition table'],
+    ['d', 'print the raw data of the first sector from the device'],
+    ['D', 'print the raw data of the disklabel from the device'],
+    ['f', 'fix partitions order'],
+    ['m', 'print this menu'],
+  ],
+];
 
-  Create a new label
-   g   create a new empty GPT partition table
-   G   create a new empty SGI (IRIX) partition table
-   o   create a new empty MBR (DOS) partition table
-   s   create a new empty Sun partition table
+const GEOMETRY: Section = [
+  'Geometry (for the current label)',
+  [
+    ['c', 'change number of cylinders'],
+    ['h', 'change number of heads'],
+    ['s', 'change number of sectors/track'],
+  ],
+];
 
-`;
+const SCRIPT: Section = [
+  'Script',
+  [
+    ['I', 'load disk layout from sfdisk script file'],
+    ['O', 'dump disk layout to sfdisk script file'],
+  ],
+];
 
-/** The help text of the expert menu. */
-export const EXPERT_MENU = `
-Help (expert commands):
+const CREATE: Section = [
+  'Create a new label',
+  [
+    ['g', 'create a new empty GPT partition table'],
+    ['G', 'create a new empty SGI (IRIX) partition table'],
+    ['o', 'create a new empty MBR (DOS) partition table'],
+    ['s', 'create a new empty Sun partition table'],
+  ],
+];
 
-  DOS (MBR)
-   b   move beginning of data in a partition
-   F   fix partitions C/H/S values
-   i   change the disk identifier
+const DOS: Section = [
+  'DOS (MBR)',
+  [
+    ['a', 'toggle a bootable flag'],
+    ['b', 'edit nested BSD disklabel'],
+    ['c', 'toggle the dos compatibility flag'],
+  ],
+];
 
-  Geometry (for the current label)
-   c   change number of cylinders
-   h   change number of heads
-   s   change number of sectors/track
+const DOS_EXPERT: Section = [
+  'DOS (MBR)',
+  [
+    ['b', 'move beginning of data in a partition'],
+    ['F', 'fix partitions C/H/S values'],
+    ['i', 'change the disk identifier'],
+  ],
+];
 
-  Generic
-   p   print the partition table
-   v   verify the partition table
-   d   print the raw data of the first sector from the device
-   D   print the raw data of the disklabel from the device
-   f   fix partitions order
-   m   print this menu
+const GPT: Section = ['GPT', [['M', 'enter protective/hybrid MBR']]];
 
-  Save & Exit
-   q   quit without saving changes
-   r   return to main menu
+const GPT_EXPERT: Section = [
+  'GPT',
+  [
+    ['i', 'change disk GUID'],
+    ['n', 'change partition name'],
+    ['u', 'change partition UUID'],
+    ['l', 'change table length'],
+    ['M', 'enter protective/hybrid MBR'],
+    'gap',
+    ['A', 'toggle the legacy BIOS bootable flag'],
+    ['B', 'toggle the no block IO protocol flag'],
+    ['R', 'toggle the required partition flag'],
+    ['S', 'toggle the GUID specific bits'],
+  ],
+];
 
-`;
+function sections({ label, expert, nested }: MenuState): Section[] {
+  const save: [string, string][] = expert
+    ? [
+        ['q', 'quit without saving changes'],
+        ['r', 'return to main menu'],
+      ]
+    : [
+        ['w', 'write table to disk and exit'],
+        ['q', 'quit without saving changes'],
+      ];
+  if (nested && !expert) save.push(['r', 'return from protective/hybrid MBR to GPT']);
+  if (expert) {
+    return [
+      ...(label === 'dos' ? [DOS_EXPERT] : label === 'gpt' ? [GPT_EXPERT] : []),
+      ...(label === 'gpt' ? [] : [GEOMETRY]),
+      EXPERT_GENERIC,
+      ['Save & Exit', save],
+    ];
+  }
+  const misc: [string, string][] = [['m', 'print this menu']];
+  if (label !== 'gpt') misc.push(['u', 'change display/entry units']);
+  misc.push(['x', 'extra functionality (experts only)']);
+  return [
+    ...(label === 'dos' ? [DOS] : label === 'gpt' ? [GPT] : []),
+    GENERIC,
+    ['Misc', misc],
+    SCRIPT,
+    ['Save & Exit', save],
+    ...(nested ? [] : [CREATE]),
+  ];
+}
+
+/** What `m` prints. */
+export function menuText(state: MenuState): string {
+  let text = state.expert ? '\nHelp (expert commands):\n' : '\nHelp:\n';
+  for (const [title, entries] of sections(state)) {
+    text += `\n  ${title}\n`;
+    for (const entry of entries) text += entry === 'gap' ? '\n' : `   ${entry[0]}   ${entry[1]}\n`;
+  }
+  return `${text}\n`;
+}
+
+/** Is this a command of the menu? */
+export function isCommand(state: MenuState, key: string): boolean {
+  // Not in the list, and the way back all the same.
+  if (state.nested && key === 'M') return true;
+  return sections(state).some(([, entries]) => entries.some((entry) => entry !== 'gap' && entry[0] === key));
+}
 
 /** What the menus offer and we do not have, by the menu's letter. */
-export const UNSUPPORTED_COMMANDS: Readonly<Record<'main' | 'expert', Readonly<Record<string, string>>>> = {
-  main: {
-    b: 'nested BSD disklabels',
-    I: 'sfdisk scripts',
-    O: 'sfdisk scripts',
-    g: 'GPT partition tables',
-    G: 'SGI (IRIX) partition tables',
-    s: 'Sun partition tables',
-  },
-  expert: {
-    b: 'moving the beginning of data in a partition',
-    F: 'fixing C/H/S values',
-    c: 'changing the number of cylinders (give it as -C)',
-    h: 'changing the number of heads (give it as -H)',
-    s: 'changing the number of sectors/track (give it as -S)',
-    d: 'printing raw data',
-    D: 'printing raw data',
-    f: 'fixing the order of partitions',
-  },
+export const UNSUPPORTED_COMMANDS: Readonly<Record<string, string>> = {
+  b: 'nested BSD disklabels',
+  I: 'sfdisk scripts',
+  O: 'sfdisk scripts',
+  G: 'SGI (IRIX) partition tables',
+  s: 'Sun partition tables',
 };

@@ -102,7 +102,9 @@ function place(disk: Disk, dialog: Dialog, index: number, type: number): number 
   const logical = index >= 4;
   const unit = disk.cylinders ? cylinderSize(layout.geometry) : 1;
   const extended = editor.extendedIndex === undefined ? undefined : editor.partition(editor.extendedIndex);
-  const lowest = (logical ? extended!.startSector : 0) + layout.firstSector;
+  // Beside a GPT, whose protective entry starts in sector 1, everything else may, too.
+  const first = disk.parent === undefined ? layout.firstSector : 1;
+  const lowest = logical ? extended!.startSector + layout.firstSector : first;
   let limit = logical
     ? extended!.endSector
     : Math.min(disk.cylinders ? layout.geometry.cylinders * unit - 1 : layout.sectorCount - 1, LAST_SECTOR);

@@ -1,5 +1,6 @@
 import type { Dialog } from './dialog.ts';
 import type { Disk } from './disk.ts';
+import { usedPartitions } from './listing.ts';
 
 /** `1-3,5,6`: three or more in a row become a range. */
 export function numberList(numbers: readonly number[]): string {
@@ -16,7 +17,7 @@ export function numberList(numbers: readonly number[]): string {
 
 /** Asks which partition is meant; the only one is taken without a question. Returns its index. */
 export function choosePartition(disk: Disk, dialog: Dialog): number | undefined {
-  const used = disk.editor!.partitions.filter((partition) => partition.used).map(({ index }) => index + 1);
+  const used = usedPartitions(disk).map(({ index }) => index + 1);
   if (used.length === 0) {
     dialog.warn('No partition is defined yet!');
     return undefined;

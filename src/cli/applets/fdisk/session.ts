@@ -1,28 +1,36 @@
-import { isExtendedType, partitionTypeName } from '../../../partition/mbr-type.ts';
 import { SliceDevice } from '../../../device/slice-device.ts';
-import { checkMbr } from '../../../partition/mbr-check.ts';
+import { FsError } from '../../../errors.ts';
+import { gptTypeName } from '../../../partition/gpt-type.ts';
 import type { Io } from '../../io.ts';
 import { classicListing } from './classic-listing.ts';
+import { defaultColumns } from './columns.ts';
+import type { Context } from './dialog-context.ts';
 import { Dialog, EndOfInput } from './dialog.ts';
 import type { Disk } from './disk.ts';
+import { changeDosType, chooseUsed, runDosExpert, toggleActive, verifyDos } from './dos-commands.ts';
+import { gptTypeList, newGptPartition, parseGptType, runGptExpert, verifyGpt } from './gpt-commands.ts';
 import { humanSize } from './human-size.ts';
 import {
-  defaultColumns,
   describeDisk,
   describeFreeSpace,
+  diskIdentifier,
   outOfOrder,
   partitionDetails,
   partitionTable,
 } from './listing.ts';
-import { EXPERT_MENU, MAIN_MENU, UNSUPPORTED_COMMANDS } from './menu.ts';
+import { type MenuState, UNSUPPORTED_COMMANDS, isCommand, menuText } from './menu.ts';
 import { newPartition } from './new-partition.ts';
 import { choosePartition } from './partition-choice.ts';
-import { fileSystemSignature } from './signature.ts';
-import { parseType, typeList } from './type-list.ts';
+import { printFirstSector, printLabelData } from './raw-data.ts';
+import { typeList } from './type-list.ts';
+import type { Wiping } from './wiping.ts';
 
 export interface SessionOptions {
   /** The table cannot be written. */
   readonly readOnly: boolean;
+  /** `-n`: an empty disk gets no table before one is asked for. */
+  readonly noAutoTable: boolean;
+  readonly wiping: Wiping;
 }
 
 /** The interactive fdisk: reads a command a line until `w`, `q` or the end of the input. Returns the exit status. */
@@ -31,16 +39,18 @@ export function runSession(io: Io, disk: Disk, options: SessionOptions): number 
 }
 
 class Session {
-  readonly #io: Io;
   readonly #disk: Disk;
   readonly #dialog: Dialog;
+  readonly #context: Context;
   readonly #options: SessionOptions;
   #expert = false;
+  /** Where the GPT's own menus were, while the MBR beside it is edited. */
+  #before = { expert: false, cylinders: false };
 
   constructor(io: Io, disk: Disk, options: SessionOptions) {
-    this.#io = io;
     this.#disk = disk;
     this.#dialog = new Dialog(io);
+    this.#context = { io, disk, dialog: this.#dialog };
     this.#options = options;
   }
 
@@ -58,7 +68,7 @@ class Session {
         continue;
       }
       try {
-        if (this.#expert ? this.#runExpert(command) : this.#runMain(command)) {
+        if (this.#run(command)) {
           this.#dialog.print('\n');
           return 0;
         }
@@ -78,29 +88,32 @@ class Session {
         'Be careful before using the write command.\n\n',
     );
     if (this.#options.readOnly) dialog.warn('Device is open in read-only mode.');
-    if (disk.editor !== undefined) this.#warnOfLabel();
-    for (const warning of disk.editor?.warnings ?? []) dialog.warn(warning);
-    const signature = disk.options.mentionSignatures ? fileSystemSignature(disk.device) : undefined;
-    if (signature !== undefined) {
+    if (disk.label?.kind === 'dos') this.#warnOfLabel();
+    for (const warning of disk.warnings) dialog.warn(warning);
+    if (disk.gpt?.hybrid === true) {
       dialog.warn(
-        `The device contains '${signature}' signature and it may remain on the device. ` +
-          'It is recommended to wipe the device with wipefs(8) or fdisk --wipe, in order to avoid possible collisions.',
+        "A hybrid GPT was detected. You have to sync the hybrid MBR manually (expert command 'M').",
       );
     }
-    if (disk.editor === undefined) {
+    this.#options.wiping.mentionDisk(disk, dialog);
+    if (disk.label === undefined) {
       dialog.info('Device does not contain a recognized partition table.');
-      this.#create();
+      if (!this.#options.noAutoTable) this.#createDos();
     }
   }
 
-  /** What is said of a table when it is read and when it is made. */
+  #warnOfCylinders(): void {
+    this.#dialog.warn('Cylinders as display units are deprecated.');
+  }
+
+  /** What is said of an MBR when it is read and when it is made. */
   #warnOfLabel(): void {
     const { layout, options } = this.#disk;
     if (this.#disk.geometryMatters && layout.geometry.cylinders === 0) {
       this.#dialog.warn('Incomplete geometry setting.\nYou can set geometry from the extra functions menu.');
     }
     if (layout.dosCompatible && !options.classic) this.#dialog.warn('DOS-compatible mode is deprecated.');
-    if (this.#disk.cylinders) this.#dialog.warn('Cylinders as display units are deprecated.');
+    if (this.#disk.cylinders) this.#warnOfCylinders();
     const limit = 0xffff_ffff;
     if (layout.sectorCount > limit) {
       const size = layout.sectorCount * layout.sectorSize;
@@ -112,61 +125,71 @@ class Session {
     }
   }
 
-  #create(): void {
-    this.#disk.createTable();
+  #createDos(): void {
+    this.#disk.createDos();
     this.#warnOfLabel();
-    const identifier = hexIdentifier(this.#disk.editor!.diskIdentifier);
-    this.#dialog.info(`Created a new DOS (MBR) disklabel with disk identifier ${identifier}.`);
+    this.#dialog.info(
+      `Created a new DOS (MBR) disklabel with disk identifier ${diskIdentifier(this.#disk)}.`,
+    );
+  }
+
+  #createGpt(): void {
+    const dialog = this.#dialog;
+    try {
+      this.#disk.createGpt();
+    } catch (error) {
+      if (!(error instanceof FsError) || error.code !== 'ENOSPC') throw error;
+      dialog.warn(`Failed to create 'gpt' disk label: ${error.text}`);
+      return;
+    }
+    dialog.info(`Created a new GPT disklabel (GUID: ${diskIdentifier(this.#disk)}).`);
+    const { entryCount } = this.#disk.gpt!;
+    if (entryCount < 128) {
+      dialog.info(`The maximal number of partitions is ${entryCount} (default is 128).`);
+    }
+  }
+
+  get #menuState(): MenuState {
+    const { label, parent } = this.#disk;
+    return { label: label?.kind, expert: this.#expert, nested: parent !== undefined };
   }
 
   /** Returns whether the session is over. */
-  #runMain(command: string): boolean {
+  #run(command: string): boolean {
+    const state = this.#menuState;
+    const unsupported = this.#expert ? undefined : UNSUPPORTED_COMMANDS[command];
+    if (!isCommand(state, command)) {
+      this.#dialog.warn(`${command}: unknown command`);
+      return false;
+    }
+    if (unsupported !== undefined) {
+      this.#dialog.warn(`${command}: ${unsupported}: not supported yet`);
+      return false;
+    }
+    if (command === 'm') {
+      this.#dialog.print(menuText(state));
+      if (state.nested) {
+        this.#dialog.info("You're editing nested 'dos' partition table, primary partition table is 'gpt'.");
+      }
+      return false;
+    }
+    if (command === 'w') return this.#write();
+    if (this.#expert) this.#runExpert(command);
+    else this.#runMain(command);
+    return false;
+  }
+
+  #runMain(command: string): void {
     const disk = this.#disk;
     const dialog = this.#dialog;
+    const { label } = disk;
     switch (command) {
-      case 'm':
-        dialog.print(MAIN_MENU);
-        break;
       case 'o':
-        this.#create();
-        break;
-      case 'n':
-        this.#add();
-        break;
-      case 'd': {
-        const index = choosePartition(disk, dialog);
-        if (index === undefined) break;
-        if (!disk.editor!.partition(index).used) {
-          dialog.warn(`Could not delete partition ${index + 1}`);
-          break;
-        }
-        disk.editor!.delete(index);
-        dialog.info(`Partition ${index + 1} has been deleted.`);
-        break;
-      }
-      case 'a':
-        this.#toggleActive();
-        break;
-      case 't':
-        this.#changeType();
-        break;
-      case 'l':
-        dialog.print(typeList(this.#io.stdout.columns));
-        break;
-      case 'i': {
-        const index = this.#chooseUsed();
-        if (index !== undefined) dialog.info(partitionDetails(disk, index).join('\n'));
-        break;
-      }
-      case 'p':
-        this.#print(false);
-        break;
-      case 'v':
-        this.#verify();
-        break;
-      case 'F':
-        this.#printFreeSpace();
-        break;
+      case 'g':
+        if (command === 'o') this.#createDos();
+        else this.#createGpt();
+        this.#options.wiping.mentionTable(disk, dialog);
+        return;
       case 'u':
         disk.cylinders = !disk.cylinders;
         dialog.info(
@@ -174,7 +197,44 @@ class Session {
             ? 'Changing display/entry units to cylinders (DEPRECATED!).'
             : 'Changing display/entry units to sectors.',
         );
-        break;
+        return;
+      case 'x':
+        this.#expert = true;
+        return;
+      case 'p':
+        this.#print(false);
+        return;
+      default:
+        if (label === undefined) return;
+    }
+    switch (command) {
+      case 'n':
+        this.#add();
+        return;
+      case 'd':
+        this.#delete();
+        return;
+      case 't':
+        if (label.kind === 'gpt') this.#changeGptType();
+        else changeDosType(this.#context);
+        return;
+      case 'l':
+        dialog.print(label.kind === 'gpt' ? gptTypeList() : typeList(this.#context.io.stdout.columns));
+        return;
+      case 'i': {
+        const index = chooseUsed(this.#context);
+        if (index !== undefined) dialog.info(partitionDetails(disk, index).join('\n'));
+        return;
+      }
+      case 'v':
+        this.#verify();
+        return;
+      case 'F':
+        this.#printFreeSpace();
+        return;
+      case 'a':
+        toggleActive(this.#context);
+        return;
       case 'c':
         disk.setDosCompatible(!disk.layout.dosCompatible);
         dialog.info(
@@ -182,138 +242,151 @@ class Session {
             ? 'DOS Compatibility flag is set (DEPRECATED!)'
             : 'DOS Compatibility flag is not set',
         );
-        break;
-      case 'x':
-        this.#expert = true;
-        break;
-      case 'w':
-        return this.#write();
-      default:
-        this.#refuse(command, 'main');
+        return;
+      case 'M':
+        this.#toggleHybrid();
+        return;
+      case 'r':
+        this.#leaveHybrid();
     }
-    return false;
   }
 
-  #runExpert(command: string): boolean {
+  #runExpert(command: string): void {
+    const disk = this.#disk;
+    const { label } = disk;
     switch (command) {
-      case 'm':
-        this.#dialog.print(EXPERT_MENU);
-        break;
       case 'r':
         this.#expert = false;
-        break;
+        return;
       case 'p':
         this.#print(true);
-        break;
+        return;
       case 'v':
         this.#verify();
-        break;
-      case 'i':
-        this.#changeIdentifier();
-        break;
+        return;
+      case 'd':
+        printFirstSector(this.#context);
+        return;
+      case 'D':
+        printLabelData(this.#context);
+        return;
+      case 'c':
+      case 'h':
+      case 's':
+        this.#changeGeometry(command);
+        return;
+      case 'M':
+        this.#toggleHybrid();
+        return;
+      case 'f':
+        if (label === undefined) return;
+        this.#dialog.info(
+          label.editor.sort() ? 'Partitions order fixed.' : 'Nothing to do. Ordering is correct already.',
+        );
+        return;
       default:
-        this.#refuse(command, 'expert');
+        if (label?.kind === 'gpt') runGptExpert(this.#context, label.editor, command);
+        else if (label?.kind === 'dos') runDosExpert(this.#context, command);
     }
-    return false;
   }
 
-  #refuse(command: string, menu: 'main' | 'expert'): void {
-    const what = UNSUPPORTED_COMMANDS[menu][command];
-    this.#dialog.warn(
-      what === undefined ? `${command}: unknown command` : `${command}: ${what}: not supported yet`,
-    );
+  /** The MBR beside a GPT has menus of its own, with its own main and expert one. */
+  #toggleHybrid(): void {
+    if (this.#disk.parent !== undefined) {
+      this.#leaveHybrid();
+      return;
+    }
+    this.#disk.enterHybrid();
+    this.#before = { expert: this.#expert, cylinders: this.#disk.cylinders };
+    this.#dialog.info('Entering protective/hybrid MBR disklabel.');
+  }
+
+  #leaveHybrid(): void {
+    this.#disk.leaveHybrid();
+    this.#expert = this.#before.expert;
+    this.#disk.cylinders = this.#before.cylinders;
+    this.#dialog.info('Leaving nested disklabel.');
   }
 
   #add(): void {
     const disk = this.#disk;
-    const index = newPartition(disk, this.#dialog);
-    if (index === undefined || !disk.options.mentionSignatures) return;
-    const { startSector, sectorCount } = disk.editor!.partition(index);
+    const { label } = disk;
+    const index =
+      label?.kind === 'gpt' ? newGptPartition(this.#context, label.editor) : newPartition(disk, this.#dialog);
+    if (index === undefined) return;
+    const { startSector, sectorCount } = label!.editor.partition(index);
     const { sectorSize } = disk.layout;
+    if ((startSector + sectorCount) * sectorSize > disk.device.size) return;
     const place = new SliceDevice(disk.device, startSector * sectorSize, sectorCount * sectorSize);
-    const signature = fileSystemSignature(place);
-    if (signature !== undefined) {
-      this.#dialog.warn(`Partition #${index + 1} contains a ${signature} signature.`);
-    }
+    this.#options.wiping.mentionPartition(place, startSector * sectorSize, index, this.#dialog);
   }
 
-  /** A partition that is there; the prompt's range may hold numbers that have none. */
-  #chooseUsed(): number | undefined {
+  #delete(): void {
+    const { editor } = this.#disk.label!;
     const index = choosePartition(this.#disk, this.#dialog);
-    if (index === undefined || this.#disk.editor!.partition(index).used) return index;
-    this.#dialog.warn(`Partition ${index + 1} does not exist yet!`);
-    return undefined;
-  }
-
-  #toggleActive(): void {
-    const editor = this.#disk.editor!;
-    const index = this.#chooseUsed();
     if (index === undefined) return;
-    if (editor.partition(index).extended) {
-      this.#dialog.warn(`Partition ${index + 1}: is an extended partition.`);
+    if (!editor.partition(index).used) {
+      this.#dialog.warn(`Could not delete partition ${index + 1}`);
+      return;
     }
-    const state = editor.toggleActive(index) ? 'enabled' : 'disabled';
-    this.#dialog.info(`The bootable flag on partition ${index + 1} is ${state} now.`);
+    this.#options.wiping.forget(index);
+    editor.delete(index);
+    this.#dialog.info(`Partition ${index + 1} has been deleted.`);
   }
 
-  #changeType(): void {
+  #changeGptType(): void {
     const dialog = this.#dialog;
-    const editor = this.#disk.editor!;
-    const index = this.#chooseUsed();
+    const editor = this.#disk.gpt!;
+    const index = chooseUsed(this.#context);
     if (index === undefined) return;
-    let answer: string | undefined;
-    do {
-      answer = dialog.reply('Hex code or alias (type L to list all): ');
-      if (answer === undefined) throw new EndOfInput();
-      if (answer === 'l' || answer === 'L') dialog.print(typeList(this.#io.stdout.columns));
-    } while (answer === '' || answer === 'l' || answer === 'L');
-    const type = parseType(answer);
-    const before = editor.partition(index).entry.type;
-    if (isExtendedType(before) !== isExtendedType(type) && index >= 4) {
-      dialog.warn('You cannot change a partition into an extended one or vice versa. Delete it first.');
-      return;
+    const before = gptTypeName(editor.partition(index).type);
+    for (;;) {
+      const answer = dialog.reply('Partition type or alias (type L to list all): ');
+      if (answer === undefined) {
+        dialog.info(`Type of partition ${index + 1} is unchanged: ${before}.`);
+        return;
+      }
+      if (answer === 'l' || answer === 'L') dialog.print(gptTypeList());
+      else if (answer !== '') {
+        const type = parseGptType(answer);
+        if (type === undefined) dialog.info(`Type of partition ${index + 1} is unchanged: ${before}.`);
+        else {
+          editor.setPartition(index, { type });
+          dialog.info(`Changed type of partition '${before}' to '${gptTypeName(type)}'.`);
+        }
+        return;
+      }
     }
-    const logicalCount = editor.partitions.slice(4).filter(({ used }) => used).length;
-    if (index === editor.extendedIndex && !isExtendedType(type) && logicalCount > 0) {
-      dialog.warn(
-        'Cannot change type of the extended partition which is already used by logical partitions. Delete logical partitions first.',
-      );
-      return;
-    }
-    if (type === 0) {
-      dialog.warn('Type 0 means free space to many systems. Having partitions of type 0 is probably unwise.');
-    }
-    editor.setType(index, type);
-    dialog.info(
-      `Changed type of partition '${partitionTypeName(before)}' to '${answer === '0' || type !== 0 ? partitionTypeName(type) : 'unknown'}'.`,
-    );
   }
 
-  #changeIdentifier(): void {
-    const editor = this.#disk.editor!;
-    const before = hexIdentifier(editor.diskIdentifier);
-    const answer = this.#dialog.ask('\nEnter the new disk identifier: ');
-    const identifier = /^(0x[\da-f]+|\d+)$/i.test(answer) ? Number(answer) : Number.NaN;
-    if (!(identifier <= 0xffff_ffff)) {
-      this.#dialog.warn('Incorrect value.');
-      return;
-    }
-    editor.diskIdentifier = identifier;
-    this.#dialog.info(`Disk identifier changed from ${before} to ${hexIdentifier(identifier)}.`);
+  #changeGeometry(command: 'c' | 'h' | 's'): void {
+    const disk = this.#disk;
+    const { cylinders, heads, sectorsPerTrack } = disk.layout.geometry;
+    const ask = (prompt: string, high: number, fallback: number): number =>
+      this.#dialog.askNumber({ prompt, low: 1, high, fallback });
+    if (command === 'c') disk.setGeometry({ cylinders: ask('Number of cylinders', 1_048_576, cylinders) });
+    else if (command === 'h') disk.setGeometry({ heads: ask('Number of heads', 255, heads) });
+    else disk.setGeometry({ sectorsPerTrack: ask('Number of sectors', 63, sectorsPerTrack) });
   }
 
   #print(detailed: boolean): void {
     const disk = this.#disk;
-    if (disk.options.classic && !detailed) {
-      this.#dialog.info(classicListing(disk).join('\n'));
+    const dialog = this.#dialog;
+    if (disk.options.classic && !detailed && disk.editor !== undefined) {
+      dialog.info(classicListing(disk).join('\n'));
       return;
     }
-    this.#dialog.info(describeDisk(disk).join('\n'));
-    const table = partitionTable(disk, defaultColumns(disk.cylinders, detailed), false);
-    if (table.length > 0) this.#dialog.print(`\n${table.join('\n')}\n`);
+    dialog.info(describeDisk(disk, detailed).join('\n'));
+    if (disk.label === undefined) return;
+    const table = partitionTable(disk, defaultColumns(disk.label.kind, disk.cylinders, detailed), false);
+    if (table.length > 0) dialog.print(`\n${table.join('\n')}\n`);
+    for (const line of this.#options.wiping.announce()) {
+      dialog.print('\n');
+      dialog.info(line);
+    }
     if (outOfOrder(disk)) {
-      this.#dialog.print('\n');
-      this.#dialog.info('Partition table entries are not in disk order.');
+      dialog.print('\n');
+      dialog.info('Partition table entries are not in disk order.');
     }
   }
 
@@ -324,41 +397,26 @@ class Session {
   }
 
   #verify(): void {
-    const { layout } = this.#disk;
-    if (this.#disk.geometryMatters && layout.geometry.cylinders === 0) {
-      this.#dialog.warn('Incomplete geometry setting.');
-      return;
-    }
-    const { errors, allocatedSectors } = checkMbr(this.#disk.editor!);
-    for (const error of errors) this.#dialog.warn(error);
-    if (errors.length > 0) {
-      this.#dialog.warn(`${errors.length} error${errors.length === 1 ? '' : 's'} detected.`);
-      return;
-    }
-    this.#dialog.info('No errors detected.');
-    if (allocatedSectors > layout.sectorCount) {
-      this.#dialog.info(
-        `Total allocated sectors ${allocatedSectors} greater than the maximum ${layout.sectorCount}.`,
-      );
-    } else if (allocatedSectors < layout.sectorCount) {
-      this.#dialog.info(
-        `Remaining ${layout.sectorCount - allocatedSectors} unallocated ${layout.sectorSize}-byte sectors.`,
-      );
-    }
+    const { label } = this.#disk;
+    if (label?.kind === 'gpt') verifyGpt(this.#context, label.editor);
+    else if (label !== undefined) verifyDos(this.#context);
   }
 
   #write(): boolean {
+    const disk = this.#disk;
     if (this.#options.readOnly) {
       this.#dialog.warn('Device is open in read-only mode.');
       return false;
     }
-    this.#disk.write();
+    if (disk.gpt?.overlap() !== undefined) {
+      throw new FsError('EINVAL', { detail: 'failed to write disklabel' });
+    }
+    if (disk.gpt?.hybrid === true) this.#dialog.warn('The device contains hybrid MBR -- writing GPT only.');
+    disk.write((device) => this.#options.wiping.wipe(device));
     this.#dialog.info('The partition table has been altered.');
+    // The MBR beside a GPT is written at once, and work goes on.
+    if (disk.parent !== undefined) return false;
     this.#dialog.info('Syncing disks.');
     return true;
   }
-}
-
-function hexIdentifier(identifier: number): string {
-  return `0x${identifier.toString(16).padStart(8, '0')}`;
 }
