@@ -194,12 +194,12 @@ export async function benchNbd(argv) {
     const names = all.map(([name]) => name);
     const results = new Map(loads.map(([load]) => [load, []]));
     for (let round = 0; round < rounds; round++) {
-      for (const [index, [load, { run: runLoad }]] of loads.entries()) {
+      for (const [index, [load, client]] of loads.entries()) {
         const cells = {};
         for (let turn = 0; turn < names.length; turn++) {
           const name = names[(turn + round + index) % names.length];
           const before = cpuSeconds(pids[name]);
-          const { value, work } = runLoad(`nbd+unix:///?socket=${path.join(folder, name)}`, 1, files);
+          const { value, work } = client.run(`nbd+unix:///?socket=${path.join(folder, name)}`, 1, files);
           cells[name] = { value, cpu: (cpuSeconds(pids[name]) - before) / work };
         }
         results.get(load).push(cells);

@@ -252,7 +252,6 @@ export class NbdExports {
       find: (name) => {
         const passed = this.#passes.get(name);
         if (passed !== undefined) {
-          this.#passes.delete(name);
           client.isInternal = true;
           return passed;
         }

@@ -29,9 +29,16 @@ export function tlsAcceptor(keys: TlsKeys): (socket: net.Socket) => Promise<tls.
         }),
     ...(users === undefined
       ? {}
-      : certificates === undefined
-        ? { ciphers: PSK_CIPHERS, maxVersion: 'TLSv1.2' }
-        : { ciphers: `${tls.DEFAULT_CIPHERS}:${PSK_CIPHERS}` }),
+      : {
+          // Who offers keys is asked for them, everybody else gets the certificate.
+          // Node's own list takes them away again.
+          ciphers:
+            certificates === undefined
+              ? PSK_CIPHERS
+              : `${PSK_CIPHERS}:${tls.DEFAULT_CIPHERS.replace(':!PSK', '')}`,
+          honorCipherOrder: true,
+          maxVersion: 'TLSv1.2',
+        }),
   });
   return (socket) =>
     new Promise((resolve, reject) => {

@@ -1,11 +1,6 @@
 import { type BlockDevice, type Extent, checkRange, checkWritable } from '../device/block-device.ts';
 import { FsError } from '../errors.ts';
-import {
-  type Handshake,
-  NbdProtocolError,
-  type NegotiatedExport,
-  clientHandshake,
-} from '../nbd/client-handshake.ts';
+import { type Handshake, type NegotiatedExport, clientHandshake } from '../nbd/client-handshake.ts';
 import { ClientSession } from '../nbd/client-session.ts';
 import { Command, ExportFlag } from '../nbd/protocol.ts';
 import { type ClosableStream, DescriptorStream } from './blocking-stream.ts';
