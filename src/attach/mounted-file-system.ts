@@ -236,7 +236,8 @@ export class MountedFileSystem {
     const { gate, log, onEnd } = this.#setting;
     gate.setMount(undefined);
     gate.deactivate();
-    if (error !== undefined) log(`${this.state.directory}: ${error instanceof Error ? error.message : 'its thread has ended'}`);
+    if (error !== undefined)
+      log(`${this.state.directory}: ${error instanceof Error ? error.message : 'its thread has ended'}`);
     // With the last descriptor the connection breaks: nobody waits for answers any more.
     fs.closeSync(this.#mount.fd);
     fs.closeSync(this.#wakeFd);

@@ -58,7 +58,7 @@ export class MountedImage {
       {
         view: 'loop0',
         directory,
-        source: '/dev/loop0',
+        source: '/dev/loop77',
         uid: process.getuid!(),
         ...request,
         options: { readOnly: false, text: 'rw', ...options },
