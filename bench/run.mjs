@@ -21,6 +21,12 @@ process.env['PATH'] += ':/usr/sbin:/sbin';
 process.env['MTOOLS_SKIP_CHECK'] = '1';
 
 const filters = process.argv.slice(2);
+// What measures transports is a program of its own: npm run bench -- mount
+const transport = `${here}transport-${filters[0]}.mjs`;
+if (filters.length === 1 && existsSync(transport)) {
+  await import(transport);
+  process.exit();
+}
 const tree = path.join(tmpdir(), 'userloop-bench-corpus');
 const img = (name) => `${scratch}/${name}`;
 

@@ -1,0 +1,92 @@
+// npm run bench -- mount: our ext2 mount against fuse2fs and against the kernel's ext2 on a loop device, in turn, images in memory.
+// Needs root: caches are dropped before what is read cold. Ratios are peer time / our time: more is better.
+import { execFileSync, spawnSync } from 'node:child_process';
+import { existsSync, mkdirSync, mkdtempSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { median } from './measure.mjs';
+
+const here = fileURLToPath(new URL('.', import.meta.url));
+const userloop = path.join(here, '../bin/userloop');
+const ROUNDS = 7;
+const LOADS = ['create', 'stat', 'list', 'unlink', 'write', 'read'];
+/** What is looked up or read cold. */
+const COLD = new Set(['stat', 'list', 'read']);
+const GOALS = {
+  fuse2fs: { create: 5, stat: 6, list: 10, unlink: 2, write: 2, read: 2 },
+  'kernel ext2': { create: 0.5 },
+};
+
+if (process.getuid() !== 0) {
+  console.error('bench: the mount rows need root, to drop caches and for the kernel to mount');
+  process.exit(1);
+}
+const memory = mkdtempSync(`${existsSync('/dev/shm') ? '/dev/shm' : tmpdir()}/userloop-bench-`);
+process.env.PATH += ':/usr/sbin:/sbin';
+process.env.USERLOOP_RUNTIME_DIR = `${memory}/run`;
+process.env.USERLOOP_BACKEND = 'user';
+mkdirSync(process.env.USERLOOP_RUNTIME_DIR, { mode: 0o700 });
+
+function run(command, ...args) {
+  return execFileSync(command, args, { encoding: 'utf8', stdio: ['ignore', 'pipe', 'inherit'] });
+}
+
+const sides = {
+  ours: { mount: (image, at) => run('node', userloop, 'mount', '-o', 'loop', image, at) },
+  fuse2fs: { needs: 'fuse2fs', mount: (image, at) => run('fuse2fs', image, at) },
+  'kernel ext2': { mount: (image, at) => run('mount', '-t', 'ext2', '-o', 'loop', image, at) },
+};
+const mounted = [];
+function clean() {
+  for (const { name, at } of mounted) {
+    spawnSync(name === 'ours' ? 'node' : 'umount', name === 'ours' ? [userloop, 'umount', at] : [at]);
+  }
+  rmSync(memory, { recursive: true, force: true });
+}
+process.on('SIGINT', () => process.exit(130));
+process.on('exit', clean);
+
+for (const [name, { mount, needs }] of Object.entries(sides)) {
+  if (needs !== undefined && spawnSync('sh', ['-c', `command -v ${needs}`]).status !== 0) continue;
+  const key = name.replace(' ', '-');
+  const image = `${memory}/${key}.img`;
+  const at = `${memory}/${key}`;
+  mkdirSync(at);
+  writeFileSync(image, '');
+  truncateSync(image, 1 << 30);
+  run('mke2fs', '-q', '-F', '-t', 'ext2', image);
+  try {
+    mount(image, at);
+    mounted.push({ name, at });
+  } catch (error) {
+    console.log(`${name}: cannot be mounted here: ${error.message.split('\n')[0]}`);
+  }
+}
+
+const times = {};
+for (let round = -1; round < ROUNDS; round++) {
+  for (const load of LOADS) {
+    for (const { name, at } of mounted) {
+      if (COLD.has(load)) {
+        run('sync');
+        writeFileSync('/proc/sys/vm/drop_caches', '3');
+      }
+      const time = Number(run('node', path.join(here, 'mount-load.mjs'), at, load));
+      if (round >= 0) ((times[load] ??= {})[name] ??= []).push(time);
+    }
+  }
+}
+
+const format = (load, value) =>
+  load === 'write' || load === 'read' ? `${Math.round(268.4 / value)} MB/s` : `${value.toFixed(1)} us`;
+for (const load of LOADS) {
+  const { ours, ...peers } = times[load];
+  console.log(`${load}: ours ${format(load, median(ours))}`);
+  for (const [name, values] of Object.entries(peers)) {
+    const ratio = median(values.map((value, i) => value / ours[i]));
+    const goal = GOALS[name]?.[load];
+    const verdict = goal === undefined ? '' : `  goal ${goal}: ${ratio >= goal ? 'ok' : 'MISSED'}`;
+    console.log(`  ${name} ${format(load, median(values))}  ${ratio.toFixed(2)}x${verdict}`);
+  }
+}
