@@ -1,11 +1,5 @@
 import { UsageError } from '../errors.ts';
-import {
-  attachDevice,
-  changeDevice,
-  detachDevice,
-  type DetachOptions,
-  type DeviceChanges,
-} from './client.ts';
+import type { DetachOptions, DeviceChanges } from './client.ts';
 import type { AttachRequest, BackendKind, DeviceState } from './device-state.ts';
 import { canUseKernelLoops, kernelLoopBackend } from './kernel-loop.ts';
 import { firstFreeUnit } from './names.ts';
@@ -46,9 +40,10 @@ export function userBackend(env: Environment): Backend {
     kind: 'user',
     list: () => listDevices(env),
     firstFreeUnit: () => firstFreeUnit(runtimePath(env), 'loop'),
-    attach: (request) => attachDevice(env, request),
-    detach: detachDevice,
-    change: changeDevice,
+    // Most commands only list: what talks to processes is loaded by those that do.
+    attach: async (request) => (await import('./client.ts')).attachDevice(env, request),
+    detach: async (state, options) => (await import('./client.ts')).detachDevice(state, options),
+    change: async (state, changes) => (await import('./client.ts')).changeDevice(state, changes),
   };
 }
 
