@@ -14,10 +14,10 @@ export function unmountDead(place: string): void {
 }
 
 /**
- * A FUSE mount without its process answers everything with ENOTCONN, or ECONNABORTED once: that is to say what the kernel has to ask
- * for. Attributes it may know still.
+ * A FUSE mount without its process answers everything with ENOTCONN, or ECONNABORTED once; except for attributes, which the
+ * kernel may still know.
  */
-function isDead(place: string): boolean {
+export function isDead(place: string): boolean {
   try {
     fs.statfsSync(place);
     return false;

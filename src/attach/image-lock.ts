@@ -91,7 +91,10 @@ async function yields(other: Fellow, own: OwnerRecord): Promise<boolean> {
   return false;
 }
 
-function refuse(image: DeviceImage, others: readonly Fellow[]): never {
+function refuse(image: DeviceImage, conflicting: readonly Fellow[]): never {
+  // Others who are only starting are about to be refused, too.
+  const ready = conflicting.filter(({ folder }) => fs.existsSync(`${folder}/state.json`));
+  const others = ready.length > 0 ? ready : conflicting;
   const holders = others.map(
     ({ name, pid, readOnly }) => `attached ${readOnly ? 'for reading ' : ''}as ${name} (process ${pid})`,
   );

@@ -1,7 +1,7 @@
 import fs from 'node:fs';
 import { hasCode } from '../errors.ts';
 import { MountFlag, nativeMountOperations } from '../host/native-mount.ts';
-import { unmountLazily } from './dead-mount.ts';
+import { isDead, unmountLazily } from './dead-mount.ts';
 import type { DeviceState } from './device-state.ts';
 import type { Environment } from './environment.ts';
 
@@ -65,7 +65,7 @@ export function unpublishAll(runtime: string, name: string, state: DeviceState |
   if (state?.folder === undefined || state.folder === links) return;
   for (const view of state.views) {
     const place = `${state.folder}/${view.name}`;
-    if (isDeadFile(place)) unbindFile(place);
+    if (isDead(place)) unbindFile(place);
   }
 }
 
@@ -94,15 +94,6 @@ function unbindFile(place: string): void {
   const stats = fs.lstatSync(place, { throwIfNoEntry: false });
   // The sockets that stand for devices that are not attached stay; what was made to bind to goes.
   if (stats?.isFile() === true && stats.size === 0) fs.rmSync(place, { force: true });
-}
-
-function isDeadFile(place: string): boolean {
-  try {
-    fs.lstatSync(place);
-    return false;
-  } catch (error) {
-    return hasCode(error, 'ENOTCONN') || hasCode(error, 'ECONNABORTED');
-  }
 }
 
 function readFolder(folder: string): string[] {
