@@ -31,7 +31,6 @@ const ENOSYS = 38;
 const FLAGS =
   InitFlag.ASYNC_READ |
   InitFlag.DO_READDIRPLUS |
-  InitFlag.READDIRPLUS_AUTO |
   InitFlag.ASYNC_DIO |
   InitFlag.NO_OPEN_SUPPORT |
   InitFlag.PARALLEL_DIROPS |
@@ -122,7 +121,7 @@ export class FileSystemSession {
     this.#core.changes++;
     this.fs.reload();
     const { nodes, entries } = this.#core.known.listed();
-    return { nodes, entries, hasEpochs: this.#core.negativeValid > 0 };
+    return { nodes, entries, hasEpochs: this.#core.hasEpochs };
   }
 
   /** The mount is gone: everything is written, and the file system is clean. */

@@ -37,6 +37,11 @@ export class SessionCore {
   agreement: FuseAgreement | undefined;
   /** Changes of names so far: lists of directories grow old by it. */
   changes = 0;
+  /**
+   * Seconds for which a name may be believed. None where a name can be spelled in several ways: the kernel knows of one spelling only that it
+   * is gone, or has come.
+   */
+  readonly entryValid: number;
   /** Something was changed since this was last set to false. */
   isDirty = false;
 
@@ -46,15 +51,21 @@ export class SessionCore {
     this.known = new KnownNodes(fs);
     this.presentation = new Presentation(fs, options);
     this.readOnly = options.readOnly || fs.readOnly;
+    this.entryValid = fs.capabilities.caseSensitive || this.readOnly ? VALID_SECONDS : 0;
   }
 
   nodeOf(request: FuseRequest): NodeId {
     return this.known.toNode(request.nodeId);
   }
 
-  /** Seconds for which it may be believed that a name is not there: only a kernel that can be told to ask for all names again. */
+  /** Seconds for which it may be believed that a name is not there: which names these are is not kept. */
   get negativeValid(): number {
-    return (this.agreement?.minor ?? 0) >= EPOCH_MINOR ? VALID_SECONDS : 0;
+    return this.hasEpochs ? this.entryValid : 0;
+  }
+
+  /** The kernel can be told to ask for all names again. */
+  get hasEpochs(): boolean {
+    return (this.agreement?.minor ?? 0) >= EPOCH_MINOR;
   }
 
   /** The reply that tells the kernel of a node under a name, which counts as a lookup. */
@@ -68,7 +79,7 @@ export class SessionCore {
     return {
       nodeId: this.known.toKernel(node),
       generation: attributes.generation ?? 0,
-      entryValid: VALID_SECONDS,
+      entryValid: this.entryValid,
       attrValid: VALID_SECONDS,
       attributes: this.presentation.attributes(attributes, name),
     };
