@@ -91,7 +91,6 @@ export class NbdExports {
       await exports.close();
       throw error;
     }
-    exports.#workers.prepare();
     return exports;
   }
 
@@ -166,6 +165,8 @@ export class NbdExports {
     }
     const client: Client = { ...peerOf(socket), socket, connection: undefined, isInternal: false };
     this.#clients.add(client);
+    // It starts up while the client chooses an export.
+    this.#workers.prepare();
     const limit = this.#options.handshakeMilliseconds ?? HANDSHAKE_MILLISECONDS;
     const timer = setTimeout(() => socket.destroy(), limit);
     try {

@@ -29,7 +29,10 @@ interface Member {
   timer: NodeJS.Timeout | undefined;
 }
 
-/** The threads that serve clients, one a connection. One more is kept ready, since starting one takes longer than most commands. */
+/**
+ * The threads that serve clients, one a connection. The first starts with the first client, since most devices never have one; who has ended is kept for
+ * the next, since starting one takes longer than most commands.
+ */
 export class NbdWorkers {
   readonly #share: DeviceShare;
   readonly #idle: Member[] = [];
@@ -40,7 +43,7 @@ export class NbdWorkers {
     this.#share = share;
   }
 
-  /** Starts the thread that is kept ready. */
+  /** Starts a thread where there is none: a client has come and will want it. */
   prepare(): void {
     if (this.#all.size === 0 && !this.#closed) this.#idle.push(this.#start());
   }

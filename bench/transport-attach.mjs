@@ -1,4 +1,4 @@
-// npm run bench -- attach [ROUNDS]: what it costs to attach an image, to list what is attached, and to leave a device idle. Every time is
+// npm run bench -- attach: what it costs to attach an image, to list what is attached, and to leave a device idle. Every time is
 // that of a whole process, next to a bare `node -e 0` in the same round; a cell is the median over the rounds.
 import { spawnSync } from 'node:child_process';
 import {
@@ -20,13 +20,14 @@ const CLOCK_TICKS = 100;
 /** How long an idle device is watched, seconds. */
 const IDLE_TIME = 10;
 const LISTED = 20;
+const ROUNDS = 15;
 
 const here = fileURLToPath(new URL('.', import.meta.url));
 const program = path.join(here, '../bin/userloop');
 // Short: the path of a socket has room for 107 bytes.
 const scratch = mkdtempSync('/tmp/userloop-ab-');
 const env = { ...process.env, USERLOOP_RUNTIME_DIR: `${scratch}/r`, USERLOOP_BACKEND: 'user' };
-const image = `${scratch}/disk.img`;
+let images = 0;
 
 function run(args, more = {}) {
   const start = process.hrtime.bigint();
@@ -45,8 +46,11 @@ function losetup(...args) {
   return run([program, 'losetup', ...args]);
 }
 
-/** Opens the device and reads the first bytes, so that it counts as usable. */
+/** An image of its own, as two writers are refused; opens the device and reads the first bytes, so that it counts as usable. */
 function attach() {
+  const image = `${scratch}/${images++}.img`;
+  writeFileSync(image, '');
+  truncateSync(image, 64 << 20);
   const start = process.hrtime.bigint();
   const device = losetup('--show', '-f', image).stdout;
   const fd = openSync(device, 'r+');
@@ -95,11 +99,9 @@ function stateOf(name) {
   return JSON.parse(readFileSync(`${env.USERLOOP_RUNTIME_DIR}/${name}/state.json`, 'utf8'));
 }
 
-export function benchAttach([rounds = '15']) {
-  writeFileSync(image, '');
-  truncateSync(image, 64 << 20);
+function benchAttach() {
   try {
-    measureAll(Number(rounds));
+    measureAll(ROUNDS);
   } finally {
     losetup('-D');
     rmSync(scratch, { recursive: true, force: true });
@@ -151,4 +153,4 @@ function measureIdle(name) {
   console.log(`| processor time of it in ${IDLE_TIME} s | ${used} ms | | | 0 |`);
 }
 
-if (process.argv[1] === fileURLToPath(import.meta.url)) benchAttach(process.argv.slice(2));
+benchAttach();
