@@ -14,10 +14,13 @@ export interface ClosableStream extends BlockingStream {
 /** A connected, blocking socket by its descriptor. */
 export class DescriptorStream implements ClosableStream {
   readonly #fd: number;
+  readonly #close: (fd: number) => void;
   #closed = false;
 
-  constructor(fd: number) {
+  /** `close`: by whoever has opened it. */
+  constructor(fd: number, close: (fd: number) => void) {
     this.#fd = fd;
+    this.#close = close;
   }
 
   receive(into: Uint8Array): void {
@@ -46,7 +49,7 @@ export class DescriptorStream implements ClosableStream {
   close(): void {
     if (this.#closed) return;
     this.#closed = true;
-    fs.closeSync(this.#fd);
+    this.#close(this.#fd);
   }
 }
 

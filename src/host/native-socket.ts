@@ -1,4 +1,3 @@
-import fs from 'node:fs';
 import { createRequire } from 'node:module';
 import type * as Koffi from 'koffi';
 import { encodeUtf8 } from '../bytes/utf8.ts';
@@ -14,6 +13,8 @@ export interface NativeSockets {
   connectUnix(path: string): number;
   /** Tries every address of the host in turn. */
   connectTcp(host: string, port: number): number;
+  /** Of what was connected here: node keeps no account of it. */
+  close(fd: number): void;
   /** shutdown(2): whoever waits for bytes from the socket reads its end. `both`: nobody waits to send any more, either. */
   shutdown(fd: number, direction: 'read' | 'both'): void;
   /** The process at the other end of a unix socket; undefined where that is not known. */
@@ -40,6 +41,7 @@ export function nativeSockets(): NativeSockets | undefined {
   if (libc === undefined) return undefined;
   const socket = libc.func('socket', 'int', ['int', 'int', 'int']);
   const connect = libc.func('connect', 'int', ['int', 'void *', 'uint32_t']);
+  const close = libc.func('close', 'int', ['int']);
   const shutdown = libc.func('shutdown', 'int', ['int', 'int']);
   const getsockopt = libc.func('getsockopt', 'int', ['int', 'int', 'int', 'void *', 'void *']);
   let resolve: ReturnType<typeof resolver> | undefined;
@@ -50,7 +52,7 @@ export function nativeSockets(): NativeSockets | undefined {
     if (fd < 0) throw nativeError('socket', { path: name });
     if (connect(fd, address, address.length) === 0) return fd;
     const error = nativeError('connect', { path: name });
-    fs.closeSync(fd);
+    close(fd);
     throw error;
   }
 
@@ -70,6 +72,7 @@ export function nativeSockets(): NativeSockets | undefined {
       }
       throw failure;
     },
+    close: (fd) => void close(fd),
     shutdown(fd, direction) {
       shutdown(fd, direction === 'read' ? SHUT_RD : SHUT_RDWR);
     },

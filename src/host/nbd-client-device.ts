@@ -45,7 +45,7 @@ function connect(address: NbdAddress): ClosableStream {
     address.socket === undefined
       ? sockets.connectTcp(address.host!, address.port)
       : sockets.connectUnix(address.socket);
-  return new DescriptorStream(fd);
+  return new DescriptorStream(fd, (each) => sockets.close(each));
 }
 
 /** Does what the handshake asks for, on a blocking stream. */

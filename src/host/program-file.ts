@@ -3,7 +3,13 @@ import { fileURLToPath } from 'node:url';
 
 /** The programs that processes and threads of ours start with; scripts/build.mjs makes one file of each. */
 export type ProgramName =
-  'userloop' | 'shell-process' | 'device-process' | 'device-files-worker' | 'mount-worker' | 'nbd-worker' | 'nbd-client-worker';
+  | 'userloop'
+  | 'shell-process'
+  | 'device-process'
+  | 'device-files-worker'
+  | 'mount-worker'
+  | 'nbd-worker'
+  | 'nbd-client-worker';
 
 let folder: string | undefined;
 
