@@ -98,12 +98,20 @@ export function findDevice(env: Environment, cwd: string, name: string): FoundDe
   const view = viewNameOf(runtime, env, cwd, name);
   const [, base] = /^[rs]?((?:loop|md|vnd)(?:0|[1-9]\d{0,5}))(?:[a-p]|[ps]\d{1,3})?$/.exec(view ?? '') ?? [];
   if (view === undefined || base === undefined) return undefined;
-  const state = readLiveState(runtime, base);
-  if (state === undefined) return undefined;
-  const wanted = state.family === 'vnd' ? openBsdName(view) : view;
-  const found = state.views.find((candidate) => candidate.name === wanted);
-  return found === undefined ? undefined : { state, view: found };
+  for (const start = Date.now(); ;) {
+    const state = readLiveState(runtime, base);
+    if (state === undefined) return undefined;
+    const wanted = state.family === 'vnd' ? openBsdName(view) : view;
+    const found = state.views.find((candidate) => candidate.name === wanted);
+    if (found !== undefined) return { state, view: found };
+    // A program may have written the table a moment ago, by NBD, where nothing waits for the names of the partitions.
+    if (Date.now() - start > NAMES_MILLISECONDS) return undefined;
+    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 10);
+  }
 }
+
+/** How long the names of a device may be behind its partition table, on a machine that is busy. */
+const NAMES_MILLISECONDS = 500;
 
 /** `vnd0` is all of it, and what was `svnd0c` is `vnd0c` today. */
 function openBsdName(name: string): string {
