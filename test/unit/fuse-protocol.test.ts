@@ -82,7 +82,7 @@ describe('A request', () => {
 
   it('has names that are any bytes, and ends with itself', () => {
     const lookup = requestOf(Opcode.LOOKUP, Buffer.from('na\xff\xc3\xa9me\0', 'latin1'));
-    expect(lookup.name()).toBe('na\udcffé' + 'me');
+    expect(lookup.name()).toBe('na\udcfféme');
     // Without a NUL the name ends where the request does, not in what an earlier request left behind it.
     expect(requestOf(Opcode.LOOKUP, Buffer.from('open')).name()).toBe('open');
     const rename = requestOf(Opcode.RENAME, Buffer.from(`${'\0'.repeat(RenameIn.$size)}old\0new\0`));
