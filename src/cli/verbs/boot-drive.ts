@@ -37,13 +37,11 @@ function attachedSource(found: FoundDevice, writes: boolean): string {
       detail:
         `${viewPath(state, mount.view)} is mounted on ${mount.directory}: what the guest writes would damage it; ` +
         'unmount it, or boot with --overlay or --read-only',
-      path: viewPath(state, view.name),
     });
   }
   if (writes && state.readOnly) {
     throw new FsError('EROFS', {
-      detail: `${state.name} is read-only: boot with --overlay or --read-only`,
-      path: viewPath(state, view.name),
+      detail: `${viewPath(state, view.name)} is read-only: boot with --overlay or --read-only`,
     });
   }
   return nbdSource({ 'server.type': 'unix', 'server.path': state.nbdSocket!, export: view.name });
@@ -80,6 +78,5 @@ function refuseMounted(file: string): void {
   if (mount === undefined) return;
   throw new FsError('EBUSY', {
     detail: `${file} is mounted on ${mount.directory}: what the guest writes would damage it; unmount it, or boot with --overlay`,
-    path: file,
   });
 }
