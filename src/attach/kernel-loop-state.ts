@@ -11,8 +11,6 @@ import type { DeviceState, MountState, ViewState } from './device-state.ts';
 const BLOCK = '/sys/block';
 /** Linux tells sizes in these whatever the sectors of the device are, bytes. */
 const SYSFS_SECTOR = 512;
-/** What the kernel puts behind the path of a file that has been removed (d_path). */
-const DELETED = ' (deleted)';
 
 /** The kernel's loop devices that are attached, by unit. Needs neither root nor native calls; empty where there is no sysfs. */
 export function listKernelLoops(): DeviceState[] {
@@ -152,10 +150,10 @@ function mountsOf(
 
 /** By the path where it leads to the file still, else by asking the driver, which only root may. */
 function imageIdentity(unit: number, image: string): { readonly device: string; readonly inode: string } {
-  const stats = fs.statSync(hostText(image), { bigint: true, throwIfNoEntry: false });
+  const stats = statusOf(image);
   if (stats !== undefined) return { device: `${stats.dev}`, inode: `${stats.ino}` };
   const unknown = { device: '', inode: '' };
-  if (!image.endsWith(DELETED) || process.geteuid?.() !== 0) return unknown;
+  if (process.geteuid?.() !== 0) return unknown;
   try {
     const fd = fs.openSync(`/dev/loop${unit}`, 'r');
     try {
@@ -169,6 +167,16 @@ function imageIdentity(unit: number, image: string): { readonly device: string; 
   } catch (error) {
     // It may have been detached in between; then there is nothing to tell.
     if (error instanceof Error && 'syscall' in error) return unknown;
+    throw error;
+  }
+}
+
+/** Undefined when it is not there any more, or lies where we may not look. */
+function statusOf(file: string): fs.BigIntStats | undefined {
+  try {
+    return fs.statSync(hostText(file), { bigint: true });
+  } catch (error) {
+    if (error instanceof Error && 'syscall' in error) return undefined;
     throw error;
   }
 }

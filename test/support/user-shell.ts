@@ -17,7 +17,9 @@ const BECOME_USER = `
 while read -r source directory rest; do
   case $source in /dev/loop*|/dev/md*|/dev/vnd*) umount -l "$directory";; esac
 done < /proc/mounts
-exec setpriv --reuid=${NOBODY} --regid=${NOBODY} --clear-groups -- "$@"
+id=$1
+shift
+exec setpriv --reuid=$id --regid=$id --clear-groups -- "$@"
 `;
 
 let program: string | undefined;
@@ -50,12 +52,16 @@ export class ShellUser {
   readonly home: string;
   readonly program = installedProgram();
 
-  constructor() {
+  readonly #uid: number;
+
+  /** `uid`: as whom, where root runs the tests. fusermount3 takes nobody who has no name. */
+  constructor(uid = NOBODY) {
+    this.#uid = uid;
     this.home = temporaryFolder();
     fs.chmodSync(this.home, 0o755);
     fs.mkdirSync(this.runtime, { mode: 0o700 });
     if (!isRoot) return;
-    for (const folder of [this.home, this.runtime]) fs.chownSync(folder, NOBODY, NOBODY);
+    for (const folder of [this.home, this.runtime]) fs.chownSync(folder, uid, uid);
   }
 
   /** The registry of the user. */
@@ -135,7 +141,17 @@ export class ShellUser {
 
   #asUser(command: readonly string[]): [string, string[]] {
     if (!isRoot) return [command[0]!, command.slice(1)];
-    const wrapped = ['--mount', '--propagation', 'private', 'sh', '-c', BECOME_USER, 'sh', ...command];
+    const wrapped = [
+      '--mount',
+      '--propagation',
+      'private',
+      'sh',
+      '-c',
+      BECOME_USER,
+      'sh',
+      `${this.#uid}`,
+      ...command,
+    ];
     return [findTool('unshare') ?? 'unshare', wrapped];
   }
 }
