@@ -25,6 +25,8 @@ export const umount = defineApplet({
     'Ends mounts, named by their directory, their device or the image that was mounted; of several mounts of one image the last is ' +
       'meant. Everything is written when it returns, and a device that was made for the mount is gone. What the kernel or another ' +
       'program has mounted can be unmounted, too, with the rights that this takes: root, or for FUSE the user who mounted it.',
+    "With -a, root with the kernel's loop devices unmounts everything that is not in use, as the classic tool does; everybody else, and " +
+      'userloop shell, what userloop has mounted.',
     'A directory in use (a program has its working directory or a file open there) is not unmounted: "target is busy". With -l it goes ' +
       'out of sight at once and ends with the last user.',
   ],
@@ -152,9 +154,12 @@ function withChildren(context: MountContext, mount: FoundMount): FoundMount[] {
 /** The last first. What the system itself lives on is left alone, as the classic tool does. */
 async function unmountAll(context: MountContext, command: UmountCommand): Promise<number> {
   const servers = listDevices(context.io.env);
+  const isMachine = context.isSuperuser && context.backend.kind === 'kernel';
   let status: number = MountExit.success;
   for (const entry of readMountTable().toReversed()) {
     if (SYSTEM_TYPES.includes(entry.type)) continue;
+    // Who has no machine to take down means the own mounts; so does the root of userloop shell.
+    if (!isMachine && found(entry, servers).server === undefined) continue;
     const isWanted =
       (command.types === undefined || mountMatchesTypeList(entry.type, command.types)) &&
       (command.optionPattern === undefined ||

@@ -1,11 +1,12 @@
 import fs from 'node:fs';
 import path from 'node:path';
+import { setTimeout } from 'node:timers/promises';
 import type { AttachRequest, DeviceState, ViewState } from '../../../attach/device-state.ts';
 import { DiskImage, type Partition } from '../../../disk/disk-image.ts';
 import { hasCode } from '../../../errors.ts';
 import { probeFileSystem } from '../../../filesystem/drivers.ts';
+import { FileDevice } from '../../../host/file-device.ts';
 import { MountFlag } from '../../../host/native-mount.ts';
-import { openDevice } from '../../open-device.ts';
 import type { MountContext } from './context.ts';
 import { MountFailure, whyOf } from './mount-failure.ts';
 import type { MountSource } from './mount-source.ts';
@@ -28,6 +29,10 @@ interface Range {
   readonly length: number;
 }
 
+/** How often, and in what steps, another process is given time to finish attaching. */
+const OTHER_LOOKS = 12;
+const OTHER_MILLISECONDS = 50;
+
 /**
  * The device for an image: the one that shows the same range already, or a new one that goes with the last mount. Two devices
  * over the same bytes would damage them, so a range that lies across that of another is refused.
@@ -38,7 +43,7 @@ export async function setUpLoop(
   wishes: MountWishes,
   target: string,
 ): Promise<LoopDevice> {
-  const part = partitionOf(context, source, wishes, target);
+  const part = partitionOf(source, wishes, target);
   const range =
     part === undefined
       ? { offset: wishes.offset ?? source.offset ?? 0, length: wishes.sizeLimit ?? 0 }
@@ -53,6 +58,10 @@ export async function setUpLoop(
   try {
     state = await context.backend.attach(request);
   } catch (error) {
+    const other = hasCode(error, 'EBUSY')
+      ? await awaitOther(context, source, range, target, request)
+      : undefined;
+    if (other !== undefined) return other;
     throw failure(source, target, error);
   }
   const view = isWhole ? state.views.find((each) => each.partition === part.number) : state.views[0];
@@ -61,6 +70,23 @@ export async function setUpLoop(
     throw new MountFailure(`${target}: ${source.name} shows no partition ${part?.number ?? ''}.`);
   }
   return { state, view, isNew: true };
+}
+
+/** Another mount of the same image may be attaching it at this moment: then its device will do for us, too. */
+async function awaitOther(
+  context: MountContext,
+  source: ImageSource,
+  range: Range,
+  target: string,
+  request: AttachRequest,
+): Promise<LoopDevice | undefined> {
+  if (context.backend.kind !== 'user' || request.unit !== undefined) return undefined;
+  for (let look = 0; look < OTHER_LOOKS; look++) {
+    const found = reuse(context, source, range, target);
+    if (found !== undefined) return found;
+    await setTimeout(OTHER_MILLISECONDS);
+  }
+  return undefined;
 }
 
 /** Ends what `setUpLoop` has begun, when the mount failed. */
@@ -87,19 +113,15 @@ export function devicesOf(context: MountContext, image: string): DeviceState[] {
 }
 
 /** The partition that is asked for; or the only one with a file system, where the image as a whole has none. */
-function partitionOf(
-  context: MountContext,
-  source: ImageSource,
-  wishes: MountWishes,
-  target: string,
-): Partition | undefined {
+function partitionOf(source: ImageSource, wishes: MountWishes, target: string): Partition | undefined {
   const number = wishes.partition ?? source.partition;
   const hasRange = (wishes.offset ?? source.offset ?? wishes.sizeLimit) !== undefined;
   if (number !== undefined && hasRange)
     throw new MountFailure(`${target}: a partition and an offset of ${source.name} exclude each other.`);
   if (hasRange || wishes.loop?.device !== undefined) return undefined;
   try {
-    using disk = DiskImage.open(openDevice(context.io, source.name, { readOnly: true }), { readOnly: true });
+    // The file itself, also when it is attached: the table is in it at once, and a device may go while we look.
+    using disk = DiskImage.open(FileDevice.open(source.name, { readOnly: true }), { readOnly: true });
     if (number !== undefined) return disk.partition(number);
     if (disk.partitions.length === 0 || probeFileSystem(disk.device) !== undefined) return undefined;
     const filled = disk.partitions.filter(

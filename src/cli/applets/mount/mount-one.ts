@@ -9,7 +9,7 @@ import { readMountTable } from '../../../host/mount-table.ts';
 import { driverOf, isDevicelessType, singleType, typesToTry } from './block-type.ts';
 import type { MountContext } from './context.ts';
 import { mountByKernel } from './kernel-mount.ts';
-import { devicesOf, dropLoop, setUpLoop } from './loop-setup.ts';
+import { devicesOf, dropLoop, type LoopDevice, setUpLoop } from './loop-setup.ts';
 import { MountExit, MountFailure, whyOf } from './mount-failure.ts';
 import { type MountSource, resolveSource } from './mount-source.ts';
 import type { MountWishes } from './mount-wishes.ts';
@@ -151,18 +151,34 @@ async function mountImage(
     ]);
   }
   refuseTwice(context, job, source.name, target);
-  const loop = await setUpLoop(context, source, job.wishes, job.target);
-  const { state, view } = loop;
-  try {
-    if (state.backend === 'kernel') return await mountBlock(context, job, `/dev/${view.name}`, target);
-    // Where nobody can open the device by a name, the image itself is what fsck and mkfs must not touch.
-    const shown = state.folder === undefined ? source.name : viewPath(state, view.name);
-    await serve(context, job, { ...loop, shown, place: placeOf(source, view), target });
-    return shown;
-  } catch (error) {
-    await dropLoop(context, loop);
-    throw error;
+  for (;;) {
+    const loop = await setUpLoop(context, source, job.wishes, job.target);
+    try {
+      return await mountLoop(context, job, source, loop, target);
+    } catch (error) {
+      await dropLoop(context, loop);
+      // A device that we found may have been on its way out, with its last mount.
+      const isThere = context.backend
+        .list()
+        .some(({ name, pid }) => name === loop.state.name && pid === loop.state.pid);
+      if (loop.isNew || isThere) throw error;
+    }
   }
+}
+
+async function mountLoop(
+  context: MountContext,
+  job: MountJob,
+  source: Extract<MountSource, { kind: 'image' }>,
+  loop: LoopDevice,
+  target: string,
+): Promise<string> {
+  const { state, view } = loop;
+  if (state.backend === 'kernel') return mountBlock(context, job, `/dev/${view.name}`, target);
+  // Where nobody can open the device by a name, the image itself is what fsck and mkfs must not touch.
+  const shown = state.folder === undefined ? source.name : viewPath(state, view.name);
+  await serve(context, job, { ...loop, shown, place: placeOf(source, view), target });
+  return shown;
 }
 
 function placeOf(source: Extract<MountSource, { kind: 'image' }>, view: ViewState): string {
