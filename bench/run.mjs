@@ -1,5 +1,6 @@
 // npm run bench: ours against the peers, as whole processes in the same run. Ratios are peer time / our time: more is better.
 // Arguments choose rows by a part of their name: npm run bench -- populate
+// The NBD server has a table of its own (transport-nbd.mjs): npm run bench -- nbd
 import { spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -7,6 +8,7 @@ import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { makeCorpus } from './corpus.mjs';
 import { compare } from './measure.mjs';
+import { benchNbd } from './transport-nbd.mjs';
 
 const here = fileURLToPath(new URL('.', import.meta.url));
 const userloop = `node ${path.join(here, '../bin/userloop')}`;
@@ -21,6 +23,10 @@ process.env['PATH'] += ':/usr/sbin:/sbin';
 process.env['MTOOLS_SKIP_CHECK'] = '1';
 
 const filters = process.argv.slice(2);
+if (filters[0] === 'nbd') {
+  await benchNbd(filters.slice(1));
+  process.exit();
+}
 // What measures transports is a program of its own: npm run bench -- mount
 const transport = `${here}transport-${filters[0]}.mjs`;
 if (filters.length === 1 && existsSync(transport)) {

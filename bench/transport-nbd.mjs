@@ -1,4 +1,4 @@
-// npm run bench -- nbd [ROUNDS] [LOAD...]: our NBD server against nbdkit's file plugin and qemu-nbd (threads, io_uring), all on one
+// npm run bench -- nbd [ROUNDS] [servers=NAME,...] [LOAD...]: our NBD server against nbdkit's file plugin and qemu-nbd (threads, io_uring), all on one
 // file in memory, over unix sockets. Each round runs every load on every server, in an order that turns; a ratio is ours over the best of
 // the references in the same round, a cell the median of the rounds. CPU: user and system time of the server for the same work,
 // over the cheapest reference. `nbdkit -t1` and ours without foreign calls are shown, too.
@@ -172,8 +172,12 @@ async function start({ command, args, env }, socket) {
 }
 
 export async function benchNbd(argv) {
-  const rounds = Number(argv[0] ?? 3) || 3;
-  const wanted = argv.slice(Number.isNaN(Number(argv[0])) ? 0 : 1);
+  const rounds = Number(argv.find((text) => /^\d+$/.test(text)) ?? 3);
+  const chosen = argv
+    .find((text) => text.startsWith('servers='))
+    ?.slice(8)
+    .split(',');
+  const wanted = argv.filter((text) => !/^\d+$|^servers=/.test(text));
   const loads = Object.entries(LOADS).filter(
     ([name]) => wanted.length === 0 || wanted.some((part) => name.includes(part)),
   );
@@ -184,7 +188,7 @@ export async function benchNbd(argv) {
     const files = { source: path.join(folder, 'source') };
     run('sh', ['-c', `head -c ${GIB} /dev/urandom > ${image}`]);
     copyFileSync(image, files.source);
-    const all = Object.entries(servers(folder, image));
+    const all = Object.entries(servers(folder, image)).filter(([name]) => chosen?.includes(name) ?? true);
     const pids = {};
     for (const [name, server] of all) {
       const child = await start(server, path.join(folder, name));
@@ -192,9 +196,10 @@ export async function benchNbd(argv) {
       pids[name] = child.pid;
     }
     const names = all.map(([name]) => name);
-    const results = new Map(loads.map(([load]) => [load, []]));
-    for (let round = 0; round < rounds; round++) {
-      for (const [index, [load, client]] of loads.entries()) {
+    const table = new Table(names);
+    for (const [index, [load, client]] of loads.entries()) {
+      const cellsOfRounds = [];
+      for (let round = 0; round < rounds; round++) {
         const cells = {};
         for (let turn = 0; turn < names.length; turn++) {
           const name = names[(turn + round + index) % names.length];
@@ -202,33 +207,47 @@ export async function benchNbd(argv) {
           const { value, work } = client.run(`nbd+unix:///?socket=${path.join(folder, name)}`, 1, files);
           cells[name] = { value, cpu: (cpuSeconds(pids[name]) - before) / work };
         }
-        results.get(load).push(cells);
+        cellsOfRounds.push(cells);
       }
+      table.add(load, cellsOfRounds);
     }
-    report(names, results);
+    table.end();
   } finally {
     for (const child of children) child.kill();
     rmSync(folder, { recursive: true, force: true });
   }
 }
 
-function report(names, results) {
-  console.log(`| load | best reference | ${names.join(' | ')} | cpu ours | cpu noffi |`);
-  const logs = Object.fromEntries([...names, 'cpu', 'cpu-noffi'].map((name) => [name, 0]));
-  for (const [load, rounds] of results) {
-    const best = rounds.map((cells) => Math.max(...REFERENCES.map((name) => cells[name].value)));
-    const cheapest = rounds.map((cells) => Math.min(...REFERENCES.map((name) => cells[name].cpu)));
-    const ratios = names.map((name) => median(rounds.map((cells, i) => cells[name].value / best[i])));
-    const cpu = median(rounds.map((cells, i) => cells.ours.cpu / cheapest[i]));
-    const cpuPlain = median(rounds.map((cells, i) => cells['ours-noffi'].cpu / cheapest[i]));
-    for (const [index, name] of names.entries()) logs[name] += Math.log(ratios[index]);
-    logs.cpu += Math.log(cpu);
-    logs['cpu-noffi'] += Math.log(cpuPlain);
-    const figures = [...ratios, cpu, cpuPlain].map((value) => value.toFixed(2));
-    console.log(`| ${load} | ${Math.round(median(best))} | ${figures.join(' | ')} |`);
+/** Prints a row for each load as it comes, and the geometric means. */
+class Table {
+  #names;
+  #logs;
+  #count = 0;
+
+  constructor(names) {
+    this.#names = names;
+    this.#logs = Array.from({ length: names.length + 2 }, () => 0);
+    console.log(`| load | best reference | ${names.join(' | ')} | cpu ours | cpu noffi |`);
+    console.log(`|${' --- |'.repeat(names.length + 4)}`);
   }
-  const mean = Object.values(logs).map((sum) => Math.exp(sum / results.size).toFixed(2));
-  console.log(`| geometric mean | | ${mean.join(' | ')} |`);
+
+  add(load, rounds) {
+    const references = REFERENCES.filter((name) => this.#names.includes(name));
+    const best = rounds.map((cells) => Math.max(...references.map((name) => cells[name].value)));
+    const cheapest = rounds.map((cells) => Math.min(...references.map((name) => cells[name].cpu)));
+    const figures = this.#names.map((name) => median(rounds.map((cells, i) => cells[name].value / best[i])));
+    for (const name of ['ours', 'ours-noffi'])
+      figures.push(median(rounds.map((cells, i) => (cells[name]?.cpu ?? NaN) / cheapest[i])));
+    for (const [index, figure] of figures.entries()) this.#logs[index] += Math.log(figure);
+    this.#count++;
+    const texts = figures.map((figure) => figure.toFixed(2));
+    console.log(`| ${load} | ${Math.round(median(best))} | ${texts.join(' | ')} |`);
+  }
+
+  end() {
+    const means = this.#logs.map((sum) => Math.exp(sum / this.#count).toFixed(2));
+    console.log(`| geometric mean | | ${means.join(' | ')} |`);
+  }
 }
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) await benchNbd(process.argv.slice(2));

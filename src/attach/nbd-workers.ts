@@ -21,7 +21,7 @@ export interface NbdJobResult {
 }
 
 /** A thread that has nothing to do is kept for so long, for clients that open several connections or come again. */
-const KEEP_MILLISECONDS = 10_000;
+const KEEP_MILLISECONDS = 60_000;
 
 interface Member {
   readonly worker: Worker;

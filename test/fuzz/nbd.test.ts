@@ -156,7 +156,11 @@ describe('the NBD codec, fed with what nobody should send', () => {
           send() {},
         };
         const exported = {
-          ...{ size: SIZE, flags, minimumBlock: 1, preferredBlock: 4096, maximumPayload: 32 << 20 },
+          size: SIZE,
+          flags,
+          minimumBlock: 1,
+          preferredBlock: 4096,
+          maximumPayload: 32 << 20,
           structuredReplies: style.structuredReplies,
           extendedHeaders: style.extendedHeaders,
           baseAllocation: 1,
