@@ -44,7 +44,7 @@ function clean() {
   }
   rmSync(memory, { recursive: true, force: true });
 }
-process.on('SIGINT', () => process.exit(130));
+for (const signal of ['SIGINT', 'SIGTERM']) process.on(signal, () => process.exit(130));
 process.on('exit', clean);
 
 for (const [name, { mount, needs }] of Object.entries(sides)) {
