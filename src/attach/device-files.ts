@@ -190,7 +190,7 @@ export class DeviceFiles {
         this.#workers[index] = undefined;
         if (failure === undefined) resolve();
         else reject(failure);
-        if (!hasEnded && failure !== undefined) this.#replace(index);
+        if (!hasEnded && this.#mount !== undefined) this.#replace(index);
         else if (this.#workers.every((other) => other === undefined)) void this.close();
       });
     });
@@ -215,6 +215,9 @@ export class DeviceFiles {
     const message = errorMessage(low, high, ERRNO.EIO[0]);
     if (low !== 0 || high !== 0) nativePoll()!.write(mount.fd, message, message.length);
     this.#state.setCurrent(index, 0, 0);
+    const wakeFd = this.#state.wakeDescriptor(index);
+    this.#state.setWakeDescriptor(index, 0);
+    if (wakeFd > 0) fs.closeSync(wakeFd);
     if (++this.#replaced <= REPLACEMENTS) this.#start(index).catch(() => {});
     else void this.close();
   }

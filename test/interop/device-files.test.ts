@@ -303,6 +303,22 @@ describeFiles('root', [], 'A device file', () => {
     );
   });
 
+  it('is served on when a thread of it dies', async () => {
+    const served = await serve('root', { size: 4 * MIB });
+    fs.writeFileSync(served.file(), 'data', { flag: 'r+' });
+    for (let round = 1; round <= 3; round++) {
+      await served.ask('crash');
+      // What it was asked in that moment fails, and nobody waits for ever.
+      try {
+        fs.readFileSync(served.file());
+      } catch (error) {
+        expect((error as NodeJS.ErrnoException).code).toBe('EIO');
+      }
+      expect(fs.readFileSync(served.file()).toString('latin1', 0, 4)).toBe('data');
+      expect(await served.ask('threads')).toBe(1 + round);
+    }
+  });
+
   it('survives that somebody else unmounts it', async () => {
     const served = await serve('root', { size: 4 * MIB });
     expect(runTool('umount', [served.folder]).status).toBe(0);

@@ -1,5 +1,6 @@
 import fs from 'node:fs';
 import readline from 'node:readline';
+import type { Worker } from 'node:worker_threads';
 import { DeviceFiles } from '../../src/attach/device-files.ts';
 import type { DeviceFamily } from '../../src/disk/device-views.ts';
 import { createShareState, type DeviceShare, setShareSize, ShareWord } from '../../src/host/device-share.ts';
@@ -46,6 +47,9 @@ const publisher = setInterval(() => {
   Atomics.notify(words, ShareWord.publishedGeneration);
 }, settings.publishMilliseconds ?? 5);
 
+const threads: Worker[] = [];
+process.on('worker', (thread) => threads.push(thread));
+
 try {
   const files = await DeviceFiles.open(share, settings.folder, settings.family ?? 'loop', settings.unit ?? 0);
   say({ ready: true });
@@ -56,8 +60,9 @@ try {
     resize: (bytes) => setShareSize(state, Number(bytes)),
     mounts: (count) => Atomics.store(words, ShareWord.mounts, Number(count)),
     word: (name) => Atomics.load(words, ShareWord[name as keyof typeof ShareWord]),
-    memory: () => process.memoryUsage.rss(),
-    cpu: () => process.cpuUsage(),
+    threads: () => threads.length,
+    // It ends when it is next in JavaScript: in the middle of a request.
+    crash: () => void threads.at(-1)!.terminate(),
     close: () => files.close(),
   };
   for await (const line of readline.createInterface({ input: process.stdin })) {
