@@ -1,6 +1,6 @@
 import fs from 'node:fs';
-import { GATE_BYTES, GATE_COUNT, GATES_OFFSET } from './device-share.ts';
 import { syncFileSystem } from './native-sync.ts';
+import { GATE_BYTES, GATE_COUNT, GATES_OFFSET } from './share-layout.ts';
 
 /**
  * Between the threads that serve a device's blocks and the one thread that serves a file system mounted from it.

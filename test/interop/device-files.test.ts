@@ -299,7 +299,9 @@ describeFiles('root', [], 'A device file', () => {
     expect(fs.readdirSync(served.folder)).toEqual([]);
     readers[1]!.kill();
     await Promise.all(
-      readers.map((child) => child.exitCode ?? new Promise((resolve) => child.once('close', resolve))),
+      readers
+        .filter((child) => child.exitCode === null)
+        .map((child) => new Promise((resolve) => child.once('close', resolve))),
     );
   });
 

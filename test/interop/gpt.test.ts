@@ -78,7 +78,19 @@ describeWithTools(['sgdisk', 'sfdisk', 'parted'], 'A GPT of ours is whole for ot
 
   test('and one of theirs is for us, also after the image grew and lost its first header', () => {
     const image = emptyImage(64 * MIB);
-    runTool('sgdisk', ['-n', '1:2048:+5M', '-n', '5:0:+3M', '-c', '5:ünïcode', '-t', '5:ef00', '-A', '5:set:2', image]);
+    runTool('sgdisk', [
+      '-n',
+      '1:2048:+5M',
+      '-n',
+      '5:0:+3M',
+      '-c',
+      '5:ünïcode',
+      '-t',
+      '5:ef00',
+      '-A',
+      '5:set:2',
+      image,
+    ]);
     const device = FileDevice.open(image, { readOnly: true });
     const table = readGpt(device)!;
     expect(table.findings).toEqual([]);
