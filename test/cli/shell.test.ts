@@ -171,6 +171,10 @@ describeInShell([], 'the shell', () => {
     expect(forbidden.status).toBe(1);
     expect(forbidden.stderr).toMatch(/^userloop shell: unshare: unshare failed: No space left on device/);
     expect(forbidden.stderr).toContain('Without it: ');
+    const far = path.join(user.home, 'x'.repeat(80));
+    const tooLong = user.script('true', { env: { ...user.environment, USERLOOP_RUNTIME_DIR: far } });
+    expect(tooLong.status).toBe(1);
+    expect(tooLong.stderr).toContain('name a shorter folder in USERLOOP_RUNTIME_DIR');
     const noFuse = user.script('umount -l /dev/fuse; rm /dev/fuse; userloop shell -- true || echo status $?');
     expect(noFuse.stdout).toBe('status 1\n');
     expect(noFuse.stderr).toContain('There is no /dev/fuse here');

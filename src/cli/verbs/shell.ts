@@ -96,6 +96,7 @@ export const shell = defineApplet({
     }
     const obstacle = findObstacle();
     if (obstacle !== undefined) return refuse(io, obstacle);
+    checkFolder(shellsFolder(io.env));
     const shells = await listShells(io.env);
     const common = {
       shellsFolder: shellsFolder(io.env),
@@ -136,6 +137,20 @@ function refuse(io: Io, reason: string): number {
       'on the files in them, and userloop attach IMAGE serves one as a device by NBD.\n',
   );
   return 1;
+}
+
+/** The address of a unix socket has room for this many bytes (unix(7)). */
+const SOCKET_PATH_BYTES = 107;
+
+function checkFolder(folder: string): void {
+  const longest = Buffer.byteLength(`${folder}/4194304/loop999/control`);
+  if (longest <= SOCKET_PATH_BYTES) return;
+  throw new FsError('ENAMETOOLONG', {
+    detail:
+      `sockets in it would have names of ${longest} bytes, which can have ${SOCKET_PATH_BYTES}; ` +
+      'name a shorter folder in USERLOOP_RUNTIME_DIR',
+    path: folder,
+  });
 }
 
 /** The user's own, by the environment or the list of users. */
