@@ -229,6 +229,26 @@ describeWithKernelLoops(
       expect(runTool('fsck.fat', ['-n', stage.path('f.img')]).status).toBe(0);
     });
 
+    it('mounts a part of a block device by a loop device over it', async () => {
+      const image = stage.image('p.img', 8 << 20);
+      runTool('mke2fs', ['-q', '-E', 'offset=4194304', image, '4096']);
+      const device = runTool('losetup', ['-f', '--show', image]).stdout.trim();
+      try {
+        for (const tool of [theirs, ours]) {
+          expect(await tool('mount', ['-o', 'loop,offset=4M', device, 'd'])).toMatchObject({
+            status: 0,
+            stderr: '',
+          });
+          expect(stage.mounts()).toMatchObject([{ directory: 'd', type: 'ext2' }]);
+          expect(stage.mounts()[0]!.source).not.toBe(device);
+          expect(await tool('umount', ['d'])).toMatchObject({ status: 0, stderr: '' });
+        }
+        expect(runTool('losetup', ['-j', device]).stdout).toBe('');
+      } finally {
+        runTool('losetup', ['-d', device]);
+      }
+    });
+
     it('mounts a partition by number', async () => {
       const image = stage.image('p.img', 8 << 20);
       runTool('sfdisk', ['-q', image], { input: '2048,4096,83\n8192,,83\n' });

@@ -107,6 +107,13 @@ describe('options for our own drivers', () => {
     expect(() => optionsOf(text, family)).toThrow(message);
   });
 
+  it('takes errors=remount-ro for what is read-only already', () => {
+    expect(optionsOf('ro,errors=remount-ro', 'ext').readOnly).toBe(true);
+    expect(() => optionsOf('errors=remount-ro', 'ext')).toThrow(
+      'only takes continue, and with ro remount-ro',
+    );
+  });
+
   it('takes nodiratime where noatime says it already', () => {
     expect(optionsOf('noatime,nodiratime', 'ext').accessTime).toBe('none');
     expect(() => optionsOf('nodiratime', 'ext')).toThrow('nodiratime');

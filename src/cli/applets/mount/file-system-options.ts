@@ -75,14 +75,14 @@ const FAT: Readonly<Record<string, Rule | undefined>> = {
   utf8: (value) => only('1', 'true', 'yes')(value ?? '1', {}, undefined as never),
   shortname: only('mixed'),
   conv: only('b', 'binary'),
-  errors: only('continue'),
+  errors: errorsRule,
   nonumtail: only('0', 'no', 'false'),
   nodots: accepted,
 };
 
 /** Linux Documentation/admin-guide/ext4.rst, filesystems/ext2.rst. */
 const EXT: Readonly<Record<string, Rule | undefined>> = {
-  errors: only('continue'),
+  errors: errorsRule,
   noload: replayRule,
   norecovery: replayRule,
   bsddf: accepted,
@@ -95,6 +95,13 @@ const EXT: Readonly<Record<string, Rule | undefined>> = {
   noquota: accepted,
   nouid32: () => 'is not supported',
 };
+
+/** What damage does to us is an EIO for whoever came across it. What is read-only already stays that. */
+function errorsRule(value: string | undefined, _: Changes, wishes: MountWishes): string | void {
+  if (value === 'continue') return;
+  const isReadOnly = (wishes.flags & MountFlag.readOnly) !== 0;
+  if (value !== 'remount-ro' || !isReadOnly) return 'only takes continue, and with ro remount-ro';
+}
 
 function replayRule(_: string | undefined, __: Changes, wishes: MountWishes): string | void {
   if ((wishes.flags & MountFlag.readOnly) === 0) return 'needs ro, since the journal may be full';

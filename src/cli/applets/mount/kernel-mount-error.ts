@@ -15,7 +15,9 @@ const PROPAGATION = MountFlag.shared | MountFlag.slave | MountFlag.private | Mou
 
 /** What mount(2)'s errno means in mount(8)'s words. */
 export function kernelMountFailure(error: unknown, call: FailedCall): MountFailure {
-  return new MountFailure(`${call.target}: ${reason(error, call)}`, undefined, [DMESG_HINT]);
+  return new MountFailure(`${call.target}: ${reason(error, call)}`, undefined, [DMESG_HINT], {
+    cause: error,
+  });
 }
 
 function reason(error: unknown, { source, target, type, flags }: FailedCall): string {

@@ -22,8 +22,13 @@ export class MountFailure extends Error {
   /** Further lines; they are indented. */
   readonly hints: readonly string[];
 
-  constructor(message: string, status: number = MountExit.failed, hints: readonly string[] = []) {
-    super(message);
+  constructor(
+    message: string,
+    status: number = MountExit.failed,
+    hints: readonly string[] = [],
+    options?: ErrorOptions,
+  ) {
+    super(message, options);
     this.status = status;
     this.hints = hints;
   }

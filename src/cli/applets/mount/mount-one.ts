@@ -1,5 +1,6 @@
 import fs from 'node:fs';
 import path from 'node:path';
+import { setTimeout } from 'node:timers/promises';
 import { attachDevice, detachDevice } from '../../../attach/client.ts';
 import type { DeviceState, ViewState } from '../../../attach/device-state.ts';
 import { viewPath } from '../../../attach/registry.ts';
@@ -76,12 +77,24 @@ async function mountSource(
     case 'attached':
       return mountAttached(context, job, source, target);
     case 'block':
-      return mountBlock(context, job, source.name, target);
+      return isPart(job.wishes)
+        ? mountImage(
+            context,
+            job,
+            { ...source, kind: 'image', partition: undefined, offset: undefined },
+            target,
+          )
+        : mountBlock(context, job, source.name, target);
     case 'image':
       return mountImage(context, job, source, target);
     case 'other':
       throw new MountFailure(`${target}: ${source.name} is not a block device.`, undefined, context.hints);
   }
+}
+
+/** A part of a device, or a loop device over it: then it is handled as a file would be. */
+function isPart({ loop, offset, sizeLimit, partition }: MountWishes): boolean {
+  return loop !== undefined || offset !== undefined || sizeLimit !== undefined || partition !== undefined;
 }
 
 async function mountAttached(
@@ -144,7 +157,8 @@ async function mountImage(
   source: Extract<MountSource, { kind: 'image' }>,
   target: string,
 ): Promise<string> {
-  if (pathStatus(source.name)?.size === 0n && job.wishes.loop === undefined) {
+  const status = pathStatus(source.name);
+  if (status?.isFile() === true && status.size === 0n && job.wishes.loop === undefined) {
     throw new MountFailure(`${target}: ${source.name} is not a block device; try "-o loop".`, undefined, [
       'The file is empty.',
       ...context.hints,
@@ -174,12 +188,39 @@ async function mountLoop(
   target: string,
 ): Promise<string> {
   const { state, view } = loop;
-  if (state.backend === 'kernel') return mountBlock(context, job, `/dev/${view.name}`, target);
+  if (state.backend === 'kernel') return mountKernelLoop(context, job, `/dev/${view.name}`, target);
   // Where nobody can open the device by a name, the image itself is what fsck and mkfs must not touch.
   const shown = state.folder === undefined ? source.name : viewPath(state, view.name);
   await serve(context, job, { ...loop, shown, place: placeOf(source, view), target });
   return shown;
 }
+
+/**
+ * Somebody else who is looking for a free unit at this moment claims ours for an instant, and the kernel then says that it is busy:
+ * LOOP_CONFIGURE does so before it sees that the device is taken.
+ */
+async function mountKernelLoop(
+  context: MountContext,
+  job: MountJob,
+  device: string,
+  target: string,
+): Promise<string> {
+  for (let attempt = 1; ; attempt++) {
+    try {
+      return await mountBlock(context, job, device, target);
+    } catch (error) {
+      const isClaimed =
+        error instanceof MountFailure &&
+        hasCode(error.cause, 'EBUSY') &&
+        !readMountTable().some((entry) => entry.source === device);
+      if (!isClaimed || attempt === CLAIM_ATTEMPTS) throw error;
+      await setTimeout(CLAIM_MILLISECONDS);
+    }
+  }
+}
+
+const CLAIM_ATTEMPTS = 5;
+const CLAIM_MILLISECONDS = 20;
 
 function placeOf(source: Extract<MountSource, { kind: 'image' }>, view: ViewState): string {
   if (view.partition !== undefined) return `${source.name}:${view.partition}`;
