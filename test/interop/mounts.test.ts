@@ -56,6 +56,16 @@ describeWithMounts(
       },
     );
 
+    it('keeps them also when the kernel holds writes back', async () => {
+      const image = newImage(64 << 20, 'mke2fs', ['-q', '-F', '-t', 'ext2']);
+      mounted = new MountedImage(image);
+      await mounted.mount({ writeBack: true });
+      exerciseFiles(mounted.directory, { steps: STEPS, seed: SEED + 1, punches: true });
+      await mounted.unmount();
+      expect(mounted.log).toEqual([]);
+      expectClean(image, 'e2fsck');
+    });
+
     it('shows the size and the use that the kernel shows', async () => {
       const image = newImage(8 << 20, 'mke2fs', ['-q', '-F', '-t', 'ext2']);
       mounted = new MountedImage(image);
