@@ -1,6 +1,6 @@
 import fs from 'node:fs';
 import os from 'node:os';
-import { Worker } from 'node:worker_threads';
+import type { Worker } from 'node:worker_threads';
 import { type DeviceFamily, type DeviceView, deviceViews } from '../disk/device-views.ts';
 import { ERRNO, hasCode } from '../errors.ts';
 import { notifyInvalInode } from '../fuse/notify.ts';
@@ -10,10 +10,10 @@ import type { ChannelEnd } from '../host/fuse-channel.ts';
 import { closeFuseMount, type FuseMount, mayAllowOther, openFuseMount } from '../host/fuse-mount.ts';
 import { nativePoll, wake } from '../host/native-poll.ts';
 import { openFileHolders } from '../host/open-file-holders.ts';
-import { programFile } from '../host/program-file.ts';
 import { createFilesState, FilesState, MAX_WORKERS } from './device-files-state.ts';
 import { MAX_READ, nodeIdOf } from './device-files-nodes.ts';
 import type { Holder } from './device-state.ts';
+import { FILES_WORKER_OPTIONS, takeWorker } from './early-worker.ts';
 import { holderOf } from './file-holder.ts';
 
 export interface FilesWorkerData {
@@ -170,11 +170,7 @@ export class DeviceFiles {
       buffer: this.#buffer,
       worker: index,
     };
-    const worker = new Worker(programFile('device-files-worker'), {
-      workerData,
-      // Descriptors that libc has opened are closed by fs, which would wonder.
-      trackUnmanagedFds: false,
-    });
+    const worker = takeWorker('device-files-worker', workerData, FILES_WORKER_OPTIONS);
     this.#workers[index] = worker;
     return new Promise((resolve, reject) => {
       let hasEnded = false;

@@ -5,6 +5,7 @@ import { SplicePipe } from '../../host/splice-pipe.ts';
 import { MAX_READ, MAX_WRITE } from '../device-files-nodes.ts';
 import { DeviceFilesServer } from '../device-files-server.ts';
 import { FilesState } from '../device-files-state.ts';
+import { WAIT_FOR_MESSAGE } from '../early-worker.ts';
 import type { FilesWorkerData, FilesWorkerMessage } from '../device-files.ts';
 
 /** A thread that serves the files of a device until it is told to stop or the mount is gone. */
@@ -14,15 +15,22 @@ const BACKLOG = 16;
 /** A thread that was added for that goes when there was nothing to do for so long. */
 const IDLE_MILLISECONDS = 3000;
 
-const { share, family, unit, buffer, worker } = workerData as FilesWorkerData;
+// Loaded while the main thread still finds out what to serve, and mounts.
+const poll = nativePoll();
+const { share, family, unit, buffer, worker } = await ownData();
 const state = new FilesState(buffer);
+
+/** What to serve: a thread that was started before that was known waits for it. */
+async function ownData(): Promise<FilesWorkerData> {
+  if (workerData !== WAIT_FOR_MESSAGE) return workerData as FilesWorkerData;
+  return new Promise((resolve) => parentPort!.once('message', resolve));
+}
 
 function tell(message: FilesWorkerMessage): void {
   parentPort!.postMessage(message);
 }
 
-// Loaded while the main thread mounts.
-const wakeFd = nativePoll()?.eventfd() ?? -1;
+const wakeFd = poll?.eventfd() ?? -1;
 state.setWakeDescriptor(worker, wakeFd);
 const fd = state.awaitDescriptor();
 if (fd >= 0) {

@@ -1,58 +1,10 @@
-import fs from 'node:fs';
-import { AttachedDevice } from '../attached-device.ts';
-import { REPORT_FD, type StartReport } from '../client.ts';
 import type { AttachRequest } from '../device-state.ts';
-import { encodeError } from '../error-transport.ts';
-import { watchShell } from '../shell-watch.ts';
+import { FILES_WORKER_OPTIONS, startEarly } from '../early-worker.ts';
 
 /** The process behind an attached device; `attachDevice` starts it, with what is asked for as its argument. */
 
-/** How long an end that follows an error of the program's own may take, milliseconds. */
-const LAST_CHANCE = 10_000;
-
-/** All is flushed and gone. Threads that wait in a system call would keep `exit` waiting, so nothing is left to it. */
-function leave(): void {
-  process.kill(process.pid, 'SIGKILL');
-}
-
-/** False when whoever started this process has gone. */
-function report(message: StartReport): boolean {
-  try {
-    fs.writeSync(REPORT_FD, `${JSON.stringify(message)}\n`);
-    fs.closeSync(REPORT_FD);
-    return true;
-  } catch {
-    return false;
-  }
-}
-
-async function run(request: AttachRequest): Promise<void> {
-  let device: AttachedDevice;
-  try {
-    device = await AttachedDevice.start(process.env, request);
-  } catch (error) {
-    report({ error: encodeError(error) });
-    leave();
-    return;
-  }
-  const { name, image } = device.state;
-  process.title = `userloop ${name} ${image}`;
-  const end = (): void => {
-    device.end().catch((error: unknown) => device.log.add(error));
-  };
-  const fail = (error: unknown): void => {
-    device.log.add(error);
-    setTimeout(leave, LAST_CHANCE).unref();
-    end();
-  };
-  process.on('uncaughtException', fail);
-  process.on('unhandledRejection', fail);
-  for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const) process.on(signal, end);
-  if (process.env['USERLOOP_DEBUG'] === undefined) device.log.captureStandardError();
-  watchShell(process.env, end);
-  void device.ended.then(leave);
-  // Who was interrupted as it attached wants no device.
-  if (!report({ state: device.state })) end();
-}
-
-await run(JSON.parse(process.argv[2]!) as AttachRequest);
+const request = JSON.parse(process.argv[2]!) as AttachRequest;
+// The thread starts up while this one loads the rest.
+if (request.files) startEarly('device-files-worker', FILES_WORKER_OPTIONS);
+const { runDevice } = await import('../device-main.ts');
+await runDevice(request);
