@@ -35,7 +35,7 @@ import type { MountRequest } from './mount-request.ts';
 import { Mounts } from './mounts.ts';
 import { reserveName } from './names.ts';
 import { NbdExports } from './nbd-exports.ts';
-import { Publisher } from './publish.ts';
+import { Publisher, publishesByBinding } from './publish.ts';
 import { runtimeFolder } from './registry.ts';
 
 /** Signature of Atomics.waitAsync (ES2024). */
@@ -160,6 +160,8 @@ export class AttachedDevice {
     const address = this.#nbd?.address;
     if (address !== undefined) this.#change({ nbdAddress: address });
     if (this.#files !== undefined) {
+      // To bind a file the kernel looks it up, and this thread waits for that.
+      if (publishesByBinding(env)) await this.#files.serving;
       this.#publisher = new Publisher(env, this.#runtime, `${this.#folder}/files`);
       this.#change({ folder: this.#publisher.folder });
     }

@@ -44,6 +44,7 @@ export class DeviceFiles {
   readonly #state = new FilesState(this.#buffer);
   readonly #workers: (Worker | undefined)[] = [];
   #mount: FuseMount | undefined;
+  #serving: Promise<void> = Promise.resolve();
   #replaced = 0;
   #closing: Promise<void> | undefined;
   #idleListeners: (() => void)[] = [];
@@ -55,7 +56,10 @@ export class DeviceFiles {
     this.#unit = unit;
   }
 
-  /** Mounts at `folder`, which must be an empty directory; resolves when its files can be opened. */
+  /**
+   * Mounts at `folder`, which must be an empty directory; resolves when its files can be opened. Who opens one before the first thread
+   * serves waits for it in the kernel, as this process must not: it waits for `serving`.
+   */
   static async open(
     share: DeviceShare,
     folder: string,
@@ -66,13 +70,20 @@ export class DeviceFiles {
     // The thread starts up while this one mounts.
     const started = files.#start(0);
     try {
-      const [mount] = await Promise.all([files.#openMount(), started]);
-      files.#mount = mount;
+      files.#mount = await files.#openMount();
+      files.#serving = started;
+      started.catch(() => files.close());
       return files;
     } catch (error) {
+      await started.catch(() => {});
       await files.close();
       throw error;
     }
+  }
+
+  /** Resolves when a thread serves the files. */
+  get serving(): Promise<void> {
+    return this.#serving;
   }
 
   /** Who has a file of it open. Also what was opened through a bind mount of it. */

@@ -15,6 +15,11 @@ export function publishFolder(env: Environment, runtime: string): string {
   return wanted === '' ? `${runtime}/dev` : wanted;
 }
 
+/** Whether names are bind mounts: then the device files must be served before they are published. */
+export function publishesByBinding(env: Environment): boolean {
+  return (env['USERLOOP_DEV_FOLDER'] ?? '') !== '';
+}
+
 export class Publisher {
   readonly folder: string;
   readonly #files: string;
