@@ -21,7 +21,7 @@ export interface NbdJobResult {
 }
 
 /** A thread that has nothing to do is kept for so long, for clients that open several connections or come again. */
-const KEEP_MILLISECONDS = 60_000;
+const KEEP_MILLISECONDS = 30_000;
 
 interface Member {
   readonly worker: Worker;
@@ -69,6 +69,8 @@ export class NbdWorkers {
       workerData: this.#share,
       // The pipes of a transport are opened past node.
       trackUnmanagedFds: false,
+      // Serving allocates next to nothing, so a young generation of the usual size would only be memory in use.
+      resourceLimits: { maxYoungGenerationSizeMb: 4 },
     });
     const member: Member = { worker, finish: undefined, timer: undefined };
     this.#all.add(member);
