@@ -19,6 +19,8 @@ import { median } from './measure.mjs';
 const CLOCK_TICKS = 100;
 /** How long an idle device is watched, seconds. */
 const IDLE_TIME = 10;
+/** The engine tidies up for a while after it was busy, seconds. */
+const SETTLE_TIME = 5;
 const LISTED = 20;
 const ROUNDS = 15;
 
@@ -141,10 +143,15 @@ function measureAll(rounds) {
   );
 }
 
+function sleep(seconds) {
+  Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, seconds * 1000);
+}
+
 function measureIdle(name) {
   const { pid } = stateOf(name);
+  sleep(SETTLE_TIME);
   const before = usageOf(pid);
-  Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, IDLE_TIME * 1000);
+  sleep(IDLE_TIME);
   const after = usageOf(pid);
   const used = ((after.seconds - before.seconds) * 1000).toFixed(0);
   console.log(

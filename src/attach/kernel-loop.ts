@@ -1,8 +1,6 @@
 import fs from 'node:fs';
 import { setTimeout } from 'node:timers/promises';
-import { deviceViews } from '../disk/device-views.ts';
 import { FsError, hasCode } from '../errors.ts';
-import { FileDevice } from '../host/file-device.ts';
 import { hostText } from '../host/host-text.ts';
 import { type NativeLoopOperations, requireNativeLoop } from '../host/native-loop.ts';
 import { nativeMountOperations, UnmountFlag } from '../host/native-mount.ts';
@@ -175,6 +173,9 @@ async function addMissingPartitions(
 ): Promise<void> {
   const path = `/dev/loop${unit}`;
   if (attachedState(unit).views.length < 2) {
+    // Most commands only list devices, and need none of this.
+    const { deviceViews } = await import('../disk/device-views.ts');
+    const { FileDevice } = await import('../host/file-device.ts');
     const device = FileDevice.open(path, { readOnly: true, sectorSize });
     try {
       for (const { partition, offset, size } of deviceViews(device, 'loop', unit)) {
