@@ -66,7 +66,7 @@ describeWithTools(['gcc'], 'The FUSE protocol as the kernel header declares it',
     say(0, 'attr attr', 'offsetof(struct fuse_attr_out, attr)', protocol.ATTR_OUT_ATTR);
     const prefixes: [string, Record<string, number>, Record<string, number>][] = [
       ['FUSE_', protocol.Opcode, { STATX: 39, COPY_FILE_RANGE_64: 45 }],
-      ['FUSE_NOTIFY_', protocol.Notify, {}],
+      ['FUSE_NOTIFY_', protocol.Notify, { INC_EPOCH: 44 }],
       ['FUSE_', protocol.InitFlag, {}],
       ['FOPEN_', protocol.FOPEN, {}],
       ['FATTR_', protocol.FATTR, {}],
