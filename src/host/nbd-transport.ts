@@ -1,5 +1,6 @@
 import fs from 'node:fs';
 import { createRequire } from 'node:module';
+import os from 'node:os';
 import type * as Koffi from 'koffi';
 import { hasCode } from '../errors.ts';
 import type { ServerSession, SessionTransport, Shortcuts } from '../nbd/server-session.ts';
@@ -197,6 +198,14 @@ const SPINS = 100;
 /** Clients that take longer than that, as often in a row, are looked for once, but at each 16th request. */
 const MOST_MISSES = 4;
 const PROBE_STEP = 16;
+/** As often is looked whether the machine has a processor to spare: one that is busy for others must not be spun on. */
+const LOOK_STEP = 512;
+
+/** Not more threads that want to run than processors, this one and its client among them. */
+function hasFreeProcessor(): boolean {
+  const [, running] = /^\S+ \S+ \S+ (\d+)\//.exec(fs.readFileSync('/proc/loadavg', 'latin1')) ?? [];
+  return Number(running) <= os.availableParallelism();
+}
 
 /** With libc: no copies of large transfers through this process, and fewer sleeps. */
 class NativeTransport implements NbdTransport {
@@ -209,6 +218,8 @@ class NativeTransport implements NbdTransport {
   readonly #inputAddress: number;
   readonly #outputAddress: number;
   #pipe: SplicePipe | undefined;
+  #waits = 0;
+  #maySpin = false;
   /** How often in a row the looking was in vain. */
   #misses = 0;
 
@@ -253,7 +264,9 @@ class NativeTransport implements NbdTransport {
   receive(at: number): number {
     const calls = this.#calls;
     const length = this.input.length - at;
-    const spins = this.#misses < MOST_MISSES || this.#misses % PROBE_STEP === 0 ? SPINS : 1;
+    if (this.#waits++ % LOOK_STEP === 0) this.#maySpin = hasFreeProcessor();
+    const isPromising = this.#misses < MOST_MISSES || this.#misses % PROBE_STEP === 0;
+    const spins = this.#maySpin && isPromising ? SPINS : 1;
     for (let tries = 0; ;) {
       const flags = tries < spins ? MSG_DONTWAIT : 0;
       const count = calls.recv(this.#fd, this.#inputAddress + at, length, flags);
