@@ -43,6 +43,12 @@ interface AsyncWait {
   waitAsync(words: Int32Array, index: number, value: number): { readonly value: Promise<string> | string };
 }
 
+/** Without code and path. */
+function reasonOf(error: unknown): string {
+  if (error instanceof FsError) return error.detail ?? error.text;
+  return error instanceof Error ? error.message : String(error);
+}
+
 const NEVER = new Promise<void>(() => {});
 /** How long an autoclear device that nobody has open waits for the next who opens it. */
 const AUTOCLEAR_MILLISECONDS = 1000;
@@ -177,7 +183,7 @@ export class AttachedDevice {
     try {
       return await DeviceFiles.open(this.#share, folder, this.#state.family, this.#state.unit);
     } catch (error) {
-      this.#change({ filesProblem: error instanceof Error ? error.message : String(error) });
+      this.#change({ filesProblem: reasonOf(error) });
       return undefined;
     }
   }

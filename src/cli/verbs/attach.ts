@@ -104,6 +104,7 @@ export const attach = defineApplet({
       explanation: 'changes are forgotten when it is detached',
     },
   ],
+  notSupported: ['the URI of an NBD export as IMAGE: our commands take it by that name'],
   exitStatus: { 0: 'it is attached', 1: 'it could not be', 2: 'wrong usage' },
   async run(io, argv) {
     const args = getopt(argv, attach.options);
