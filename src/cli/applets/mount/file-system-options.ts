@@ -158,7 +158,11 @@ function apply(
   const rule = COMMON[option.name] ?? own[option.name];
   if (rule === undefined) {
     const known = FAT[option.name] !== undefined || EXT[option.name] !== undefined;
-    const why = known ? `is not one of ${family === 'fat' ? 'FAT' : 'ext'}` : 'is not supported';
+    const why = !known
+      ? 'is not supported'
+      : family === undefined
+        ? 'belongs to a file system that is not there'
+        : `is not one of ${family === 'fat' ? 'FAT' : 'ext'}`;
     throw refusal(target, option, why);
   }
   const problem = rule(option.value, changes, wishes);

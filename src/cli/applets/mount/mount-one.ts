@@ -7,6 +7,7 @@ import { viewPath } from '../../../attach/registry.ts';
 import { hasCode } from '../../../errors.ts';
 import { MountFlag } from '../../../host/native-mount.ts';
 import { readMountTable } from '../../../host/mount-table.ts';
+import { ownName } from './attached-source.ts';
 import { driverOf, isDevicelessType, singleType, typesToTry } from './block-type.ts';
 import type { MountContext } from './context.ts';
 import { mountByKernel } from './kernel-mount.ts';
@@ -140,15 +141,18 @@ async function serve(context: MountContext, job: MountJob, service: Service): Pr
   const mounted = await mountByUs(context, {
     state,
     view,
-    device: viewPath(state, view.name),
+    device: ownName(state, view.name),
     source: shown,
     place,
     target,
     types: job.types,
     wishes: job.wishes,
   });
-  if (mounted.readOnly && (job.wishes.flags & MountFlag.readOnly) === 0)
-    context.warn(`${target}: WARNING: source write-protected, mounted read-only.`);
+  if (!mounted.readOnly || (job.wishes.flags & MountFlag.readOnly) !== 0) return;
+  const why = state.readOnly
+    ? 'source write-protected'
+    : `userloop cannot write this ${mounted.type} file system`;
+  context.warn(`${target}: WARNING: ${why}, mounted read-only.`);
 }
 
 async function mountImage(

@@ -1,8 +1,8 @@
 import path from 'node:path';
 import type { DeviceState, ViewState } from '../../../attach/device-state.ts';
-import { findDevice } from '../../../attach/registry.ts';
 import { UsageError } from '../../../errors.ts';
 import { parseImageReference } from '../../image-reference.ts';
+import { attachedSource } from './attached-source.ts';
 import type { MountContext } from './context.ts';
 import { MountExit, MountFailure } from './mount-failure.ts';
 import { pathStatus } from './path-status.ts';
@@ -48,7 +48,7 @@ export function resolveSource(context: MountContext, name: string, target: strin
     );
   }
   const { io } = context;
-  const attached = findDevice(io.env, io.cwd, name);
+  const attached = attachedSource(io, name);
   if (attached !== undefined) return { kind: 'attached', name, ...attached };
   const direct = byPath(context, name);
   if (direct !== undefined) return direct;

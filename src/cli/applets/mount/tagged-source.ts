@@ -3,6 +3,7 @@ import { isOwnError } from '../../../errors.ts';
 import { openFileSystem } from '../../../filesystem/drivers.ts';
 import { viewPath } from '../../../attach/registry.ts';
 import { openDevice } from '../../open-device.ts';
+import { ownName } from './attached-source.ts';
 import type { MountContext } from './context.ts';
 
 /** Folders in which udev names the machine's devices by what is on them. */
@@ -35,7 +36,7 @@ export function findTagged(context: MountContext, source: string): string | unde
   for (const state of context.backend.list()) {
     for (const view of state.views) {
       const name = viewPath(state, view.name);
-      const volume = readVolume(context, name);
+      const volume = readVolume(context, ownName(state, view.name));
       if (tag === 'LABEL' && volume?.label === value && value !== '') return name;
       if (tag === 'UUID' && volume?.uuid.toLowerCase() === value.toLowerCase()) return name;
     }

@@ -46,7 +46,10 @@ export async function mountByUs(context: MountContext, job: UserMountJob): Promi
 }
 
 /** What must be there, for the drivers: a list is settled by a look at the device. */
-function wantedType(context: MountContext, { types, device, target }: UserMountJob): MountRequest['type'] {
+function wantedType(
+  context: MountContext,
+  { types, device, source, target }: UserMountJob,
+): MountRequest['type'] {
   const single = singleType(types);
   if (single !== undefined) return driverType(single, target);
   if (types === undefined || types === 'auto') return undefined;
@@ -54,7 +57,7 @@ function wantedType(context: MountContext, { types, device, target }: UserMountJ
   if (volume === undefined || namesOfVolume(volume.type).some((name) => matchesTypeList(name, types))) {
     return undefined;
   }
-  throw new MountFailure(`${target}: ${device} holds ${volume.type}, which is not in the list "${types}".`);
+  throw new MountFailure(`${target}: ${source} holds ${volume.type}, which is not in the list "${types}".`);
 }
 
 function driverType(type: string, target: string): MountRequest['type'] {

@@ -1,6 +1,7 @@
 import type { DeviceState } from '../../../attach/device-state.ts';
-import { findDevice, listDevices, viewPath } from '../../../attach/registry.ts';
+import { listDevices, viewPath } from '../../../attach/registry.ts';
 import { type MountTableEntry, readMountTable } from '../../../host/mount-table.ts';
+import { attachedSource } from '../mount/attached-source.ts';
 import type { MountContext } from '../mount/context.ts';
 import { devicesOf } from '../mount/loop-setup.ts';
 import { findByDirectory } from '../mount/mount-list.ts';
@@ -34,7 +35,7 @@ export function findMount(context: MountContext, name: string): FoundMount | und
 }
 
 function isDevice({ io }: MountContext, name: string, path: string): boolean {
-  if (findDevice(io.env, io.cwd, name) === undefined) return false;
+  if (attachedSource(io, name) === undefined) return false;
   return pathStatus(path)?.isDirectory() === false;
 }
 
@@ -76,7 +77,7 @@ function sourcesOf(
   const tagged = isTag(name) ? findTagged(context, name) : undefined;
   if (tagged !== undefined) sources.add(tagged);
   const { io } = context;
-  const device = findDevice(io.env, io.cwd, name);
+  const device = attachedSource(io, name);
   if (device !== undefined) {
     const { state, view } = device;
     sources.add(viewPath(state, view.name));
