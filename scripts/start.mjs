@@ -14,6 +14,7 @@ const { failed, failureCount, heading, passed, prose, skipped } = await import('
 const { Session } = await import('./tour/session.mjs');
 const { compareTrees } = await import('./tour/compare.mjs');
 const { judgeExt, judgeFat, judgeTable } = await import('./tour/reference.mjs');
+const { runInShell } = await import('./tour/shell.mjs');
 const { bootUntilMenu, findStageFiles, hasEmulator, installGrub } = await import('./tour/grub.mjs');
 
 const folder = path.resolve(process.argv[2] ?? path.join(root, 'userloop-tour'));
@@ -37,7 +38,14 @@ const stages = findStageFiles();
 /** Images with GRUB, which are booted at the end. */
 const bootable = [];
 
-const IMAGES = ['floppy-ext2.img', 'floppy-fat.img', 'floppy-fat12.img', 'c-ext2.img', 'c-fat32.img'];
+const IMAGES = [
+  'floppy-ext2.img',
+  'floppy-fat.img',
+  'floppy-fat12.img',
+  'c-ext2.img',
+  'c-fat32.img',
+  'device.img',
+];
 for (const image of IMAGES) fs.rmSync(path.join(folder, image), { force: true });
 
 prose(`userloop makes disk images without root. Every command below runs for real, in ${folder}.`);
@@ -120,12 +128,30 @@ readBack('c-fat32.img', 1, [largeTree], { follow: true });
 judgeTable(session, 'c-fat32.img');
 judgeFat(session, 'c-fat32.img', 1);
 
-heading('5. Booting them');
+heading('5. A device and a mounted directory, for every program: userloop shell');
+fs.mkdirSync(path.join(folder, 'mnt'), { recursive: true });
+const attached = runInShell(session, [
+  'dd if=/dev/zero of=device.img bs=512 count=2880',
+  'losetup /dev/loop0 device.img',
+  'mkfs -t ext2 /dev/loop0',
+  'mount -t ext2 /dev/loop0 mnt',
+  `cp -r ${path.join(root, 'docs', 'formats')} mnt`,
+  'df -Th mnt',
+  'losetup -l',
+  'umount /dev/loop0',
+  'losetup -d /dev/loop0',
+]);
+if (attached) {
+  readBack('device.img', undefined, [path.join(root, 'docs', 'formats')]);
+  judgeExt(session, 'device.img');
+}
+
+heading('6. Booting them');
 if (stages === undefined) skipped('nothing to boot without GRUB');
 else if (hasEmulator()) await bootUntilMenu(session, bootable);
 else skipped('QEMU is not on this machine (Debian: qemu-system-x86)');
 
-heading('6. What is in there');
+heading('7. What is in there');
 session.run(['inspect', 'c-ext2.img'], { classic: 'userloop inspect c-ext2.img', lines: 40 });
 
 for (const name of ['menu.lst', 'device.map']) fs.rmSync(path.join(folder, name), { force: true });
