@@ -347,6 +347,21 @@ describe('A directory', () => {
     expect(fs.parent(a)).toBe(fs.root);
   });
 
+  it.each(['TARGET', 'a target with a long name'])('replaces one that has just replaced %s', (target) => {
+    const fs = floppy();
+    fs.create(fs.root, target, { kind: 'directory' });
+    fs.settle();
+    fs.create(fs.root, 'first', { kind: 'directory' });
+    fs.rename(fs.root, 'first', fs.root, target);
+    const second = fs.create(fs.root, 'second', { kind: 'directory' });
+    fs.create(second, 'file', { kind: 'file' });
+    fs.rename(fs.root, 'second', fs.root, target);
+    fs.close();
+    const again = FatFileSystem.open(fs.device);
+    expect(namesIn(again)).toEqual([target]);
+    expect(namesIn(again, again.lookup(again.root, target))).toEqual(['file']);
+  });
+
   it('does not replace what is there when that is not wanted', () => {
     const fs = floppy();
     newFile(fs, 'a');

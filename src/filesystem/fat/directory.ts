@@ -232,7 +232,8 @@ export class Directory {
     target.detach(former);
     // Until the old name of `node` is gone from the device, the device keeps the entry of `target`. That of a
     // directory which was never written must not get there at all: nobody will write what it names.
-    if (!storage.isArriving(slot - longSlots)) {
+    // Where a rename has come before, the device keeps what it kept for that one.
+    if (!storage.isArriving(slot - longSlots) && !storage.isArriving(slot)) {
       if (isFresh) storage.arrive(slot - longSlots, longSlots + 1);
       else storage.arrive(slot, 1, former.slice());
     }
