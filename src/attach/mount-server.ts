@@ -4,7 +4,7 @@ import { SliceDevice } from '../device/slice-device.ts';
 import { FsError, UnsupportedError } from '../errors.ts';
 import { probeFileSystem } from '../filesystem/drivers.ts';
 import type { FileSystem } from '../filesystem/file-system.ts';
-import { FileSystemSession, MAX_WRITE } from '../fuse/file-system-session.ts';
+import { type Cached, FileSystemSession, MAX_WRITE } from '../fuse/file-system-session.ts';
 import { Opcode } from '../fuse/protocol.ts';
 import { type Gate, GateRequest, gatesOf } from '../host/device-gate.ts';
 import { openShare, ShareWord } from '../host/device-share.ts';
@@ -21,6 +21,8 @@ const QUIET_MILLISECONDS = 1000;
 const HELD_MILLISECONDS = 5000;
 /** Requests between two looks at the clock, and at the gate, while there is always another one. */
 const LOOK_EVERY = 128;
+
+const NOTHING: Cached = { nodes: [], entries: [], hasEpochs: false };
 
 /** The thread of a mounted file system: opens it, waits to be told of the mount, and serves that to its end. */
 export function runMountServer(data: MountWorkerData, port: MessagePort): void {
@@ -144,16 +146,20 @@ class MountServer {
     if (this.#dirtySince === 0 && this.#session.isDirty) this.#dirtySince = now;
   }
 
-  #settle(): void {
+  /** False: the device does not take it. */
+  #settle(): boolean {
     this.#dirtySince = 0;
+    let settled = true;
     try {
       this.#session.settle();
     } catch (error) {
+      settled = false;
       // The device fails: fsync will say so to whoever wants to know. Not again at once.
       this.#dirtySince = Date.now();
       this.#post({ kind: 'log', message: `Writing back failed: ${String(error)}` });
     }
     this.#tellWrites();
+    return settled;
   }
 
   #woken(): void {
@@ -168,19 +174,22 @@ class MountServer {
   #answerGate(): void {
     const { request } = this.#gate;
     if (request === GateRequest.none) return;
-    this.#settle();
+    const settled = this.#settle();
     this.#gate.answer();
     if (request !== GateRequest.hold) return;
     // The gate was held, and is let go now: the blocks are written.
-    let cached;
+    this.#post({ kind: 'reloaded', cached: settled ? this.#reload() : NOTHING });
+    this.#gate.answer();
+  }
+
+  /** Only after all is written: what is held back exists nowhere else. */
+  #reload(): Cached {
     try {
-      cached = this.#session.reload();
+      return this.#session.reload();
     } catch (error) {
       this.#post({ kind: 'log', message: `Reading the device anew failed: ${String(error)}` });
-      cached = { nodes: [], entries: [], hasEpochs: false };
+      return NOTHING;
     }
-    this.#post({ kind: 'reloaded', cached });
-    this.#gate.answer();
   }
 
   /** Device files that were opened before the mount may have pages of what it has written. */

@@ -3,6 +3,7 @@ import { once } from 'node:events';
 import fs from 'node:fs';
 import path from 'node:path';
 import { afterEach, expect, it, vi } from 'vitest';
+import { BlockView } from '../support/block-view.ts';
 import { exerciseFiles } from '../support/file-exerciser.ts';
 import { MountedImage, describeWithMounts } from '../support/mounted.ts';
 import { runTool, temporaryFolder } from '../support/tools.ts';
@@ -98,6 +99,30 @@ describeWithMounts(
       await vi.waitUntil(() => fs.statfsSync(directory).bfree > free + 1900, { timeout: 10_000 });
       await mounted.unmount();
       expectClean(image, 'e2fsck');
+    });
+
+    it('keeps what the device does not take, though others write to its blocks', async () => {
+      const size = 8 << 20;
+      const image = newImage(size, 'mkfs.fat', ['-F', '12']);
+      mounted = new MountedImage(image);
+      // For the file system every write fails; for the blocks none does.
+      const writable = mounted.share.fd;
+      const view = new BlockView({ ...mounted.share }, size);
+      Object.assign(mounted.share, { fd: fs.openSync(image, 'r') });
+      try {
+        const { directory } = await mounted.mount();
+        const names = ['one', 'two'];
+        for (const name of names) fs.closeSync(fs.openSync(path.join(directory, name), 'w'));
+        await view.write(size - 512, new Uint8Array(512));
+        expect(mounted.log.join()).toMatch(/Writing back failed/);
+        expect((await fs.promises.readdir(directory)).sort()).toEqual(names);
+        for (const name of names) expect(fs.statSync(path.join(directory, name)).size).toBe(0);
+      } finally {
+        await view.close();
+        await mounted.close();
+        mounted = undefined;
+        fs.closeSync(writable);
+      }
     });
 
     it('tells a full disk at the write, and goes on when there is room again', async () => {
