@@ -1,9 +1,9 @@
 import fs from 'node:fs';
 import { AttachedDevice } from './attached-device.ts';
-import { REPORT_FD, type StartReport } from './client.ts';
 import type { AttachRequest } from './device-state.ts';
 import { encodeError } from './error-transport.ts';
 import { watchShell } from './shell-watch.ts';
+import { REPORT_FD, type StartReport } from './start-device.ts';
 
 /** What the process behind an attached device does, from its first moment to its last. */
 

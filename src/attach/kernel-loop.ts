@@ -6,11 +6,11 @@ import { type NativeLoopOperations, requireNativeLoop } from '../host/native-loo
 import { nativeMountOperations, UnmountFlag } from '../host/native-mount.ts';
 import { openFileHolders } from '../host/open-file-holders.ts';
 import type { Backend } from './backend.ts';
+import { LOOP_CONTROL as CONTROL } from './backend-choice.ts';
 import type { DetachOptions, DeviceChanges } from './client.ts';
 import { type AttachRequest, DeviceBusyError, type DeviceState, type Holder } from './device-state.ts';
 import { kernelLoopState, listKernelLoops, loopUnits } from './kernel-loop-state.ts';
 
-const CONTROL = '/dev/loop-control';
 /** Between asking for a free unit and taking it another may take it: so often we ask again. */
 const FREE_UNIT_ATTEMPTS = 64;
 /** How long a device that is let go may take to go, when nobody is known to hold it, milliseconds. */
@@ -33,17 +33,6 @@ export const kernelLoopBackend: Backend = {
   detach,
   change,
 };
-
-/** Root, a loop driver, and the right to ask it for a unit. */
-export function canUseKernelLoops(): boolean {
-  if (process.platform !== 'linux' || process.geteuid?.() !== 0) return false;
-  try {
-    return withFile(CONTROL, 'r+', () => true);
-  } catch {
-    // No driver, no node, or none that this container lets us open: the reason does not matter to the choice.
-    return false;
-  }
-}
 
 /** Asks the driver, which makes a unit where there is no free one; who may not ask it is told the first without an image. */
 function firstFreeUnit(): number {

@@ -1,4 +1,3 @@
-import { randomUUID } from 'node:crypto';
 import { once } from 'node:events';
 import fs from 'node:fs';
 import net from 'node:net';
@@ -215,7 +214,7 @@ export class NbdExports {
     initial: Uint8Array,
   ): Promise<void> {
     stream.on('error', () => {});
-    const pass = `\0${randomUUID()}`;
+    const pass = `\0${process.getBuiltinModule('node:crypto').randomUUID()}`;
     this.#passes.set(pass, agreed.export);
     const inner = net.connect(this.#options.socket);
     inner.on('error', () => stream.destroy());

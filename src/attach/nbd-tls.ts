@@ -1,7 +1,7 @@
 import fs from 'node:fs';
 import type net from 'node:net';
 import path from 'node:path';
-import tls from 'node:tls';
+import type tlsModule from 'node:tls';
 import { UsageError } from '../errors.ts';
 import { PSK_CIPHERS, readPskFile } from '../host/tls-psk.ts';
 
@@ -14,7 +14,9 @@ export interface TlsKeys {
 }
 
 /** Makes TLS connections of plain ones. Reads the keys now, so that what is wrong with them is told at the start. */
-export function tlsAcceptor(keys: TlsKeys): (socket: net.Socket) => Promise<tls.TLSSocket> {
+export function tlsAcceptor(keys: TlsKeys): (socket: net.Socket) => Promise<tlsModule.TLSSocket> {
+  // Few devices want it, and to load it takes a while.
+  const tls = process.getBuiltinModule('node:tls');
   const { certificates, pskFile } = keys;
   if (certificates === undefined && pskFile === undefined)
     throw new UsageError('TLS needs a folder of certificates or a file of pre-shared keys');
@@ -48,8 +50,8 @@ export function tlsAcceptor(keys: TlsKeys): (socket: net.Socket) => Promise<tls.
         requestCert: false,
         ...(users === undefined
           ? {}
-          : { pskCallback: (_socket: tls.TLSSocket, identity: string) => users.get(identity) ?? null }),
-      } as tls.TLSSocketOptions);
+          : { pskCallback: (_socket: tlsModule.TLSSocket, identity: string) => users.get(identity) ?? null }),
+      } as tlsModule.TLSSocketOptions);
       secure.once('secure', () => resolve(secure));
       secure.once('error', reject);
       secure.once('close', () => reject(new Error('The client has gone in the middle of the TLS handshake')));

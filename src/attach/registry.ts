@@ -9,6 +9,7 @@ import type { Environment } from './environment.ts';
 import { cleanUpDevice } from './stale-device.ts';
 
 export type { Environment } from './environment.ts';
+export { viewPath } from './view-path.ts';
 
 /**
  * What is attached, as a folder of folders: one a device, named after it. In it:
@@ -138,9 +139,4 @@ export function findByImage(env: Environment, file: string): DeviceState[] {
   const device = String(stats.dev);
   const inode = String(stats.ino);
   return listDevices(env).filter((state) => state.imageInode === inode && state.imageDevice === device);
-}
-
-/** The path by which any program opens the view, where it is a file; else its classic name, `/dev/loop0p1`, which our commands know. */
-export function viewPath(state: DeviceState, view: string = state.views[0]!.name): string {
-  return `${state.folder ?? '/dev'}/${view}`;
 }

@@ -1,4 +1,3 @@
-import { spawn } from 'node:child_process';
 import fs from 'node:fs';
 import path from 'node:path';
 import { FsError, hasCode, UnsupportedError } from '../errors.ts';
@@ -258,7 +257,7 @@ function runFusermount(
   socket?: number,
 ): Promise<{ readonly status: number; readonly message: string }> {
   return new Promise((resolve, reject) => {
-    const child = spawn(program, args, {
+    const child = process.getBuiltinModule('node:child_process').spawn(program, args, {
       stdio: ['ignore', 'ignore', 'pipe', ...(socket === undefined ? [] : [socket])],
       env: { PATH: '/usr/bin:/bin', LC_ALL: 'C', _FUSE_COMMFD: socket === undefined ? undefined : '3' },
     });

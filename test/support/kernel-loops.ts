@@ -1,7 +1,8 @@
 import fs from 'node:fs';
 import path from 'node:path';
 import { describe } from 'vitest';
-import { canUseKernelLoops, kernelLoopBackend } from '../../src/attach/kernel-loop.ts';
+import { canUseKernelLoops } from '../../src/attach/backend-choice.ts';
+import { kernelLoopBackend } from '../../src/attach/kernel-loop.ts';
 import type { AttachRequest } from '../../src/attach/device-state.ts';
 import { loopUnits } from '../../src/attach/kernel-loop-state.ts';
 import { hasCode } from '../../src/errors.ts';

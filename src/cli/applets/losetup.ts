@@ -1,17 +1,12 @@
-import path from 'node:path';
-import type { DeviceChanges } from '../../attach/client.ts';
-import type { DeviceState } from '../../attach/device-state.ts';
-import { viewPath } from '../../attach/registry.ts';
-import { FsError, UsageError } from '../../errors.ts';
+import { attachImage, chosenKind } from '../../attach/backend-choice.ts';
+import type { AttachRequest } from '../../attach/device-state.ts';
+import { UsageError } from '../../errors.ts';
 import { defineApplet } from '../applet.ts';
 import type { Io } from '../io.ts';
-import { print } from '../verbs/print.ts';
 import { COLUMNS } from './losetup/columns.ts';
-import { type Command, type Listing, OPTIONS, parseCommand } from './losetup/command-line.ts';
-import { failureOf } from './losetup/failure.ts';
-import { LoopDevices, type NamedDevice } from './losetup/devices.ts';
-import { oldLine, renderListing, renderOne } from './losetup/report.ts';
-import { devicesOf, setUp } from './losetup/set-up.ts';
+import { type Command, OPTIONS, type SetUp, parseCommand } from './losetup/command-line.ts';
+import { complain } from './losetup/failure.ts';
+import { setUp } from './losetup/set-up.ts';
 
 export const losetup = defineApplet({
   name: 'losetup',
@@ -75,7 +70,10 @@ async function run(io: Io, argv: readonly string[]): Promise<number> {
       io.stdout.write('losetup from util-linux 2.38.1\n');
       return 0;
     }
-    return await runCommand(io, new LoopDevices(io, command.backend), command);
+    // A device's process is to start before what it does not need is loaded.
+    if (command.kind === 'set up' && isPlain(command)) return await setUpPlain(io, command);
+    const { runCommand } = await import('./losetup/run.ts');
+    return await runCommand(io, command);
   } catch (error) {
     if (!(error instanceof UsageError)) throw error;
     complain(io, error);
@@ -83,137 +81,17 @@ async function run(io: Io, argv: readonly string[]): Promise<number> {
   }
 }
 
-/** In the tool's own form: errors of getopt point to the help, all others stand alone, and an empty one is no line at all. */
-function complain(io: Io, { message }: UsageError): void {
-  for (const line of message === '' ? [] : message.split('\n')) io.stderr.write(`losetup: ${line}\n`);
-  if (/^(invalid option|unrecognized option|option )/.test(message)) {
-    io.stderr.write("Try 'losetup --help' for more information.\n");
-  }
+/** Nothing has to be known of other devices. */
+function isPlain(command: SetUp & Command): boolean {
+  return command.name === undefined && !command.noOverlap && command.complaint === undefined;
 }
 
-async function runCommand(io: Io, devices: LoopDevices, command: Command): Promise<number> {
-  // A name that cannot be right is told before anything else that is wrong.
-  const named =
-    'name' in command && command.name !== undefined ? find(devices, command, command.name) : undefined;
-  if (command.complaint !== undefined) throw new UsageError(command.complaint, 1);
-  switch (command.kind) {
-    case 'help':
-    case 'version':
-      return 0;
-    case 'find':
-      print(io, `${devices.pathOf(devices.preferred.firstFreeUnit())}\n`);
-      return 0;
-    case 'all':
-      return showAll(io, devices.list(), command.listing);
-    case 'associated': {
-      const { file, offset, listing } = command;
-      const found = devicesOf(devices, path.resolve(io.cwd, file));
-      return showAll(
-        io,
-        found.filter((state) => offset === undefined || state.offset === offset),
-        listing,
-      );
-    }
-    case 'status':
-      return showOne(io, named!, command.listing);
-    case 'detach':
-      return detachNamed(io, devices, command.names);
-    case 'detach all': {
-      // What the kernel has is not a plain user's to detach.
-      const own = devices
-        .list()
-        .filter(({ backend }) => backend === 'user' || devices.preferred.kind === 'kernel');
-      let status = 0;
-      for (const state of own) {
-        const device = { kind: state.backend, unit: state.unit, path: viewPath(state), state };
-        if (!(await detach(io, devices, device))) status = 1;
-      }
-      return status;
-    }
-    case 'resize':
-      return change(io, devices, named!, { resize: true }, 'set capacity failed');
-    case 'change': {
-      const { sectorSize, directIo } = command;
-      let status = 0;
-      if (sectorSize !== undefined) {
-        status ||= await change(io, devices, named!, { sectorSize }, 'set logical block size failed');
-      }
-      if (directIo !== undefined) {
-        status ||= await change(io, devices, named!, { directIo }, 'set direct io failed');
-      }
-      return status;
-    }
-    case 'set up':
-      await setUp(io, devices, named, command);
-      return 0;
-  }
-}
-
-function find(devices: LoopDevices, command: Command, name: string): NamedDevice {
-  const found = command.kind === 'set up' ? devices.findForSetUp(name) : devices.find(name);
-  if (found === undefined) throw new UsageError(`${name}: failed to use device: No such device`, 1);
-  return found;
-}
-
-function showAll(io: Io, states: readonly DeviceState[], listing: Listing | undefined): number {
-  print(io, listing === undefined ? states.map(oldLine).join('') : renderListing(states, listing));
+async function setUpPlain(io: Io, command: SetUp & Command): Promise<number> {
+  const kind = chosenKind(io.env, command.backend);
+  const devices = {
+    list: () => [],
+    attach: (request: AttachRequest) => attachImage(io.env, kind, request),
+  };
+  await setUp(io, devices, undefined, command);
   return 0;
-}
-
-function showOne(io: Io, device: NamedDevice, listing: Listing | undefined): number {
-  if (listing !== undefined) print(io, renderOne(device, listing));
-  else if (device.state === undefined) {
-    throw new UsageError(`${device.path}: No such file or directory`, 1);
-  } else print(io, oldLine(device.state));
-  return 0;
-}
-
-/** The first name must be right; those that follow are tried each. */
-async function detachNamed(io: Io, devices: LoopDevices, names: readonly string[]): Promise<number> {
-  let status = 0;
-  for (const [index, name] of names.entries()) {
-    const device = devices.find(name);
-    if (device === undefined) {
-      complain(io, new UsageError(`${name}: failed to use device: No such device`, 1));
-      if (index === 0) return 1;
-      status = 1;
-    } else if (!(await detach(io, devices, device))) status = 1;
-  }
-  return status;
-}
-
-async function detach(io: Io, devices: LoopDevices, device: NamedDevice): Promise<boolean> {
-  return attempt(io, device, 'detach failed', (state) =>
-    devices.backend(device.kind).detach(state, { lazy: true }),
-  );
-}
-
-async function change(
-  io: Io,
-  devices: LoopDevices,
-  device: NamedDevice,
-  changes: DeviceChanges,
-  failure: string,
-): Promise<number> {
-  const done = await attempt(io, device, failure, (state) =>
-    devices.backend(device.kind).change(state, changes),
-  );
-  return done ? 0 : 1;
-}
-
-/** False: it failed, and that was told. */
-async function attempt(
-  io: Io,
-  device: NamedDevice,
-  failure: string,
-  act: (state: DeviceState) => Promise<unknown>,
-): Promise<boolean> {
-  try {
-    if (device.state === undefined) throw new FsError('ENXIO', { path: device.path });
-    await act(device.state);
-    return true;
-  } catch (error) {
-    complain(io, failureOf(error, `${device.path}: ${failure}`));
-    return false;
-  }
 }

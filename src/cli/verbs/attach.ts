@@ -1,14 +1,14 @@
 import path from 'node:path';
 import { parseSize } from '../../bytes/size.ts';
 import type { AttachRequest, ListenRequest } from '../../attach/device-state.ts';
-import { type BackendChoice, chooseBackend, parseBackendChoice } from '../../attach/backend.ts';
-import { splitName, viewPath } from '../../attach/registry.ts';
+import { type BackendChoice, attachImage, parseBackendChoice } from '../../attach/backend-choice.ts';
+import { splitName } from '../../attach/device-names.ts';
+import { viewPath } from '../../attach/view-path.ts';
 import { UsageError } from '../../errors.ts';
 import { defineApplet } from '../applet.ts';
 import { type ParsedArguments, getopt } from '../getopt.ts';
 import type { Io } from '../io.ts';
-import { withPath } from './list.ts';
-import { checkOperands } from './operand.ts';
+import { checkOperands } from './operand-count.ts';
 import { print, printJson } from './print.ts';
 
 /** The port that IANA gives to NBD. */
@@ -110,13 +110,13 @@ export const attach = defineApplet({
     const args = getopt(argv, attach.options);
     checkOperands(args.operands, 1, 1);
     const request = requestOf(io, args, args.operands[0]!);
-    const state = await chooseBackend(io.env, chosenBackend(args, request)).attach(request);
+    const state = await attachImage(io.env, chosenBackend(args, request), request);
     if (state.filesProblem !== undefined) {
       io.stderr.write(
         `userloop attach: there are no device files: ${state.filesProblem}; userloop's own commands and NBD programs can use ${state.name}\n`,
       );
     }
-    if (args.has('json')) printJson(io, withPath(state));
+    if (args.has('json')) printJson(io, (await import('./list.ts')).withPath(state));
     else print(io, `${viewPath(state)}\n`);
     return 0;
   },

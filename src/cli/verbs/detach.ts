@@ -9,7 +9,7 @@ import { defineApplet } from '../applet.ts';
 import { getopt } from '../getopt.ts';
 import type { Io } from '../io.ts';
 import { Failures } from './failure.ts';
-import { checkOperands } from './operand.ts';
+import { checkOperands } from './operand-count.ts';
 
 /** `userloop detach`: a device goes. */
 export const detach = defineApplet({

@@ -4,7 +4,7 @@ import { listDevices, viewPath } from '../../attach/registry.ts';
 import { defineApplet } from '../applet.ts';
 import type { Io } from '../io.ts';
 import { getopt } from '../getopt.ts';
-import { checkOperands } from './operand.ts';
+import { checkOperands } from './operand-count.ts';
 import { alignColumns, print, printJson } from './print.ts';
 
 /** `userloop list`: what is attached. */

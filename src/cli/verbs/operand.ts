@@ -4,6 +4,8 @@ import { type ImageReference, OpenImages, formatReference, parseImageReference }
 import type { Io } from '../io.ts';
 import { Failures } from './failure.ts';
 
+export { checkOperands } from './operand-count.ts';
+
 /** One operand of a verb, opened. */
 export interface ImageOperand {
   readonly fileSystem: FileSystem;
@@ -54,15 +56,6 @@ export function openOperand(
     path: reference.path ?? '/',
     show: (path) => formatReference(reference, path),
   };
-}
-
-/** UsageError unless there are that many operands. */
-export function checkOperands(operands: readonly string[], least: number, most = Infinity): void {
-  if (operands.length < least)
-    throw new UsageError(
-      operands.length === 0 ? 'missing operand' : `missing operand after "${operands.at(-1)!}"`,
-    );
-  if (operands.length > most) throw new UsageError(`extra operand "${operands[most]!}"`);
 }
 
 /** UsageError unless each operand names a path, for verbs that would be dangerous or senseless on a whole file system. */

@@ -1,4 +1,4 @@
-import { type BackendChoice, parseBackendChoice } from '../../../attach/backend.ts';
+import { type BackendChoice, parseBackendChoice } from '../../../attach/backend-choice.ts';
 import { UsageError } from '../../../errors.ts';
 import { type OptionSpec, type ParsedArguments, getopt } from '../../getopt.ts';
 import { type Column, chooseColumns } from './columns.ts';

@@ -7,7 +7,7 @@ import {
   parseBackendChoice,
   userBackend,
 } from '../../../attach/backend.ts';
-import type { BackendKind, DeviceState } from '../../../attach/device-state.ts';
+import type { AttachRequest, BackendKind, DeviceState } from '../../../attach/device-state.ts';
 import { kernelLoopBackend } from '../../../attach/kernel-loop.ts';
 import { kernelLoopState, kernelUnitOf } from '../../../attach/kernel-loop-state.ts';
 import { publishFolder } from '../../../attach/publish.ts';
@@ -37,6 +37,10 @@ export class LoopDevices {
   /** The backend for what is to be attached. */
   get preferred(): Backend {
     return chooseBackend(this.#io.env, this.#choice);
+  }
+
+  attach(request: AttachRequest): Promise<DeviceState> {
+    return this.preferred.attach(request);
   }
 
   backend(kind: BackendKind): Backend {

@@ -1,19 +1,26 @@
 import fs from 'node:fs';
 import path from 'node:path';
-import type { DeviceState } from '../../../attach/device-state.ts';
-import { viewPath } from '../../../attach/registry.ts';
+import type { AttachRequest, DeviceState } from '../../../attach/device-state.ts';
+import { viewPath } from '../../../attach/view-path.ts';
 import { FsError, UsageError, hasCode } from '../../../errors.ts';
 import { hostText } from '../../../host/host-text.ts';
 import type { Io } from '../../io.ts';
 import { print } from '../../verbs/print.ts';
 import type { SetUp } from './command-line.ts';
-import { type LoopDevices, type NamedDevice } from './devices.ts';
+import type { NamedDevice } from './devices.ts';
 import { failureOf } from './failure.ts';
+
+/** What of LoopDevices this needs. */
+export interface SetUpDevices {
+  /** Asked for --nooverlap only. */
+  list(): DeviceState[];
+  attach(request: AttachRequest): Promise<DeviceState>;
+}
 
 /** `losetup -f FILE`, `losetup LOOPDEV FILE`. */
 export async function setUp(
   io: Io,
-  devices: LoopDevices,
+  devices: SetUpDevices,
   named: NamedDevice | undefined,
   command: SetUp,
 ): Promise<void> {
@@ -26,7 +33,7 @@ export async function setUp(
 }
 
 async function attach(
-  devices: LoopDevices,
+  devices: SetUpDevices,
   named: NamedDevice | undefined,
   file: string,
   command: SetUp,
@@ -37,7 +44,7 @@ async function attach(
     const { offset, sizeLimit, sectorSize, readOnly, partitionScan, directIo } = command;
     if (!Number.isSafeInteger(offset) || !Number.isSafeInteger(sizeLimit)) throw new FsError('EOVERFLOW');
     if (named?.state !== undefined) throw new FsError('EBUSY');
-    return await devices.preferred.attach({
+    return await devices.attach({
       family: 'loop',
       ...(named === undefined ? {} : { unit: named.unit }),
       source: 'vnode',
@@ -66,7 +73,7 @@ function hasPath(error: unknown, file: string): boolean {
  * With --nooverlap: the device that has just this part of the file. Refuses a part that another device has, as two that do not
  * know of each other spoil it.
  */
-function reusable(devices: LoopDevices, file: string, command: SetUp): DeviceState | undefined {
+function reusable(devices: SetUpDevices, file: string, command: SetUp): DeviceState | undefined {
   if (!command.noOverlap) return undefined;
   const end = endOf(command);
   const others = devicesOf(devices, file).filter(
@@ -89,7 +96,7 @@ function endOf({ offset, sizeLimit }: { readonly offset: number; readonly sizeLi
 }
 
 /** The devices whose image is that file; none when there is no such file. */
-export function devicesOf(devices: LoopDevices, file: string): DeviceState[] {
+export function devicesOf(devices: Pick<SetUpDevices, 'list'>, file: string): DeviceState[] {
   try {
     const { dev, ino } = fs.statSync(hostText(file), { bigint: true });
     return devices
