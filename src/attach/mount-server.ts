@@ -5,10 +5,13 @@ import { FsError, UnsupportedError } from '../errors.ts';
 import { probeFileSystem } from '../filesystem/drivers.ts';
 import type { FileSystem } from '../filesystem/file-system.ts';
 import { type Cached, FileSystemSession, MAX_WRITE } from '../fuse/file-system-session.ts';
-import { Opcode } from '../fuse/protocol.ts';
+import { Opcode, ReadIn } from '../fuse/protocol.ts';
+import { type FuseReply, OUT_HEADER_SIZE } from '../fuse/reply.ts';
+import type { FuseRequest } from '../fuse/request.ts';
 import { type Gate, GateRequest, gatesOf } from '../host/device-gate.ts';
 import { openShare, ShareWord } from '../host/device-share.ts';
-import { type ChannelEnd, FuseChannel } from '../host/fuse-channel.ts';
+import { type ChannelEnd, errnoOf, FuseChannel } from '../host/fuse-channel.ts';
+import { SplicePipe } from '../host/splice-pipe.ts';
 import { encodeError } from './error-transport.ts';
 import { mappedIds } from './id-map.ts';
 import type { MountCommand, MountEvent, MountWorkerData } from './mount-messages.ts';
@@ -21,6 +24,10 @@ const QUIET_MILLISECONDS = 1000;
 const HELD_MILLISECONDS = 5000;
 /** Requests between two looks at the clock, and at the gate, while there is always another one. */
 const LOOK_EVERY = 128;
+/** READs from this on are spliced: below, two more system calls cost more than the copy. */
+const SPLICE_FROM = 1 << 16;
+/** And to this: pipes have 1 MiB at most for whom root has not given more, and the header takes a page. */
+const SPLICE_TO = 1 << 19;
 
 const NOTHING: Cached = { nodes: [], entries: [], hasEpochs: false };
 
@@ -74,7 +81,13 @@ class MountServer {
   readonly #session: FileSystemSession;
   readonly #device: WatchedDevice;
   readonly #words: Int32Array;
+  /** Of the device's first byte in the file `#file`; undefined where the content is not in one file. */
+  readonly #position: number | undefined;
+  readonly #file: number;
   #channel: FuseChannel | undefined;
+  #fd = -1;
+  /** Null: not to be had. */
+  #pipe: SplicePipe | undefined | null;
   /** When something was changed that is not written down yet; 0: nothing. */
   #dirtySince = 0;
   #lastActive = 0;
@@ -93,15 +106,23 @@ class MountServer {
     this.#session = session;
     this.#device = device;
     this.#words = words;
+    const { share, range } = data;
+    this.#file = share.fd;
+    this.#position = share.overlay === undefined ? share.offset + range.offset : undefined;
   }
 
   serve(fd: number): ChannelEnd {
     const channel = new FuseChannel({ fd, maxWrite: MAX_WRITE, wakeFd: this.#wakeFd });
     this.#channel = channel;
+    this.#fd = fd;
     const session = this.#session;
-    return channel.run({
+    const end = channel.run({
       handle: (request, reply) => {
-        const length = session.handle(request, reply);
+        const isLong =
+          request.opcode === Opcode.READ &&
+          this.#position !== undefined &&
+          request.get(ReadIn.size) >= SPLICE_FROM;
+        const length = isLong ? this.#readLong(request, reply) : session.handle(request, reply);
         if (request.opcode === Opcode.INIT && session.agreement !== undefined)
           this.#post({ kind: 'serving' });
         if (--this.#untilLook === 0) this.#look();
@@ -110,6 +131,36 @@ class MountServer {
       woken: () => this.#woken(),
       idle: () => this.#idle(),
     });
+    this.#pipe?.close();
+    return end;
+  }
+
+  /** The session finds out where the content lies, which then goes from the file to the kernel without a copy in this process. */
+  #readLong(request: FuseRequest, reply: FuseReply): number {
+    this.#device.putOffReads(reply.bytes);
+    let length;
+    let reads;
+    try {
+      length = this.#session.handle(request, reply);
+    } finally {
+      reads = this.#device.takeReads();
+    }
+    const size = length - OUT_HEADER_SIZE;
+    // An error, the end of the file, or holes only.
+    if (size <= 0 || reads.length === 0) return length;
+    const [first] = reads;
+    if (reads.length === 1 && first!.into.length === size && size >= SPLICE_FROM) {
+      const pipe = (this.#pipe ??= this.#pipe === undefined ? (SplicePipe.open(SPLICE_TO) ?? null) : null);
+      const position = this.#position! + first!.offset;
+      if (pipe?.send(this.#fd, reply.bytes, OUT_HEADER_SIZE, this.#file, position, size) === true) return 0;
+    }
+    try {
+      for (const { offset, into } of reads) this.#device.read(offset, into);
+    } catch (error) {
+      this.#post({ kind: 'log', message: `Reading failed: ${String(error)}` });
+      return reply.error(request, errnoOf(error));
+    }
+    return length;
   }
 
   /** In the midst of work. */

@@ -1,10 +1,20 @@
 import type { BlockDevice, Extent } from '../device/block-device.ts';
 import { discardRange, extentsOf, zeroRange } from '../device/block-device.ts';
 
-/** Notices whether anything was written. */
+/** What was to be read, and where to. */
+export interface PutOffRead {
+  /** Bytes into the device. */
+  readonly offset: number;
+  readonly into: Uint8Array;
+}
+
+/** Notices whether anything was written, and can put off reading content that its asker only hands on. */
 export class WatchedDevice implements BlockDevice {
   readonly #base: BlockDevice;
   #written = false;
+  /** Reads into this memory are put off. */
+  #memory: ArrayBufferLike | undefined;
+  #putOff: PutOffRead[] = [];
 
   constructor(base: BlockDevice) {
     this.#base = base;
@@ -29,8 +39,22 @@ export class WatchedDevice implements BlockDevice {
     return written;
   }
 
+  /** From now on reads straight into the memory of `target` are only noted, until `takeReads`. */
+  putOffReads(target: Uint8Array): void {
+    this.#memory = target.buffer;
+  }
+
+  /** What was noted: the caller reads it, or knows that nobody wants it. */
+  takeReads(): readonly PutOffRead[] {
+    this.#memory = undefined;
+    const noted = this.#putOff;
+    if (noted.length > 0) this.#putOff = [];
+    return noted;
+  }
+
   read(offset: number, into: Uint8Array): void {
-    this.#base.read(offset, into);
+    if (this.#memory !== undefined && into.buffer === this.#memory) this.#putOff.push({ offset, into });
+    else this.#base.read(offset, into);
   }
 
   write(offset: number, from: Uint8Array): void {

@@ -125,6 +125,42 @@ describeWithMounts(
       }
     });
 
+    it.each([
+      ['ext2', 'mke2fs', ['-q', '-F', '-t', 'ext2', '-b', '1024']],
+      ['FAT32', 'mkfs.fat', ['-F', '32', '-s', '1']],
+    ] as const)('reads large pieces from a cold cache: %s', async (_, tool, options) => {
+      const image = newImage(64 << 20, tool, [...options]);
+      mounted = new MountedImage(image);
+      const { directory } = await mounted.mount();
+      const content = Buffer.alloc(7_000_001, 'userloop');
+      for (let at = 0; at < content.length; at += 512) content.writeUInt32LE(at, Math.min(at, 7_000_001 - 4));
+      // Something between the pieces of the file, and a hole where there are holes.
+      content.fill(0, 3_000_123, 3_900_000);
+      const fd = fs.openSync(path.join(directory, 'large'), 'w');
+      fs.writeSync(fd, content, 0, 3_000_123, 0);
+      fs.writeFileSync(path.join(directory, 'between'), 'x'.repeat(5000));
+      fs.writeSync(fd, content, 3_900_000, content.length - 3_900_000, 3_900_000);
+      fs.closeSync(fd);
+      await mounted.unmount();
+      mounted = new MountedImage(image);
+      const again = path.join((await mounted.mount()).directory, 'large');
+      // In pieces that begin anywhere, the last ones past the end.
+      const reader = fs.openSync(again, 'r');
+      const piece = Buffer.alloc(1 << 20);
+      for (let at = 5_000_000 + 77; ; at += piece.length) {
+        const count = fs.readSync(reader, piece, 0, piece.length, at);
+        expect(piece.subarray(0, count).equals(content.subarray(at, at + count))).toBe(true);
+        if (at + count >= content.length) break;
+      }
+      fs.closeSync(reader);
+      expect(fs.readFileSync(again).equals(content)).toBe(true);
+      // What was written last is read, also where the kernel has to ask for it.
+      fs.appendFileSync(again, 'the end');
+      expect(fs.readFileSync(again).equals(Buffer.concat([content, Buffer.from('the end')]))).toBe(true);
+      await mounted.unmount();
+      expectClean(image, tool === 'mke2fs' ? 'e2fsck' : 'fsck.fat');
+    });
+
     it('tells a full disk at the write, and goes on when there is room again', async () => {
       const image = newImage(4 << 20, 'mke2fs', ['-q', '-F', '-t', 'ext2', '-m', '0']);
       mounted = new MountedImage(image);
