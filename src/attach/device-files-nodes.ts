@@ -1,7 +1,7 @@
 import type { DeviceView } from '../disk/device-views.ts';
 
-/** Longest WRITE, bytes. */
-export const MAX_WRITE = 1 << 20;
+/** Longest WRITE, bytes: the kernel sends a longer direct write as several at once, which threads answer side by side. */
+export const MAX_WRITE = 1 << 19;
 /** Longest READ: what an unprivileged pipe (fs.pipe-max-size) holds together with a header, in a power of two. */
 export const MAX_READ = 1 << 19;
 const NODE_SECTOR = 512;

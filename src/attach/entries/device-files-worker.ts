@@ -12,6 +12,9 @@ import type { FilesWorkerData, FilesWorkerMessage } from '../device-files.ts';
 
 /** So many requests in a row without a pause mean that a second thread has work, too. */
 const BACKLOG = 16;
+/** And so many that had to wait for another, as the parts of long direct reads and writes do; a pause takes back half a one. */
+const WAITED = 128;
+const PAUSE = 0.5;
 /** A thread that was added for that goes when there was nothing to do for so long. */
 const IDLE_MILLISECONDS = 3000;
 
@@ -48,13 +51,18 @@ if (fd >= 0) {
   });
   let lastWork = Date.now();
   let worked = false;
+  let waited = 0;
   tell('ready');
   const end = state.isStopping
     ? 'stopped'
     : channel.run({
         handle(request, reply) {
           worked = true;
-          if (channel.backlog === BACKLOG) tell('busy');
+          if (channel.backlog > 1) waited++;
+          if (channel.backlog === BACKLOG || waited >= WAITED) {
+            waited = 0;
+            tell('busy');
+          }
           if (state.isStopping) channel.stop();
           return server.handle(request, reply);
         },
@@ -63,6 +71,7 @@ if (fd >= 0) {
         },
         idle() {
           state.setCurrent(worker, 0, 0);
+          waited = Math.max(0, waited - PAUSE);
           const soon = server.idle();
           if (soon !== undefined || worker === 0) return soon;
           const now = Date.now();
