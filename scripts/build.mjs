@@ -28,18 +28,18 @@ await build({
   splitting: true,
   chunkNames: 'chunks/[name]-[hash]',
 });
-// What a device's process starts with; host/program-file.ts names it and those below. Its first file only starts a thread, the second is all the rest.
+// What a device's process and threads start with; host/program-file.ts names them. One file each: they need nearly all that they
+// import, and to find and link twenty files takes Node longer than to read one of the same size. Scripts, as Node
+// starts those sooner than modules. Two for the process: the first only starts a thread and loads the other.
 await build({
   ...options,
-  entryPoints: { 'device-process': 'src/attach/entries/device-process.ts' },
-  splitting: true,
-  chunkNames: 'chunks/[name]-[hash]',
-});
-// What threads start with. One file each: they need nearly all that they import, and to find
-// and link twenty files takes Node longer than to read one of the same size.
-await build({
-  ...options,
+  format: 'cjs',
+  outExtension: { '.js': '.cjs' },
+  define: { 'import.meta.url': 'importMetaUrl' },
+  banner: { js: "const importMetaUrl=require('node:url').pathToFileURL(__filename).href;" },
   entryPoints: {
+    'device-process': 'src/attach/entries/device-process.ts',
+    'device-main': 'src/attach/device-main.ts',
     'device-files-worker': 'src/attach/entries/device-files-worker.ts',
     'mount-worker': 'src/attach/entries/mount-worker.ts',
     'nbd-worker': 'src/attach/entries/nbd-worker.ts',

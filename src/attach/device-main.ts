@@ -1,6 +1,7 @@
 import fs from 'node:fs';
 import { AttachedDevice } from './attached-device.ts';
 import type { AttachRequest } from './device-state.ts';
+import { type EarlyWorker, adoptEarly } from './early-worker.ts';
 import { encodeError } from './error-transport.ts';
 import { watchShell } from './shell-watch.ts';
 import { REPORT_FD, type StartReport } from './start-device.ts';
@@ -26,7 +27,8 @@ function report(message: StartReport): boolean {
   }
 }
 
-export async function runDevice(request: AttachRequest): Promise<void> {
+export async function runDevice(request: AttachRequest, early: EarlyWorker | undefined): Promise<void> {
+  if (early !== undefined) adoptEarly(early);
   let device: AttachedDevice;
   try {
     device = await AttachedDevice.start(process.env, request);

@@ -6,17 +6,21 @@ export type ProgramName =
   | 'userloop'
   | 'shell-process'
   | 'device-process'
+  | 'device-main'
   | 'device-files-worker'
   | 'mount-worker'
   | 'nbd-worker'
   | 'nbd-client-worker';
+
+/** Those that are modules; the rest are scripts, which Node starts sooner. */
+const COMMAND_LINE: ReadonlySet<ProgramName> = new Set(['userloop', 'shell-process']);
 
 let folder: string | undefined;
 
 /** Absolute path of a built program, wherever in the package this module runs from: a bundle, dist/ or src/. */
 export function programFile(name: ProgramName): string {
   folder ??= findFolder();
-  return `${folder}/${name}.js`;
+  return `${folder}/${name}.${COMMAND_LINE.has(name) ? 'js' : 'cjs'}`;
 }
 
 function findFolder(): string {

@@ -17,7 +17,7 @@ let program: string | undefined;
 /** The served files need the built worker; the program that serves them is built here, and goes with the test's process. */
 function serverProgram(): string {
   if (program !== undefined && fs.existsSync(program)) return program;
-  if (!fs.existsSync(`${root}dist/cli/device-files-worker.js`)) throw new Error('Run npm run build first');
+  if (!fs.existsSync(`${root}dist/cli/device-files-worker.cjs`)) throw new Error('Run npm run build first');
   program = `${root}dist/test/serve-device-files-${process.pid}-${threadId}.js`;
   buildSync({
     absWorkingDir: root,

@@ -20,8 +20,7 @@ const IDLE_MILLISECONDS = 3000;
 
 // Loaded while the main thread still finds out what to serve, and mounts.
 const poll = nativePoll();
-const { share, family, unit, buffer, worker } = await ownData();
-const state = new FilesState(buffer);
+void ownData().then(serve);
 
 /** What to serve: a thread that was started before that was known waits for it. */
 async function ownData(): Promise<FilesWorkerData> {
@@ -33,54 +32,57 @@ function tell(message: FilesWorkerMessage): void {
   parentPort!.postMessage(message);
 }
 
-const wakeFd = poll?.eventfd() ?? -1;
-state.setWakeDescriptor(worker, wakeFd);
-const fd = state.awaitDescriptor();
-if (fd >= 0) {
-  const channel = new FuseChannel({ fd, wakeFd, maxWrite: MAX_WRITE });
-  const server = new DeviceFilesServer({
-    share,
-    family,
-    unit,
-    state,
-    worker,
-    fd,
-    send: (message) => channel.send(message),
-    becameIdle: () => tell('idle'),
-    openPipe: () => SplicePipe.open(MAX_READ),
-  });
-  let lastWork = Date.now();
-  let worked = false;
-  let waited = 0;
-  tell('ready');
-  const end = state.isStopping
-    ? 'stopped'
-    : channel.run({
-        handle(request, reply) {
-          worked = true;
-          if (channel.backlog > 1) waited++;
-          if (channel.backlog === BACKLOG || waited >= WAITED) {
-            waited = 0;
-            tell('busy');
-          }
-          if (state.isStopping) channel.stop();
-          return server.handle(request, reply);
-        },
-        woken() {
-          if (state.isStopping) channel.stop();
-        },
-        idle() {
-          state.setCurrent(worker, 0, 0);
-          waited = Math.max(0, waited - PAUSE);
-          const soon = server.idle();
-          if (soon !== undefined || worker === 0) return soon;
-          const now = Date.now();
-          if (worked) lastWork = now;
-          worked = false;
-          if (now - lastWork >= IDLE_MILLISECONDS) channel.stop();
-          return IDLE_MILLISECONDS;
-        },
-      });
-  server.close();
-  tell(end);
+function serve({ share, family, unit, buffer, worker }: FilesWorkerData): void {
+  const state = new FilesState(buffer);
+  const wakeFd = poll?.eventfd() ?? -1;
+  state.setWakeDescriptor(worker, wakeFd);
+  const fd = state.awaitDescriptor();
+  if (fd >= 0) {
+    const channel = new FuseChannel({ fd, wakeFd, maxWrite: MAX_WRITE });
+    const server = new DeviceFilesServer({
+      share,
+      family,
+      unit,
+      state,
+      worker,
+      fd,
+      send: (message) => channel.send(message),
+      becameIdle: () => tell('idle'),
+      openPipe: () => SplicePipe.open(MAX_READ),
+    });
+    let lastWork = Date.now();
+    let worked = false;
+    let waited = 0;
+    tell('ready');
+    const end = state.isStopping
+      ? 'stopped'
+      : channel.run({
+          handle(request, reply) {
+            worked = true;
+            if (channel.backlog > 1) waited++;
+            if (channel.backlog === BACKLOG || waited >= WAITED) {
+              waited = 0;
+              tell('busy');
+            }
+            if (state.isStopping) channel.stop();
+            return server.handle(request, reply);
+          },
+          woken() {
+            if (state.isStopping) channel.stop();
+          },
+          idle() {
+            state.setCurrent(worker, 0, 0);
+            waited = Math.max(0, waited - PAUSE);
+            const soon = server.idle();
+            if (soon !== undefined || worker === 0) return soon;
+            const now = Date.now();
+            if (worked) lastWork = now;
+            worked = false;
+            if (now - lastWork >= IDLE_MILLISECONDS) channel.stop();
+            return IDLE_MILLISECONDS;
+          },
+        });
+    server.close();
+    tell(end);
+  }
 }

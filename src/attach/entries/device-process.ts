@@ -1,3 +1,6 @@
+import { createRequire } from 'node:module';
+import { programFile } from '../../host/program-file.ts';
+import type * as DeviceMain from '../device-main.ts';
 import type { AttachRequest } from '../device-state.ts';
 import { FILES_WORKER_OPTIONS, startEarly } from '../early-worker.ts';
 
@@ -5,6 +8,6 @@ import { FILES_WORKER_OPTIONS, startEarly } from '../early-worker.ts';
 
 const request = JSON.parse(process.argv[2]!) as AttachRequest;
 // The thread starts up while this one loads the rest.
-if (request.files) startEarly('device-files-worker', FILES_WORKER_OPTIONS);
-const { runDevice } = await import('../device-main.ts');
-await runDevice(request);
+const early = request.files ? startEarly('device-files-worker', FILES_WORKER_OPTIONS) : undefined;
+const { runDevice } = createRequire(import.meta.url)(programFile('device-main')) as typeof DeviceMain;
+void runDevice(request, early);
