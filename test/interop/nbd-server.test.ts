@@ -164,6 +164,7 @@ for (const [variant, env] of VARIANTS) {
         '--rw=randwrite',
         '--bsrange=512-300k',
         '--verify=crc32c',
+        '--verify_state_save=0',
         '--size=24M',
         '--loops=3',
         '--iodepth=16',
