@@ -135,7 +135,7 @@ const attached = runInShell(session, [
   'losetup /dev/loop0 device.img',
   'mkfs -t ext2 /dev/loop0',
   'mount -t ext2 /dev/loop0 mnt',
-  `cp -r ${path.join(root, 'docs', 'formats')} mnt`,
+  `cp -a ${path.join(root, 'docs', 'formats')} mnt`,
   'df -Th mnt',
   'losetup -l',
   'umount /dev/loop0',
