@@ -3,7 +3,7 @@ import type { BlockDevice, Extent } from '../device/block-device.ts';
 
 /**
  * The contract between a file-system driver and everything above it: the verbs, the node:fs face, boot loaders, and
- * later FUSE. It is shaped like the kernel's own (inodes and names, no paths), so that every consumer fits on it
+ * FUSE. It is shaped like the kernel's own (inodes and names, no paths), so that every consumer fits on it
  * without translation; paths are resolved in `path.ts`, once for all drivers.
  *
  * All calls are synchronous. Failures are FsError with the code that Linux gives in the same case; damage found on the
