@@ -1,5 +1,6 @@
 import { viewOf } from '../../bytes/struct.ts';
 import type { BlockDevice } from '../../device/block-device.ts';
+import { DeviceSink } from './device-sink.ts';
 
 /**
  * The order in which dirty blocks go to the device: what is pointed at before what points at it. After a cut, space
@@ -24,20 +25,37 @@ export interface CachedBlock {
   readonly view: DataView;
   rank: WriteRank;
   dirty: boolean;
+  seal: BlockSeal | undefined;
+}
+
+/** What keeps the checksum of one kind of block. */
+export interface BlockSeal {
+  /** Brings the checksum up to date: once, right before the block goes out. May make descriptors dirty, nothing else. */
+  seal(block: CachedBlock): void;
+  /** CorruptImageError when the block, as it came from the device, does not have the checksum that it should. */
+  verify(block: CachedBlock): void;
+}
+
+/** Where blocks go: to the device as they are, or into a journal. */
+export interface BlockSink {
+  /** Sealed blocks, by rank, and in the order of the device within a rank. */
+  write(blocks: readonly CachedBlock[]): void;
 }
 
 /** Bytes that may stay in memory between operations. */
 const LIMIT = 24 << 20;
 /** Bytes of memory taken at once for new blocks. */
 const SLAB = 1 << 18;
-/** Longest single write of merged neighbours, bytes. */
-const MERGE = 1 << 20;
 
 /**
  * Metadata blocks in memory, written back in merged runs. Blocks leave only through `trim`, which callers run between
  * operations: within one operation a block once fetched stays the one and only copy.
  */
 export class BlockCache {
+  /** Where dirty blocks go. */
+  sink: BlockSink;
+  /** Runs when blocks are freed, before they are dropped: what a journal holds of them must not be replayed. */
+  onForget: ((start: number, count: number) => void) | undefined;
   readonly #device: BlockDevice;
   readonly #blockSize: number;
   readonly #onFirstChange: () => void;
@@ -47,7 +65,6 @@ export class BlockCache {
   #old = new Map<number, CachedBlock>();
   #dirty: CachedBlock[] = [];
   #changed = false;
-  #merge: Uint8Array | undefined;
   /** Blocks are cut out of larger pieces: many small allocations outside of the heap are slow. */
   #slab: Uint8Array = new Uint8Array(0);
   #slabUsed = 0;
@@ -58,6 +75,7 @@ export class BlockCache {
     this.#blockSize = blockSize;
     this.#onFirstChange = onFirstChange;
     this.#blockLimit = Math.max(64, LIMIT / blockSize / 2);
+    this.sink = new DeviceSink(device, blockSize);
   }
 
   get hasChanged(): boolean {
@@ -69,23 +87,39 @@ export class BlockCache {
     return this.#young.size >= this.#blockLimit;
   }
 
-  get(index: number, rank: WriteRank): CachedBlock {
+  /** The block, read from the device and verified unless it is here. `seal` stays with it until it leaves. */
+  get(index: number, rank: WriteRank, seal?: BlockSeal): CachedBlock {
+    const known = this.find(index);
+    if (known !== undefined) {
+      if (seal !== undefined && known.seal === undefined) {
+        if (!known.dirty) seal.verify(known);
+        known.seal = seal;
+      }
+      return known;
+    }
+    const block = this.#fresh(index, rank, seal);
+    this.#device.read(index * this.#blockSize, block.bytes);
+    seal?.verify(block);
+    this.#young.set(index, block);
+    return block;
+  }
+
+  /** The block if it is in memory. */
+  find(index: number): CachedBlock | undefined {
     const young = this.#young.get(index);
     if (young !== undefined) return young;
-    let block = this.#old.get(index);
-    if (block !== undefined) this.#old.delete(index);
-    else {
-      block = this.#fresh(index, rank);
-      this.#device.read(index * this.#blockSize, block.bytes);
-    }
+    const block = this.#old.get(index);
+    if (block === undefined) return undefined;
+    this.#old.delete(index);
     this.#young.set(index, block);
     return block;
   }
 
   /** A block of zeros, dirty; whatever the device holds there is not read. */
-  create(index: number, rank: WriteRank): CachedBlock {
-    this.forget(index, 1);
-    const block = this.#fresh(index, rank);
+  create(index: number, rank: WriteRank, seal?: BlockSeal): CachedBlock {
+    this.#drop(this.#young, index);
+    this.#drop(this.#old, index);
+    const block = this.#fresh(index, rank, seal);
     this.#young.set(index, block);
     this.markDirty(block);
     return block;
@@ -103,6 +137,7 @@ export class BlockCache {
 
   /** Drops blocks whose content no longer matters, because they were freed. */
   forget(start: number, count: number): void {
+    this.onForget?.(start, count);
     if (count > this.#young.size + this.#old.size) {
       for (const map of [this.#young, this.#old]) {
         for (const index of map.keys()) {
@@ -124,22 +159,25 @@ export class BlockCache {
     this.#young = new Map();
   }
 
-  /** Writes every dirty block: by rank, within a rank in the order of the device, neighbours in one write. */
+  /**
+   * Seals every dirty block and hands them to the sink: by rank, within a rank in the order of the device. When the
+   * sink throws they all stay dirty.
+   */
   flush(): void {
+    if (this.#dirty.length === 0) return;
+    // Checksums of bitmaps lie in descriptors, which become dirty with them and are sealed after everything else.
+    const others = this.#dirty.filter((block) => block.dirty && block.rank !== WriteRank.descriptor);
+    for (const block of others) block.seal?.seal(block);
     const pending = this.#dirty.filter((block) => block.dirty);
     this.#dirty = pending;
+    for (const block of pending) {
+      if (block.rank === WriteRank.descriptor) block.seal?.seal(block);
+    }
     pending.sort((a, b) => a.rank - b.rank || a.index - b.index);
-    for (let i = 0; i < pending.length;) {
-      const first = pending[i]!;
-      let count = 1;
-      const most = Math.max(1, MERGE / this.#blockSize);
-      while (count < most && i + count < pending.length) {
-        const next = pending[i + count]!;
-        if (next.rank !== first.rank || next.index !== first.index + count) break;
-        count++;
-      }
-      this.#write(pending, i, count);
-      i += count;
+    this.sink.write(pending);
+    for (const block of pending) {
+      block.dirty = false;
+      if (block.rank === WriteRank.newDirectory) block.rank = WriteRank.directory;
     }
     this.#dirty = [];
   }
@@ -151,30 +189,14 @@ export class BlockCache {
     this.#dirty = [];
   }
 
-  #write(pending: readonly CachedBlock[], from: number, count: number): void {
-    const first = pending[from]!;
-    if (count === 1) {
-      this.#device.write(first.index * this.#blockSize, first.bytes);
-    } else {
-      const merge = (this.#merge ??= new Uint8Array(Math.max(MERGE, this.#blockSize)));
-      for (let i = 0; i < count; i++) merge.set(pending[from + i]!.bytes, i * this.#blockSize);
-      this.#device.write(first.index * this.#blockSize, merge.subarray(0, count * this.#blockSize));
-    }
-    for (let i = from; i < from + count; i++) {
-      const block = pending[i]!;
-      block.dirty = false;
-      if (block.rank === WriteRank.newDirectory) block.rank = WriteRank.directory;
-    }
-  }
-
-  #fresh(index: number, rank: WriteRank): CachedBlock {
+  #fresh(index: number, rank: WriteRank, seal: BlockSeal | undefined): CachedBlock {
     if (this.#slab.length - this.#slabUsed < this.#blockSize) {
       this.#slab = new Uint8Array(Math.max(SLAB, this.#blockSize));
       this.#slabUsed = 0;
     }
     const bytes = this.#slab.subarray(this.#slabUsed, this.#slabUsed + this.#blockSize);
     this.#slabUsed += this.#blockSize;
-    return { index, bytes, view: viewOf(bytes), rank, dirty: false };
+    return { index, bytes, view: viewOf(bytes), rank, dirty: false, seal };
   }
 
   #drop(map: Map<number, CachedBlock>, index: number): void {
