@@ -18,6 +18,8 @@ export { DiskImage, type DiskImageOptions, type Partition } from './disk/disk-im
 export { type MbrPartition, type MbrTable, readMbr } from './partition/mbr.ts';
 export { type GptPartition, type GptTable, readGpt } from './partition/gpt.ts';
 export { type Table, type TablePartition, readTable } from './partition/table.ts';
+export { checkTable } from './partition/table-check.ts';
+export type { TableFault, TableFinding } from './partition/table-finding.ts';
 export { MbrEditor } from './partition/mbr-editor.ts';
 
 export type {

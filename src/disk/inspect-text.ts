@@ -1,9 +1,15 @@
 import { formatSize } from '../bytes/size.ts';
-import type { FileSystemReport, ImageReport, PartitionReport, TableReport } from './inspect.ts';
+import type {
+  FileSystemReport,
+  FindingReport,
+  ImageReport,
+  PartitionReport,
+  TableReport,
+} from './inspect.ts';
 
 /** An image's report as lines for people. `name`: what the image is called. */
 export function renderImageReport(report: ImageReport, name: string): string[] {
-  const { size, sectorSize, bootCode, table, fileSystems } = report;
+  const { size, sectorSize, bootCode, table, findings, fileSystems } = report;
   const lines = [
     `${name}: ${amount(size)}, ${Math.floor(size / sectorSize)} sectors of ${sectorSize} bytes`,
     `Boot code: ${bootCode.name}`,
@@ -21,11 +27,15 @@ export function renderImageReport(report: ImageReport, name: string): string[] {
           : renderPartitions(table.partitions)),
       );
     }
-    if (table.findings.length > 0) lines.push('', ...table.findings.map((finding) => `Note: ${finding}`));
   }
+  if (findings.length > 0) lines.push('', ...findings.flatMap(renderFinding));
   for (const fileSystem of fileSystems) lines.push('', ...renderFileSystem(fileSystem));
   if (fileSystems.length === 0) lines.push('', 'No file system that userloop knows was found');
   return lines;
+}
+
+function renderFinding({ text, advice }: FindingReport): string[] {
+  return [`Note: ${text}`, ...(advice === undefined ? [] : [`      ${advice}`])];
 }
 
 function tableKind(table: TableReport): string {

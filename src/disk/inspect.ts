@@ -5,6 +5,8 @@ import { probeFileSystem } from '../filesystem/drivers.ts';
 import { SUPERBLOCK_OFFSET, Superblock } from '../filesystem/ext/superblock.ts';
 import { ExtendedBpb16, ExtendedBpb32 } from '../filesystem/fat/boot-sector.ts';
 import type { FileSystem, FileSystemType } from '../filesystem/file-system.ts';
+import { checkTable } from '../partition/table-check.ts';
+import type { TableFinding } from '../partition/table-finding.ts';
 import { type BootCode, recognizeBootCode } from './boot-code.ts';
 import type { DiskImage, Partition } from './disk-image.ts';
 
@@ -16,6 +18,8 @@ export interface ImageReport {
   /** Code in the first sector. */
   readonly bootCode: BootCode;
   readonly table?: TableReport;
+  /** What is wrong with the table, or with where one should be. */
+  readonly findings: readonly FindingReport[];
   readonly fileSystems: readonly FileSystemReport[];
 }
 
@@ -30,8 +34,12 @@ export interface TableReport {
   /** A GPT beside which the MBR holds partitions of its own. */
   readonly hybrid: boolean;
   readonly partitions: readonly PartitionReport[];
-  /** What is odd. */
-  readonly findings: readonly string[];
+}
+
+/** What is wrong with the table. */
+export interface FindingReport extends TableFinding {
+  /** The whole as a sentence. */
+  readonly text: string;
 }
 
 export interface PartitionReport {
@@ -111,11 +119,15 @@ export function inspectImage(disk: DiskImage): ImageReport {
             protective: table.kind === 'mbr' && table.protective,
             hybrid: table.kind === 'gpt' && table.hybrid,
             partitions: disk.partitions.map(partitionReport),
-            findings: table.findings.map(describeFinding),
           },
         }),
+    findings: checkTable(device, table).map(findingReport),
     fileSystems: [...whole, ...inPartitions],
   };
+}
+
+function findingReport(finding: TableFinding): FindingReport {
+  return { ...finding, text: describeFinding(finding) };
 }
 
 function partitionReport(partition: Partition): PartitionReport {

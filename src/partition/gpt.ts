@@ -1,7 +1,6 @@
 import { isZero } from '../bytes/is-zero.ts';
 import { viewOf } from '../bytes/struct.ts';
 import { type BlockDevice, readBytes } from '../device/block-device.ts';
-import type { Finding } from '../errors.ts';
 import {
   GptEntry,
   type HeaderAndEntries,
@@ -16,6 +15,7 @@ import { gptTypeName } from './gpt-type.ts';
 import { formatGuid } from './guid.ts';
 import { BOOT_RECORD_SIGNATURE, BootRecord, readEntry } from './mbr-entry.ts';
 import { GPT_PROTECTIVE_TYPE } from './mbr-type.ts';
+import { OVERLAP_ADVICE, type TableFault, type TableFinding } from './table-finding.ts';
 
 /** One partition of a GPT disk. */
 export interface GptPartition {
@@ -49,11 +49,11 @@ export interface GptTable {
   /** The MBR holds other partitions beside the protective one. */
   readonly hybrid: boolean;
   readonly partitions: readonly GptPartition[];
-  readonly findings: readonly Finding[];
+  readonly findings: readonly TableFinding[];
 }
 
 /** What sectors disks have: the size that the device claims is tried first. */
-const SECTOR_SIZES = [512, 4096, 2048, 1024];
+export const SECTOR_SIZES = [512, 4096, 2048, 1024];
 
 /**
  * The GPT of the disk; undefined where there is none. There is one where the master boot record says so (an entry of type 0xee that
@@ -162,11 +162,12 @@ function headerFindings(
   { header, entries }: HeaderAndEntries,
   source: 'primary' | 'backup',
   protective: Protective,
-): Finding[] {
-  const findings: Finding[] = [];
+): TableFinding[] {
+  const findings: TableFinding[] = [];
   const lastSector = Math.floor(device.size / sectorSize) - 1;
   if (sectorSize !== device.sectorSize) {
     findings.push({
+      fault: 'sector-size',
       severity: 'note',
       structure: 'GPT',
       field: 'sector size',
@@ -180,6 +181,7 @@ function headerFindings(
     findings.push(headerFinding(other, source === 'primary' ? 'backup' : 'primary', otherLba, sectorSize));
   } else if (!sameContent({ header, entries }, other)) {
     findings.push({
+      fault: 'headers-differ',
       severity: 'note',
       structure: 'backup GPT header',
       field: 'content',
@@ -190,6 +192,7 @@ function headerFindings(
   }
   if (source === 'primary' && header.alternateLba !== lastSector) {
     findings.push({
+      fault: 'backup-place',
       severity: 'note',
       structure: 'primary GPT header',
       field: 'AlternateLBA',
@@ -201,6 +204,7 @@ function headerFindings(
   const covered = Math.min(lastSector, 0xffff_ffff);
   if (!protective.hybrid && protective.sectorCount !== covered && protective.sectorCount !== 0xffff_ffff) {
     findings.push({
+      fault: 'protective-size',
       severity: 'note',
       structure: 'protective master boot record',
       field: 'numberOfSectors',
@@ -212,13 +216,14 @@ function headerFindings(
   return findings;
 }
 
-function headerFinding(
+export function headerFinding(
   fault: HeaderFault,
   which: 'primary' | 'backup',
   lba: number,
   sectorSize: number,
-): Finding {
+): TableFinding {
   return {
+    fault: 'header',
     severity: 'note',
     structure: `${which} GPT header`,
     field: fault.field,
@@ -242,33 +247,46 @@ function sameContent(a: HeaderAndEntries, b: HeaderAndEntries): boolean {
   );
 }
 
-function partitionFindings(table: Omit<GptTable, 'findings'>): Finding[] {
-  const findings: Finding[] = [];
+function partitionFindings(table: Omit<GptTable, 'findings'>): TableFinding[] {
+  const findings: TableFinding[] = [];
   const note = (
+    fault: TableFault,
     partition: GptPartition,
     field: string,
     at: number,
     found: string,
     expected: string,
+    advice?: string,
   ): void => {
     const { number, entryOffset } = partition;
     findings.push({
+      fault,
+      partition: number,
       severity: 'note',
       structure: `partition ${number}`,
       field,
       offset: entryOffset + at,
       found,
       expected,
+      ...(advice === undefined ? {} : { advice }),
     });
   };
   const endOf = ({ startSector, sectorCount }: GptPartition): number => startSector + sectorCount - 1;
   for (const partition of table.partitions) {
     const { startSector, sectorCount } = partition;
     if (sectorCount === 0) {
-      note(partition, 'EndingLBA', 0x28, 'before its start', `at least StartingLBA, ${startSector}`);
+      note(
+        'zero-length',
+        partition,
+        'EndingLBA',
+        0x28,
+        'before its start',
+        `at least StartingLBA, ${startSector}`,
+      );
     } else if (startSector < table.firstUsable || endOf(partition) > table.lastUsable) {
       const found = `sectors ${startSector} to ${endOf(partition)}`;
       note(
+        'outside-usable',
         partition,
         'range',
         0x20,
@@ -284,7 +302,7 @@ function partitionFindings(table: Omit<GptTable, 'findings'>): Finding[] {
   for (const partition of sorted) {
     if (furthest !== undefined && partition.startSector <= endOf(furthest)) {
       const expected = `at least ${endOf(furthest) + 1}, behind partition ${furthest.number}`;
-      note(partition, 'StartingLBA', 0x20, `${partition.startSector}`, expected);
+      note('overlap', partition, 'StartingLBA', 0x20, `${partition.startSector}`, expected, OVERLAP_ADVICE);
     }
     if (furthest === undefined || endOf(partition) > endOf(furthest)) furthest = partition;
   }

@@ -3,10 +3,11 @@ import { isZero } from '../bytes/is-zero.ts';
 import { viewOf } from '../bytes/struct.ts';
 import { type BlockDevice, readBytes } from '../device/block-device.ts';
 import { SliceDevice } from '../device/slice-device.ts';
-import { CorruptImageError, type Finding } from '../errors.ts';
+import { CorruptImageError } from '../errors.ts';
 import { BOOT_RECORD_SIGNATURE, BootRecord, type Entry, entryOffset, readEntry } from './mbr-entry.ts';
 import { GPT_PROTECTIVE_TYPE, isExtendedType } from './mbr-type.ts';
 import { isVolumeBootSector } from './superfloppy.ts';
+import { OVERLAP_ADVICE, type TableFault, type TableFinding } from './table-finding.ts';
 
 export { partitionTypeName } from './mbr-type.ts';
 
@@ -39,7 +40,7 @@ export interface MbrTable {
   /** Primary and extended ones in the order of the table, then the logical ones. */
   readonly partitions: readonly MbrPartition[];
   /** Notes only: what is odd, and where a broken chain ends. */
-  readonly findings: readonly Finding[];
+  readonly findings: readonly TableFinding[];
   /** A GPT disk's protective table: the partitions are in the GPT. */
   readonly protective: boolean;
 }
@@ -68,7 +69,7 @@ export function readMbr(
   const diskIdentifier = BootRecord.diskSignature.get(view, 0);
   if (diskIdentifier === 0 && isZero(BootRecord.partitionTable.get(view, 0))) return undefined;
 
-  const findings: Finding[] = [];
+  const findings: TableFinding[] = [];
   const partitions: MbrPartition[] = [];
   for (const [index, entry] of entries.entries()) {
     if (!isUsed(entry)) continue;
@@ -77,6 +78,7 @@ export function readMbr(
   const protective = entries.some((entry) => entry.type === GPT_PROTECTIVE_TYPE);
   if (protective) {
     findings.push({
+      fault: 'unreadable-gpt',
       severity: 'note',
       structure: 'master boot record',
       field: 'systemId',
@@ -88,6 +90,8 @@ export function readMbr(
   const extended = partitions.filter((partition) => partition.kind === 'extended');
   for (const surplus of extended.slice(1)) {
     findings.push({
+      fault: 'several-extended',
+      partition: surplus.number,
       severity: 'note',
       structure: 'master boot record',
       field: 'systemId',
@@ -136,7 +140,7 @@ function readChain(
   sectorSize: number,
   extended: MbrPartition,
   partitions: MbrPartition[],
-  findings: Finding[],
+  findings: TableFinding[],
 ): void {
   const seen = new Set<number>();
   const sector = new Uint8Array(512);
@@ -157,6 +161,7 @@ function readChain(
           : undefined;
     if (problem !== undefined) {
       findings.push({
+        fault: 'chain-link',
         severity: 'note',
         structure: 'extended boot record',
         field: 'startingSector',
@@ -170,6 +175,7 @@ function readChain(
     const signature = BootRecord.signature.get(view, 0);
     if (signature !== BOOT_RECORD_SIGNATURE) {
       findings.push({
+        fault: 'chain-signature',
         severity: 'note',
         structure: 'extended boot record',
         field: 'signature',
@@ -195,26 +201,41 @@ function checkPartitions(
   device: BlockDevice,
   sectorSize: number,
   partitions: readonly MbrPartition[],
-): Finding[] {
-  const findings: Finding[] = [];
-  const note = (partition: MbrPartition, field: string, found: string, expected: string): void => {
+): TableFinding[] {
+  const findings: TableFinding[] = [];
+  const note = (
+    fault: TableFault,
+    partition: MbrPartition,
+    field: string,
+    found: string,
+    expected: string,
+    advice?: string,
+  ): void => {
     findings.push({
+      fault,
+      partition: partition.number,
       severity: 'note',
       structure: `partition ${partition.number}`,
       field,
       offset: partition.entryOffset + 8,
       found,
       expected,
+      ...(advice === undefined ? {} : { advice }),
     });
   };
   const sectorCount = Math.floor(device.size / sectorSize);
   const extended = partitions.find(({ kind }) => kind === 'extended');
   for (const partition of partitions) {
     const end = endSector(partition);
-    if (end > sectorCount) note(partition, 'end', `sector ${end - 1}`, `at most ${sectorCount - 1}`);
+    if (end > sectorCount && partition.type !== GPT_PROTECTIVE_TYPE) {
+      const needed = end * sectorSize;
+      const advice = `The image would need ${needed} bytes and has ${device.size}: where it was cut, truncate -s ${needed} gives it its size back`;
+      note('past-end', partition, 'end', `sector ${end - 1}`, `at most ${sectorCount - 1}`, advice);
+    }
     if (partition.kind !== 'logical' || extended === undefined) continue;
     if (partition.startSector <= extended.startSector || end > endSector(extended)) {
       note(
+        'outside-extended',
         partition,
         'range',
         `sectors ${partition.startSector} to ${end - 1}`,
@@ -229,10 +250,12 @@ function checkPartitions(
   for (const partition of data) {
     if (furthest !== undefined && partition.startSector < endSector(furthest)) {
       note(
+        'overlap',
         partition,
         'start',
         `sector ${partition.startSector}`,
         `at least ${endSector(furthest)}, the end of partition ${furthest.number}`,
+        OVERLAP_ADVICE,
       );
     }
     if (furthest === undefined || endSector(partition) > endSector(furthest)) furthest = partition;

@@ -1,9 +1,10 @@
 import type { BlockDevice } from '../device/block-device.ts';
 import { SliceDevice } from '../device/slice-device.ts';
-import { CorruptImageError, type Finding } from '../errors.ts';
+import { CorruptImageError } from '../errors.ts';
 import { type GptPartition, type GptTable, readGpt } from './gpt.ts';
 import { type MbrPartition, type MbrTable, readMbr } from './mbr.ts';
 import { sectorSizeOfMbr } from './mbr-sector-size.ts';
+import type { TableFinding } from './table-finding.ts';
 
 /** What the table of a disk says, whatever kind of table it is. */
 export type Table = MbrTable | GptTable;
@@ -18,7 +19,8 @@ export function readTable(device: BlockDevice): Table | undefined {
   const sectorSize = sectorSizeOfMbr(device, mbr.partitions);
   if (sectorSize === mbr.sectorSize) return mbr;
   const other = readMbr(device, { sectorSize })!;
-  const finding: Finding = {
+  const finding: TableFinding = {
+    fault: 'sector-size',
     severity: 'note',
     structure: 'master boot record',
     field: 'sector size',

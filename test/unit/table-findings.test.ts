@@ -1,0 +1,392 @@
+import { describe, expect, test } from 'vitest';
+import { viewOf } from '../../src/bytes/struct.ts';
+import { readBytes } from '../../src/device/block-device.ts';
+import { MemoryDevice } from '../../src/device/memory-device.ts';
+import { diskLayout } from '../../src/partition/disk-layout.ts';
+import { GptEditor } from '../../src/partition/gpt-editor.ts';
+import { GptHeader, HeaderSector } from '../../src/partition/gpt-header.ts';
+import { LINUX_FILESYSTEM } from '../../src/partition/gpt-type.ts';
+import { MbrEditor } from '../../src/partition/mbr-editor.ts';
+import { checkTable } from '../../src/partition/table-check.ts';
+
+const SIZE = 16 << 20;
+const GEOMETRY = { cylinders: 0, heads: 255, sectorsPerTrack: 63 };
+
+function layoutOf(size = SIZE, sectorSize = 512) {
+  return diskLayout({ size, sectorSize, geometry: GEOMETRY, dosCompatible: false });
+}
+
+/** Partition 1 at 2048, 2 at 4096, the extended one 3 from 8192 on with 5 at 10240 and 6 at 14336. */
+function mbrDisk(): MemoryDevice {
+  const device = new MemoryDevice(SIZE);
+  const editor = MbrEditor.create(device, layoutOf(), { diskIdentifier: 0x1234_5678 });
+  editor.setPartition(0, 0x83, 2048, 4095);
+  editor.setPartition(1, 0x0c, 4096, 8191);
+  editor.setPartition(2, 0x05, 8192, 32767);
+  for (const start of [10240, 14336]) {
+    const index = editor.addSlot();
+    editor.placeTable(index, index === 4 ? 8192 : start - 2048);
+    editor.setPartition(index, 0x83, start, start + 2047);
+  }
+  editor.write(device);
+  return device;
+}
+
+const UUIDS = ['F7113A05-2C06-004D-B88E-458F6EE9B46F', '0B1E2A33-4455-4667-8899-AABBCCDDEEFF'];
+
+function gptDisk(size = SIZE, sectorSize = 512): MemoryDevice {
+  const device = new MemoryDevice(size);
+  const editor = GptEditor.create(device, layoutOf(size, sectorSize), {
+    diskGuid: '51E32BE6-9CA0-074E-B7FF-30FAB0604E01',
+  });
+  for (const [index, uuid] of UUIDS.entries()) {
+    const startSector = (1 + index) * ((1 << 20) / sectorSize);
+    const endSector = startSector + 99;
+    editor.setPartition(index, { type: LINUX_FILESYSTEM, uuid, startSector, endSector });
+  }
+  editor.write(device);
+  return device;
+}
+
+function resized(device: MemoryDevice, size: number): MemoryDevice {
+  const result = new MemoryDevice(size);
+  result.write(0, readBytes(device, 0, Math.min(size, device.size)));
+  return result;
+}
+
+/** Changes entries or headers and makes the CRCs of both tables right again. */
+function reseal(
+  device: MemoryDevice,
+  change: (primary: HeaderSector, backup: HeaderSector, entries: DataView) => void,
+): void {
+  const last = device.size / 512 - 1;
+  const primary = new HeaderSector(readBytes(device, 512, 512));
+  const backup = new HeaderSector(readBytes(device, last * 512, 512));
+  const entries = readBytes(device, 1024, 128 * 128);
+  change(primary, backup, viewOf(entries));
+  for (const header of [primary, backup]) {
+    header.seal(entries);
+    device.write(header.tableLba * 512, entries);
+  }
+  device.write(512, primary.bytes);
+  device.write(last * 512, backup.bytes);
+}
+
+function patch(device: MemoryDevice, offset: number, ...bytes: number[]): MemoryDevice {
+  device.write(offset, Uint8Array.from(bytes));
+  return device;
+}
+
+function u32(value: number): number[] {
+  return [value & 0xff, (value >> 8) & 0xff, (value >> 16) & 0xff, value >>> 24];
+}
+
+/** The first entry of the master boot record; each next one is 16 bytes further. */
+const ENTRY = 0x1be;
+
+test('Sound tables have no findings', () => {
+  expect(checkTable(mbrDisk())).toEqual([]);
+  expect(checkTable(gptDisk())).toEqual([]);
+  expect(checkTable(new MemoryDevice(SIZE))).toEqual([]);
+  expect(checkTable(new MemoryDevice(0))).toEqual([]);
+});
+
+describe('What is wrong with an MBR is found:', () => {
+  test('partitions over one another', () => {
+    expect(checkTable(patch(mbrDisk(), ENTRY + 16 + 8, ...u32(4000)))).toContainEqual({
+      fault: 'overlap',
+      partition: 2,
+      severity: 'note',
+      structure: 'partition 2',
+      field: 'start',
+      offset: ENTRY + 16 + 8,
+      found: 'sector 4000',
+      expected: 'at least 4096, the end of partition 1',
+      advice: expect.stringContaining('look into both') as string,
+    });
+  });
+
+  test('a primary partition over the extended one', () => {
+    expect(checkTable(patch(mbrDisk(), ENTRY + 16 + 12, ...u32(5000)))).toContainEqual(
+      expect.objectContaining({
+        fault: 'overlap',
+        partition: 2,
+        found: 'sectors 4096 to 9095',
+        expected: 'none of the extended partition 3, 8192 to 32767',
+      }),
+    );
+  });
+
+  test('a partition past the end of the device', () => {
+    expect(checkTable(patch(mbrDisk(), 8192 * 512 + ENTRY + 12, ...u32(40000)))).toContainEqual(
+      expect.objectContaining({
+        fault: 'past-end',
+        partition: 5,
+        offset: 8192 * 512 + ENTRY + 8,
+        found: 'sector 50239',
+        expected: 'at most 32767',
+      }),
+    );
+  });
+
+  test('a logical partition outside of the extended one', () => {
+    expect(checkTable(patch(mbrDisk(), ENTRY + 32 + 12, ...u32(7000)))).toContainEqual(
+      expect.objectContaining({
+        fault: 'outside-extended',
+        partition: 6,
+        found: 'sectors 14336 to 16383',
+        expected: 'a range within the extended partition, 8193 to 15191',
+      }),
+    );
+  });
+
+  test('a chain that returns, one that leaves the device, one that ends in nothing', () => {
+    const second = 12288 * 512;
+    const link = second + ENTRY + 16;
+    const loop = patch(mbrDisk(), link + 4, 5, 0, 0, 0, ...u32(0), ...u32(100));
+    expect(checkTable(loop)).toMatchObject([
+      {
+        fault: 'chain-link',
+        offset: link + 8,
+        found: 'sector 8192, where the chain has been before',
+        expected: 'a chain without loops',
+      },
+    ]);
+    const away = patch(mbrDisk(), link + 4, 5, 0, 0, 0, ...u32(60000), ...u32(100));
+    expect(checkTable(away)).toMatchObject([
+      { fault: 'chain-link', found: 'sector 68192', expected: expect.stringContaining(`byte ${SIZE}`) },
+    ]);
+    expect(checkTable(patch(mbrDisk(), second + 510, 0, 0))).toMatchObject([
+      {
+        fault: 'chain-signature',
+        offset: second + 510,
+        found: '0x0000',
+        expected: '0xaa55',
+      },
+    ]);
+  });
+
+  test('an entry of no sectors', () => {
+    expect(checkTable(patch(mbrDisk(), ENTRY + 12, ...u32(0)))).toMatchObject([
+      {
+        fault: 'zero-length',
+        partition: 1,
+        structure: 'entry 1 of the master boot record',
+        offset: ENTRY + 12,
+        found: '0, with type 0x83 from sector 2048',
+      },
+    ]);
+  });
+
+  test('several active partitions', () => {
+    const device = patch(patch(mbrDisk(), ENTRY, 0x80), ENTRY + 16, 0x80);
+    expect(checkTable(device)).toMatchObject([
+      { fault: 'several-active', partition: 2, field: 'bootIndicator', offset: ENTRY + 16 },
+    ]);
+  });
+
+  test('a partition over sector 0 and one over an extended boot record', () => {
+    expect(checkTable(patch(mbrDisk(), ENTRY + 8, ...u32(0)))).toContainEqual(
+      expect.objectContaining({ fault: 'covers-table', partition: 1, found: 'sectors 0 to 2047' }),
+    );
+    expect(checkTable(patch(mbrDisk(), 8192 * 512 + ENTRY + 12, ...u32(3000)))).toContainEqual(
+      expect.objectContaining({
+        fault: 'covers-table',
+        partition: 5,
+        expected: 'a range without sector 12288, which holds an extended boot record',
+      }),
+    );
+  });
+
+  test('addresses in C/H/S that are not those of the sectors', () => {
+    expect(checkTable(patch(mbrDisk(), ENTRY + 1, 7))).toMatchObject([
+      {
+        fault: 'chs',
+        partition: 1,
+        field: 'startingChs',
+        offset: ENTRY + 1,
+        found: '0/7/33',
+        expected: '0/32/33, which is sector 2048 with 255 heads and 63 sectors a track',
+      },
+    ]);
+    // All zeros and the highest address say: go by the sector number.
+    expect(checkTable(patch(mbrDisk(), ENTRY + 1, 0, 0, 0))).toEqual([]);
+    expect(checkTable(patch(mbrDisk(), ENTRY + 1, 0xfe, 0xff, 0xff))).toEqual([]);
+  });
+
+  test('a boot sector that names another place', () => {
+    const boot = new Uint8Array(512);
+    const view = viewOf(boot);
+    boot.set([0xeb, 0x3c, 0x90]);
+    boot.set(new TextEncoder().encode('mkfs.fat'), 3);
+    view.setUint16(0x0b, 512, true);
+    boot[0x0d] = 4;
+    view.setUint16(0x0e, 1, true);
+    boot[0x10] = 2;
+    view.setUint16(0x11, 512, true);
+    view.setUint16(0x13, 4096, true);
+    boot[0x15] = 0xf8;
+    view.setUint16(0x16, 4, true);
+    boot[0x26] = 0x29;
+    boot.set([0x55, 0xaa], 510);
+    const device = mbrDisk();
+    const withHidden = (value: number): MemoryDevice => {
+      view.setUint32(0x1c, value, true);
+      device.write(4096 * 512, boot);
+      return device;
+    };
+    expect(checkTable(withHidden(4096))).toEqual([]);
+    expect(checkTable(withHidden(0))).toEqual([]);
+    const expected = {
+      fault: 'hidden-sectors',
+      partition: 2,
+      field: 'BPB_HiddSec',
+      offset: 4096 * 512 + 0x1c,
+      expected: '4096, the sectors before the partition',
+    };
+    expect(checkTable(withHidden(63))).toMatchObject([{ ...expected, found: '63' }]);
+    // A partition that is booted from needs it.
+    patch(device, ENTRY + 16, 0x80);
+    expect(checkTable(withHidden(0))).toMatchObject([{ ...expected, found: '0' }]);
+  });
+});
+
+describe('What is wrong with a GPT is found:', () => {
+  const last = SIZE / 512 - 1;
+
+  test.each([
+    ['primary', 512],
+    ['backup', last * 512],
+  ])('the %s header', (which, offset) => {
+    const wrong = (at: number, ...bytes: number[]) => checkTable(patch(gptDisk(), offset + at, ...bytes));
+    expect(wrong(0, 0)).toMatchObject([
+      { fault: 'header', structure: `${which} GPT header`, field: 'Signature', offset },
+    ]);
+    expect(wrong(0x10, 1, 2, 3, 4)).toMatchObject([
+      { fault: 'header', field: 'HeaderCRC32', offset: offset + 0x10, found: '0x04030201' },
+    ]);
+  });
+
+  test.each([
+    ['primary', 1024, 512],
+    ['backup', (last - 32) * 512, last * 512],
+  ])('the %s table', (which, table, header) => {
+    expect(checkTable(patch(gptDisk(), table + 5 * 128, 1))).toMatchObject([
+      {
+        fault: 'header',
+        structure: `${which} GPT header`,
+        field: 'PartitionEntryArrayCRC32',
+        offset: header + 0x58,
+      },
+    ]);
+  });
+
+  test('two headers that say different things', () => {
+    const device = gptDisk();
+    const backup = new HeaderSector(readBytes(device, last * 512, 512));
+    backup.bytes[0x38] = 0xff;
+    GptHeader.HeaderCRC32.set(backup.view, 0, backup.computeCrc()!);
+    device.write(last * 512, backup.bytes);
+    expect(checkTable(device)).toMatchObject([{ fault: 'headers-differ', offset: last * 512 }]);
+  });
+
+  test('a backup that is not at the end, since the image grew', () => {
+    expect(checkTable(resized(gptDisk(), 2 * SIZE))).toMatchObject([
+      {
+        fault: 'backup-place',
+        field: 'AlternateLBA',
+        offset: 512 + 0x20,
+        found: '32767',
+        expected: '65535, the last sector of the device',
+      },
+      { fault: 'protective-size', offset: ENTRY + 12, found: '32767' },
+    ]);
+  });
+
+  test('an image that shrank below its table', () => {
+    expect(checkTable(resized(gptDisk(), SIZE / 2))).toMatchObject([
+      { fault: 'unreadable-gpt', found: '0xee (GPT protective)' },
+      {
+        fault: 'header',
+        field: 'LastUsableLBA',
+        found: '32734',
+        expected: 'at most 16383, the last sector of the device',
+        advice: expect.stringContaining(`truncate -s ${SIZE}`),
+      },
+      { fault: 'header', structure: 'backup GPT header', field: 'Signature' },
+    ]);
+  });
+
+  test('no protective MBR, and one of the wrong size', () => {
+    expect(checkTable(patch(gptDisk(), ENTRY + 4, 0))).toMatchObject([
+      { fault: 'protective-missing', offset: ENTRY, found: 'without an entry of type 0xee from sector 1' },
+    ]);
+    expect(checkTable(patch(gptDisk(), 510, 0, 0))).toMatchObject([{ fault: 'protective-missing' }]);
+    expect(checkTable(patch(gptDisk(), ENTRY + 12, ...u32(77)))).toMatchObject([
+      {
+        fault: 'protective-size',
+        offset: ENTRY + 12,
+        found: '77',
+        expected: '32767, all sectors but the first',
+      },
+    ]);
+  });
+
+  test('one that is left over below another table', () => {
+    const device = gptDisk();
+    const editor = MbrEditor.create(device, layoutOf(), { diskIdentifier: 1 });
+    editor.setPartition(0, 0x83, 2048, 4095);
+    editor.write(device);
+    expect(checkTable(device)).toMatchObject([
+      {
+        fault: 'protective-missing',
+        found: 'in use for something else',
+        advice: expect.stringContaining('left'),
+      },
+    ]);
+  });
+
+  test('entries beyond the usable sectors, over one another, backwards, and twice with one GUID', () => {
+    const device = gptDisk();
+    reseal(device, (_primary, _backup, entries) => {
+      entries.setBigUint64(0x28, 40000n, true);
+    });
+    const usable = 'within the usable ones, 2048 to 32734';
+    expect(checkTable(device)).toMatchObject([
+      { fault: 'outside-usable', partition: 1, offset: 1024 + 0x20, expected: usable },
+      { fault: 'overlap', partition: 2, found: '4096', expected: 'at least 40001, behind partition 1' },
+    ]);
+    reseal(device, (_primary, _backup, entries) => {
+      entries.setBigUint64(0x28, 2000n, true);
+      for (let i = 0; i < 16; i++) entries.setUint8(128 + 16 + i, entries.getUint8(16 + i));
+    });
+    expect(checkTable(device)).toMatchObject([
+      { fault: 'zero-length', partition: 1, field: 'EndingLBA', expected: 'at least StartingLBA, 2048' },
+      { fault: 'duplicate-guid', partition: 2, offset: 1024 + 128 + 0x10, found: UUIDS[0] },
+    ]);
+  });
+
+  test('usable sectors that are not free', () => {
+    const device = gptDisk();
+    reseal(device, (primary, backup) => {
+      for (const header of [primary, backup]) {
+        GptHeader.FirstUsableLBA.set(header.view, 0, 20);
+        GptHeader.LastUsableLBA.set(header.view, 0, last);
+      }
+    });
+    expect(checkTable(device)).toMatchObject([
+      { fault: 'usable-range', field: 'FirstUsableLBA', offset: 512 + 0x28, found: '20' },
+      {
+        fault: 'usable-range',
+        field: 'LastUsableLBA',
+        offset: 512 + 0x30,
+        found: '32767',
+        expected: 'at most 32734, before the backup table',
+      },
+    ]);
+  });
+
+  test('sectors of 4096 bytes', () => {
+    expect(checkTable(gptDisk(64 << 20, 4096))).toMatchObject([{ fault: 'sector-size' }]);
+  });
+});
