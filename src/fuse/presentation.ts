@@ -20,11 +20,17 @@ const SET_UID = 0o4000;
 const SET_GID = 0o2000;
 const GROUP_EXECUTE = 0o010;
 
+/** By the four bits of S_IFMT. */
+const KINDS: readonly (NodeKind | undefined)[] = kindsByBits();
+
 export function kindOfMode(mode: number): NodeKind | undefined {
-  for (const [kind, bits] of Object.entries(KIND_MODE)) {
-    if ((mode & KIND_BITS) === bits) return kind as NodeKind;
-  }
-  return undefined;
+  return KINDS[(mode & KIND_BITS) >>> 12];
+}
+
+function kindsByBits(): (NodeKind | undefined)[] {
+  const kinds = Array.from<NodeKind | undefined>({ length: 16 });
+  for (const [kind, bits] of Object.entries(KIND_MODE)) kinds[bits >>> 12] = kind as NodeKind;
+  return kinds;
 }
 
 /** The mode after a write or a change of owner by somebody to whom the set-ID bits were not given: as the kernel takes them. */

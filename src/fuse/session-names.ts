@@ -1,5 +1,5 @@
 import { FsError } from '../errors.ts';
-import type { CreateOptions, NodeId } from '../filesystem/file-system.ts';
+import type { CreateOptions, DeviceNumber, NodeId, NodeKind } from '../filesystem/file-system.ts';
 import { kindOfMode } from './presentation.ts';
 import { LinkIn, MkdirIn, MknodIn, Rename2In, RenameIn } from './protocol.ts';
 import { type FuseReply, majorOf, minorOf } from './reply.ts';
@@ -33,23 +33,21 @@ export class NameRequests {
       throw new FsError('EINVAL', { syscall: 'mknod' });
     }
     const name = request.name(MknodIn.$size);
+    if (kind !== 'character-device' && kind !== 'block-device')
+      return this.#create(request, reply, name, kind, mode & 0o7777, undefined);
     const rdev = request.get(MknodIn.rdev);
-    const special = kind === 'character-device' || kind === 'block-device';
-    return this.#create(request, reply, name, {
-      kind,
-      mode: mode & 0o7777,
-      ...(special ? { device: { major: majorOf(rdev), minor: minorOf(rdev) } } : {}),
-    });
+    const device = { major: majorOf(rdev), minor: minorOf(rdev) };
+    return this.#create(request, reply, name, kind, mode & 0o7777, { device });
   }
 
   mkdir(request: FuseRequest, reply: FuseReply): number {
     const mode = request.get(MkdirIn.mode) & 0o7777;
-    return this.#create(request, reply, request.name(MkdirIn.$size), { kind: 'directory', mode });
+    return this.#create(request, reply, request.name(MkdirIn.$size), 'directory', mode, undefined);
   }
 
   symlink(request: FuseRequest, reply: FuseReply): number {
     const [name, target] = request.names(0);
-    return this.#create(request, reply, name, { kind: 'symlink', mode: 0o777, target });
+    return this.#create(request, reply, name, 'symlink', 0o777, { target });
   }
 
   link(request: FuseRequest, reply: FuseReply): number {
@@ -116,30 +114,27 @@ export class NameRequests {
     request: FuseRequest,
     reply: FuseReply,
     name: string,
-    options: CreateOptions & { readonly mode: number },
+    kind: NodeKind,
+    mode: number,
+    more: { readonly device: DeviceNumber } | { readonly target: string } | undefined,
   ): number {
     const core = this.#core;
     const parent = core.nodeOf(request);
-    const node = core.fs.create(parent, name, this.#withOwner(request, parent, options));
+    const plain = this.#ownedBy(request, parent, kind, mode);
+    const node = core.fs.create(parent, name, more === undefined ? plain : { ...plain, ...more });
     core.namesChanged();
     return core.entryReply(request, reply, node, request.nodeId, name);
   }
 
   /** The caller's, and the directory's group where that has the set-group-ID bit, which directories hand down. */
-  #withOwner(
-    request: FuseRequest,
-    parent: NodeId,
-    options: CreateOptions & { readonly mode: number },
-  ): CreateOptions {
+  #ownedBy(request: FuseRequest, parent: NodeId, kind: NodeKind, mode: number): CreateOptions {
     const { fs } = this.#core;
-    if (!fs.capabilities.ownership) {
-      // A new file can be written, whatever its mode, as with Linux' vfat.
-      const { mode, ...rest } = options;
-      return options.kind === 'directory' || options.kind === 'file' ? rest : { ...rest, mode };
-    }
+    // A new file can be written, whatever its mode, as with Linux' vfat.
+    if (!fs.capabilities.ownership)
+      return kind === 'directory' || kind === 'file' ? { kind } : { kind, mode };
     const directory = fs.attributes(parent);
-    if ((directory.mode & SET_GID) === 0) return { ...options, uid: request.uid, gid: request.gid };
-    const mode = options.kind === 'directory' ? options.mode | SET_GID : options.mode;
-    return { ...options, mode, uid: request.uid, gid: directory.gid };
+    const { uid } = request;
+    if ((directory.mode & SET_GID) === 0) return { kind, mode, uid, gid: request.gid };
+    return { kind, mode: kind === 'directory' ? mode | SET_GID : mode, uid, gid: directory.gid };
   }
 }

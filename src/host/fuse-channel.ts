@@ -6,6 +6,7 @@ import { Opcode } from '../fuse/protocol.ts';
 import { nativeError } from './native-error.ts';
 import { fixedMemory } from './native-memory.ts';
 import { drain, isReady, type NativePoll, nativePoll, pollSet } from './native-poll.ts';
+import { SpinWait } from './spin-wait.ts';
 
 /** Why a channel has ended: the mount is gone, the kernel or somebody has broken the connection, or `stop` was called. */
 export type ChannelEnd = 'unmounted' | 'aborted' | 'stopped';
@@ -54,6 +55,7 @@ export class FuseChannel {
   readonly #fd: number;
   readonly #wakeFd: number;
   readonly #poll: NativePoll;
+  readonly #wait = new SpinWait();
   #stopped = false;
 
   constructor(options: FuseChannelOptions) {
@@ -82,12 +84,14 @@ export class FuseChannel {
       const length = this.#poll.read(this.#fd, request.bytes, request.bytes.length);
       if (length >= IN_HEADER_SIZE) {
         this.backlog++;
+        this.#wait.met();
         this.#answer(handlers);
         continue;
       }
       switch (-length) {
         case EAGAIN: {
           this.backlog = 0;
+          if (this.#wait.missed()) break;
           const timeout = handlers.idle?.();
           if (this.#stopped) break;
           if (this.#poll.poll(set, timeout ?? -1) > 0 && isReady(set, 1)) {
