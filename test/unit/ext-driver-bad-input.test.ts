@@ -131,6 +131,16 @@ test('Unknown incompatible features are refused by name', () => {
   expect(open).toThrow(/unsupported features compression, dirdata, FEATURE_I31$/);
 });
 
+test('A superblock without the checksum that it announces is refused, with advice', () => {
+  const bytes = good.slice();
+  Superblock.s_feature_ro_compat.set(viewOf(bytes), 1024, 0x403);
+  const open = (): unknown => extDriver.open(MemoryDevice.from(bytes));
+  expect(open).toThrow(CorruptImageError);
+  expect(open).toThrow(
+    /^Superblock s_checksum is 0x00000000, expected 0x[0-9a-f]{8} \(.*"e2fsck -b 8193" .*\) at byte 2044$/,
+  );
+});
+
 test('What cannot be written is opened for reading, with the reason', () => {
   const cases: readonly (readonly [
     field: 's_feature_compat' | 's_feature_incompat' | 's_feature_ro_compat',
@@ -140,7 +150,7 @@ test('What cannot be written is opened for reading, with the reason', () => {
     ['s_feature_compat', 0x4, /^ext3 is read-only here: writing does not support the journal/],
     ['s_feature_incompat', 0x4, /journal holds changes that were not replayed/],
     ['s_feature_incompat', 0x40, /^ext4 is read-only here: .*extents/],
-    ['s_feature_ro_compat', 0x400, /metadata checksums/],
+    ['s_feature_ro_compat', 0x100, /quotas \(quota\)/],
     ['s_feature_ro_compat', 0x4000_0000, /FEATURE_R30/],
   ];
   for (const [field, bit, reason] of cases) {

@@ -1,6 +1,6 @@
 import { CorruptImageError, FsError } from '../../errors.ts';
 import { clearRange, nextClear, nextSet, setRange } from './bitmap.ts';
-import { type CachedBlock, WriteRank } from './block-cache.ts';
+import type { CachedBlock } from './block-cache.ts';
 import type { Group } from './group-table.ts';
 import type { Volume } from './volume.ts';
 
@@ -86,10 +86,9 @@ export class BlockAllocator {
       const length = Math.min(group.blockCount - bit, start + count - block);
       const bitmap = this.#requireSet(group, bit, length);
       clearRange(bitmap.bytes, bit, length);
-      volume.cache.markDirty(bitmap);
       group.freeBlocks += length;
       volume.freeBlocks += length;
-      volume.groups.save(group);
+      volume.groups.saveBlocks(group, bitmap);
       block += length;
     }
   }
@@ -121,7 +120,7 @@ export class BlockAllocator {
 
   /** The bitmap, in which these bits must be set. */
   #requireSet(group: Group, bit: number, length: number): CachedBlock {
-    const bitmap = this.#bitmap(group);
+    const bitmap = this.#volume.groups.blockBitmap(group);
     const hole = nextClear(bitmap.bytes, bit, bit + length);
     if (hole === bit + length) return bitmap;
     throw new CorruptImageError({
@@ -133,7 +132,7 @@ export class BlockAllocator {
   }
 
   #takeFrom(group: Group, from: number, missing: number, least: number, runs: BlockRun[]): number {
-    const bitmap = this.#bitmap(group);
+    const bitmap = this.#volume.groups.blockBitmap(group);
     let rest = missing;
     for (let bit = from; bit < group.blockCount && rest > 0;) {
       const start = nextClear(bitmap.bytes, bit, group.blockCount);
@@ -151,7 +150,7 @@ export class BlockAllocator {
 
   #takeAt(group: Group, bit: number, most: number, runs: BlockRun[]): number {
     if (bit >= group.blockCount) return 0;
-    const bitmap = this.#bitmap(group);
+    const bitmap = this.#volume.groups.blockBitmap(group);
     const length = nextSet(bitmap.bytes, bit, Math.min(group.blockCount, bit + most)) - bit;
     if (length > 0) this.#take(group, bitmap, bit, length, runs);
     return length;
@@ -160,38 +159,10 @@ export class BlockAllocator {
   #take(group: Group, bitmap: CachedBlock, bit: number, length: number, runs: BlockRun[]): void {
     const volume = this.#volume;
     setRange(bitmap.bytes, bit, length);
-    volume.cache.markDirty(bitmap);
     group.freeBlocks = Math.max(0, group.freeBlocks - length);
     group.blockCursor = bit + length;
     volume.freeBlocks = Math.max(0, volume.freeBlocks - length);
-    volume.groups.save(group);
+    volume.groups.saveBlocks(group, bitmap);
     runs.push({ start: group.firstBlock + bit, length });
-  }
-
-  /** The group's bitmap, which must have the group's own structures marked as used: else they would be given away. */
-  #bitmap(group: Group): CachedBlock {
-    const volume = this.#volume;
-    const bitmap = volume.cache.get(group.blockBitmap, WriteRank.bitmap);
-    if (group.bitmapChecked) return bitmap;
-    const { inodeTableBlocks } = volume.geometry;
-    for (const [start, length] of [
-      [group.firstBlock, volume.groups.baseMetadataBlocks(group.index, 0)],
-      [group.blockBitmap, 1],
-      [group.inodeBitmap, 1],
-      [group.inodeTable, inodeTableBlocks],
-    ] as const) {
-      const from = Math.max(0, start - group.firstBlock);
-      const end = Math.min(group.blockCount, start - group.firstBlock + length);
-      const hole = from < end ? nextClear(bitmap.bytes, from, end) : end;
-      if (hole >= end) continue;
-      throw new CorruptImageError({
-        structure: `block bitmap of group ${group.index}`,
-        field: `bit ${hole}`,
-        found: '0 for a block of the group itself',
-        expected: '1',
-      });
-    }
-    group.bitmapChecked = true;
-    return bitmap;
   }
 }

@@ -117,11 +117,17 @@ export class BlockCache {
 
   /** A block of zeros, dirty; whatever the device holds there is not read. */
   create(index: number, rank: WriteRank, seal?: BlockSeal): CachedBlock {
+    const block = this.blank(index, rank, seal);
+    this.markDirty(block);
+    return block;
+  }
+
+  /** A block of zeros that is not dirty: what the device holds there means nothing. */
+  blank(index: number, rank: WriteRank, seal?: BlockSeal): CachedBlock {
     this.#drop(this.#young, index);
     this.#drop(this.#old, index);
     const block = this.#fresh(index, rank, seal);
     this.#young.set(index, block);
-    this.markDirty(block);
     return block;
   }
 

@@ -2,7 +2,8 @@ import { viewOf } from '../../bytes/struct.ts';
 import { decodeUtf8 } from '../../bytes/utf8.ts';
 import { CorruptImageError, FsError } from '../../errors.ts';
 import type { NodeKind } from '../file-system.ts';
-import { type CachedBlock, WriteRank } from './block-cache.ts';
+import { type BlockSeal, type CachedBlock, WriteRank } from './block-cache.ts';
+import { DIRECTORY_TAIL, checksummedEntriesEnd } from './checksum.ts';
 import {
   DirectoryEntryHeader,
   entryFault,
@@ -21,7 +22,7 @@ import type { ExtCore } from './ext-core.ts';
 import type { MappedRun } from './file-map.ts';
 import { HashTree } from './htree.ts';
 import { inlineEntryAreas, inlineParent } from './inline-data.ts';
-import { InodeFlag } from './inode.ts';
+import { Inode, InodeFlag } from './inode.ts';
 import type { InodeRef, InodeTable } from './inode-table.ts';
 import { type Directory, OpenDirectories, firstFit, newDirectory, noteGap } from './open-directories.ts';
 import { CompatibleFeature, IncompatibleFeature } from './superblock.ts';
@@ -46,6 +47,8 @@ export class DirectoryStore {
   readonly #open = new OpenDirectories();
   readonly #hasTypes: boolean;
   readonly #canIndex: boolean;
+  /** Bytes of a block without index entries that names may take. */
+  readonly #leafSize: number;
 
   constructor(core: ExtCore) {
     const { volume } = core;
@@ -54,6 +57,7 @@ export class DirectoryStore {
     this.#inodes = core.inodes;
     this.#tree = new HashTree(volume);
     this.#hasTypes = (volume.features.incompatible & IncompatibleFeature.filetype) !== 0;
+    this.#leafSize = volume.geometry.blockSize - (volume.seals === undefined ? 0 : DIRECTORY_TAIL);
     this.#canIndex = (volume.features.compatible & CompatibleFeature.dir_index) !== 0;
   }
 
@@ -61,9 +65,9 @@ export class DirectoryStore {
   open(ref: InodeRef): Directory {
     const known = this.#open.get(ref.number);
     if (known !== undefined) return known;
-    const directory = newDirectory(ref.number, this.#blocksOf(ref));
+    const directory = newDirectory(ref.number, this.#blocksOf(ref), this.#sealOf(ref));
     for (let position = 0; position < directory.blocks.length; position++) {
-      this.#check(directory.inode, directory.blocks[position]!);
+      this.#check(directory.inode, directory.blocks[position]!, directory.seal);
       this.#index(directory, position);
     }
     this.#open.remember(directory);
@@ -102,9 +106,11 @@ export class DirectoryStore {
       }
       return entries;
     }
-    for (const index of this.#open.get(ref.number)?.blocks ?? this.#blocksOf(ref)) {
-      const { view, bytes } = this.#check(ref.number, index);
-      this.#listInto(entries, bytes, view);
+    const open = this.#open.get(ref.number);
+    const seal = open === undefined ? this.#sealOf(ref) : open.seal;
+    for (const index of open?.blocks ?? this.#blocksOf(ref)) {
+      const { view, bytes } = this.#check(ref.number, index, seal);
+      this.#listInto(entries, bytes.subarray(0, this.#entriesEnd(view)), view);
     }
     return entries;
   }
@@ -153,7 +159,10 @@ export class DirectoryStore {
     }
     // The tree is full, or not sound: what follows is a directory without index, which every reader understands.
     this.#inodes.setFlag(ref, InodeFlag.index, false);
-    for (let position = 0; position < directory.blocks.length; position++) this.#index(directory, position);
+    for (let position = 0; position < directory.blocks.length; position++) {
+      if (directory.seal !== undefined) this.#dissolveNode(directory, position);
+      this.#index(directory, position);
+    }
     directory.firstFits.fill(0);
     const fit = firstFit(directory, size);
     return fit >= 0 ? fit : append();
@@ -170,21 +179,20 @@ export class DirectoryStore {
   ): void {
     const { blockSize } = this.#volume.geometry;
     const block = this.#block(directory, position);
-    const at = insertEntry(block.view, blockSize, bytes, inode, this.#hasTypes ? typeOfKind(kind) : 0);
-    directory.gaps[position] = largestGap(block.view, blockSize);
+    const at = insertEntry(block.view, this.#leafSize, bytes, inode, this.#hasTypes ? typeOfKind(kind) : 0);
+    directory.gaps[position] = largestGap(block.view, this.#leafSize);
     directory.names.set(name, position * blockSize + at);
     this.#open.countName(directory, 1);
     this.#volume.cache.markDirty(block);
   }
 
   remove(directory: Directory, name: string): void {
-    const { blockSize } = this.#volume.geometry;
     const place = directory.names.get(name)!;
     const { block, at, position } = this.#entryAt(directory, place);
-    removeEntry(block.view, blockSize, at);
+    removeEntry(block.view, this.#leafSize, at);
     directory.names.delete(name);
     this.#open.countName(directory, -1);
-    directory.gaps[position] = largestGap(block.view, blockSize);
+    directory.gaps[position] = largestGap(block.view, this.#leafSize);
     noteGap(directory, position);
     this.#volume.cache.markDirty(block);
   }
@@ -200,18 +208,19 @@ export class DirectoryStore {
   /** Gives a new directory its first block. */
   create(ref: InodeRef, parent: number): void {
     const index = this.#grow(ref, 0);
-    const block = this.#volume.cache.create(index, WriteRank.newDirectory);
+    const seal = this.#sealOf(ref);
+    const block = this.#volume.cache.create(index, WriteRank.newDirectory, seal);
     const { blockSize } = this.#volume.geometry;
     initDirectoryBlock(
       block.view,
-      blockSize,
+      this.#leafSize,
       ref.number,
       parent,
       this.#hasTypes ? typeOfKind('directory') : 0,
     );
     this.#inodes.setSize(ref, blockSize);
-    const directory = newDirectory(ref.number, [index]);
-    directory.gaps.push(largestGap(block.view, blockSize));
+    const directory = newDirectory(ref.number, [index], seal);
+    directory.gaps.push(largestGap(block.view, this.#leafSize));
     this.#open.remember(directory);
   }
 
@@ -236,10 +245,10 @@ export class DirectoryStore {
   #append(ref: InodeRef, directory: Directory): number {
     const { blockSize } = this.#volume.geometry;
     const index = this.#grow(ref, directory.blocks.length);
-    const block = this.#volume.cache.create(index, WriteRank.newDirectory);
-    initEmptyBlock(block.view, blockSize);
+    const block = this.#volume.cache.create(index, WriteRank.newDirectory, directory.seal);
+    initEmptyBlock(block.view, this.#leafSize);
     directory.blocks.push(index);
-    directory.gaps.push(blockSize);
+    directory.gaps.push(this.#leafSize);
     this.#inodes.setSize(ref, directory.blocks.length * blockSize);
     // A change of the directory's shape on a volume without the feature invalidates whatever index there was.
     if (!this.#canIndex) this.#inodes.setFlag(ref, InodeFlag.index, false);
@@ -287,11 +296,34 @@ export class DirectoryStore {
   }
 
   /** The block, after every entry in it was found to be sound. */
-  #check(inode: number, index: number): CachedBlock {
-    const block = this.#volume.cache.get(index, WriteRank.directory);
+  #check(inode: number, index: number, seal: BlockSeal | undefined): CachedBlock {
+    const block = this.#volume.cache.get(index, WriteRank.directory, seal);
     const { blockSize } = this.#volume.geometry;
-    this.#checkEntries(inode, block.view, blockSize, index * blockSize);
+    this.#checkEntries(inode, block.view, this.#entriesEnd(block.view), index * blockSize);
     return block;
+  }
+
+  #sealOf(ref: InodeRef): BlockSeal | undefined {
+    return this.#volume.seals?.directory(ref.number, Inode.i_generation.get(ref.view, ref.base));
+  }
+
+  /** Where the entries of a block end: before the checksum, where leaves have one. */
+  #entriesEnd(view: DataView): number {
+    return this.#volume.seals === undefined ? this.#volume.geometry.blockSize : checksummedEntriesEnd(view);
+  }
+
+  /** A node of the index becomes a block with no names, or with `.` and `..`. */
+  #dissolveNode(directory: Directory, position: number): void {
+    const block = this.#block(directory, position);
+    if (this.#entriesEnd(block.view) === this.#leafSize) return;
+    if (position === 0) {
+      block.bytes.fill(0, 24);
+      DirectoryEntryHeader.rec_len.set(block.view, 12, this.#leafSize - 12);
+    } else {
+      block.bytes.fill(0);
+      initEmptyBlock(block.view, this.#leafSize);
+    }
+    this.#volume.cache.markDirty(block);
   }
 
   #checkEntries(inode: number, view: DataView, size: number, deviceOffset: number | undefined): void {
@@ -321,16 +353,17 @@ export class DirectoryStore {
   #index(directory: Directory, position: number): void {
     const { blockSize } = this.#volume.geometry;
     const { view, bytes } = this.#block(directory, position);
-    for (let at = 0; at < blockSize; at += entryLength(view, at, blockSize)) {
+    const end = this.#entriesEnd(view);
+    for (let at = 0; at < end; at += entryLength(view, at, end)) {
       if (DirectoryEntryHeader.inode.get(view, at) === 0 || isDotEntry(view, at)) continue;
       const name = decodeUtf8(bytes, at + 8, at + 8 + DirectoryEntryHeader.name_len.get(view, at));
       directory.names.set(name, position * blockSize + at);
     }
-    directory.gaps[position] = largestGap(view, blockSize);
+    directory.gaps[position] = largestGap(view, end);
   }
 
   #block(directory: Directory, position: number): CachedBlock {
-    return this.#volume.cache.get(directory.blocks[position]!, WriteRank.directory);
+    return this.#volume.cache.get(directory.blocks[position]!, WriteRank.directory, directory.seal);
   }
 
   #entryAt(directory: Directory, place: number): { block: CachedBlock; at: number; position: number } {
@@ -344,7 +377,7 @@ export class DirectoryStore {
     const run: MappedRun = { start: 0, length: 0 };
     this.#core.fileMap.map(ref, 0, 1, run);
     if (run.start === 0) throw this.#inodes.corrupt(ref, 'block 0', 'a hole', 'a block of the directory');
-    const block = this.#check(ref.number, run.start);
+    const block = this.#check(ref.number, run.start, this.#sealOf(ref));
     const { view } = block;
     const at = entryLength(view, 0, this.#volume.geometry.blockSize);
     const sound =

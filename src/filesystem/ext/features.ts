@@ -32,12 +32,20 @@ const READABLE =
 
 /** Features that change nothing in what this driver writes. */
 const WRITABLE_INCOMPATIBLE =
-  IncompatibleFeature.filetype | IncompatibleFeature.meta_bg | IncompatibleFeature.flex_bg;
+  IncompatibleFeature.filetype |
+  IncompatibleFeature.meta_bg |
+  IncompatibleFeature['64bit'] |
+  IncompatibleFeature.flex_bg |
+  IncompatibleFeature.metadata_csum_seed;
 
 const WRITABLE_READ_ONLY_COMPATIBLE =
   ReadOnlyCompatibleFeature.sparse_super |
   ReadOnlyCompatibleFeature.large_file |
-  ReadOnlyCompatibleFeature.extra_isize;
+  ReadOnlyCompatibleFeature.huge_file |
+  ReadOnlyCompatibleFeature.uninit_bg |
+  ReadOnlyCompatibleFeature.dir_nlink |
+  ReadOnlyCompatibleFeature.extra_isize |
+  ReadOnlyCompatibleFeature.metadata_csum;
 
 const EXT3_INCOMPATIBLE =
   IncompatibleFeature.filetype | IncompatibleFeature.needs_recovery | IncompatibleFeature.meta_bg;
@@ -50,9 +58,6 @@ const EXT3_READ_ONLY_COMPATIBLE =
 /** What a person calls the feature when it is the reason for not writing. */
 const REASONS: Readonly<Record<string, string>> = {
   extent: 'extents (extent)',
-  '64bit': '64-bit block numbers (64bit)',
-  metadata_csum: 'metadata checksums (metadata_csum)',
-  uninit_bg: 'group descriptor checksums (uninit_bg)',
   inline_data: 'inline data (inline_data)',
   ea_inode: 'extended attributes in inodes (ea_inode)',
   large_dir: 'three-level directory indexes (large_dir)',
@@ -93,6 +98,12 @@ export function fileSystemType(words: FeatureWords): FileSystemType {
   return (words.compatible & CompatibleFeature.has_journal) !== 0 ? 'ext3' : 'ext2';
 }
 
+/** Are the descriptors of groups checksummed, and do their flags and their counts of unused inodes mean something? */
+export function hasGroupFlags(words: FeatureWords): boolean {
+  const either = ReadOnlyCompatibleFeature.uninit_bg | ReadOnlyCompatibleFeature.metadata_csum;
+  return (words.readOnlyCompatible & either) !== 0;
+}
+
 /** UnsupportedError with the names of the features that keep the volume from being read. */
 export function refuseUnknownFeatures(words: FeatureWords): void {
   const unknown = namesOf(words.incompatible & ~READABLE, IncompatibleFeature, 'I');
@@ -109,6 +120,13 @@ export function readOnlyReason(view: DataView, words: FeatureWords): string | un
     return 'the journal holds changes that were not replayed (needs_recovery); what is shown is the state without them. Run e2fsck first';
   }
   const missing: string[] = [];
+  if (
+    (words.incompatible & IncompatibleFeature.extent) === 0 &&
+    (words.incompatible & IncompatibleFeature['64bit']) !== 0 &&
+    Superblock.s_blocks_count_hi.get(view, 0) > 0
+  ) {
+    missing.push('more than 2^32 blocks without extents');
+  }
   if ((words.compatible & CompatibleFeature.has_journal) !== 0) missing.push('the journal (has_journal)');
   for (const name of [
     ...namesOf(words.incompatible & ~WRITABLE_INCOMPATIBLE, IncompatibleFeature, 'I'),

@@ -8,7 +8,7 @@ export const GroupDescriptor = struct('group descriptor', 64, {
   bg_free_blocks_count_lo: u16le(0x0c),
   bg_free_inodes_count_lo: u16le(0x0e),
   bg_used_dirs_count_lo: u16le(0x10),
-  bg_flags: u16le(0x12), // 1: inode table not initialised, 2: block bitmap not initialised, 4: inode table zeroed
+  bg_flags: u16le(0x12), // GroupFlag
   bg_exclude_bitmap_lo: u32le(0x14),
   bg_block_bitmap_csum_lo: u16le(0x18),
   bg_inode_bitmap_csum_lo: u16le(0x1a),
@@ -25,3 +25,13 @@ export const GroupDescriptor = struct('group descriptor', 64, {
   bg_block_bitmap_csum_hi: u16le(0x38),
   bg_inode_bitmap_csum_hi: u16le(0x3a),
 });
+
+/** `bg_flags`. They mean something only where descriptors have checksums. */
+export const GroupFlag = {
+  /** `EXT4_BG_INODE_UNINIT`: no inode was ever used; the inode bitmap is not to be read. */
+  inodesUninitialised: 0x0001,
+  /** `EXT4_BG_BLOCK_UNINIT`: no block but the format's own was ever used; the block bitmap is not to be read. */
+  blocksUninitialised: 0x0002,
+  /** `EXT4_BG_INODE_ZEROED`: the whole inode table was written. */
+  tableZeroed: 0x0004,
+} as const;

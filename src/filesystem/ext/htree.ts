@@ -1,5 +1,6 @@
 import { struct, u32le, u8 } from '../../bytes/struct.ts';
-import { type CachedBlock, WriteRank } from './block-cache.ts';
+import { type BlockSeal, type CachedBlock, WriteRank } from './block-cache.ts';
+import { DIRECTORY_TAIL, INDEX_TAIL, checksummedEntriesEnd } from './checksum.ts';
 import { directoryHash } from './directory-hash.ts';
 import { DirectoryEntryHeader, entryLength, entrySize, isDotEntry, packEntries } from './directory-block.ts';
 import { Superblock } from './superblock.ts';
@@ -29,6 +30,8 @@ export interface IndexedDirectory {
   readonly blocks: number[];
   /** Largest gap of each block. */
   readonly gaps: number[];
+  /** Of its blocks. */
+  readonly seal: BlockSeal | undefined;
 }
 
 /** Appends an empty block to the directory and returns its position. */
@@ -55,9 +58,12 @@ interface Path {
  */
 export class HashTree {
   readonly #volume: Volume;
+  /** Bytes of a leaf that entries may take. */
+  readonly #leafSize: number;
 
   constructor(volume: Volume) {
     this.#volume = volume;
+    this.#leafSize = volume.geometry.blockSize - (volume.seals === undefined ? 0 : DIRECTORY_TAIL);
   }
 
   /** Hash by the directory's own version, or undefined when the root is not sound. */
@@ -104,7 +110,7 @@ export class HashTree {
     const entries = this.#entriesOf(root).filter((entry) => !isDotEntry(root.view, entry.at));
     packEntries(
       leaf.view,
-      blockSize,
+      this.#leafSize,
       entries.map((entry) => entry.bytes.slice()),
     );
     root.bytes.fill(0, ROOT_INFO);
@@ -127,11 +133,12 @@ export class HashTree {
   }
 
   #block(directory: IndexedDirectory, position: number): CachedBlock {
-    return this.#volume.cache.get(directory.blocks[position]!, WriteRank.directory);
+    return this.#volume.cache.get(directory.blocks[position]!, WriteRank.directory, directory.seal);
   }
 
   #limit(entries: number): number {
-    return (this.#volume.geometry.blockSize - entries) / ENTRY;
+    const { geometry, seals } = this.#volume;
+    return (geometry.blockSize - entries - (seals === undefined ? 0 : INDEX_TAIL)) / ENTRY;
   }
 
   /** Undefined when a node on the way is not sound. */
@@ -247,12 +254,12 @@ export class HashTree {
     const hash = (first?.hash ?? 0) + (continued ? 1 : 0);
     packEntries(
       leaf.view,
-      blockSize,
+      this.#leafSize,
       entries.slice(0, kept).map((entry) => entry.bytes),
     );
     packEntries(
       fresh.view,
-      blockSize,
+      this.#leafSize,
       entries.slice(kept).map((entry) => entry.bytes),
     );
     this.#volume.cache.markDirty(leaf);
@@ -275,9 +282,10 @@ export class HashTree {
 
   /** The used entries of a block, each trimmed to the bytes that it needs. */
   #entriesOf(block: CachedBlock): { at: number; bytes: Uint8Array; name: Uint8Array }[] {
-    const { blockSize } = this.#volume.geometry;
+    const { geometry, seals } = this.#volume;
+    const end = seals === undefined ? geometry.blockSize : checksummedEntriesEnd(block.view);
     const entries: { at: number; bytes: Uint8Array; name: Uint8Array }[] = [];
-    for (let at = 0; at < blockSize;) {
+    for (let at = 0; at < end;) {
       const nameLength = DirectoryEntryHeader.name_len.get(block.view, at);
       if (DirectoryEntryHeader.inode.get(block.view, at) !== 0) {
         entries.push({
@@ -286,7 +294,7 @@ export class HashTree {
           name: block.bytes.subarray(at + 8, at + 8 + nameLength),
         });
       }
-      at += entryLength(block.view, at, blockSize);
+      at += entryLength(block.view, at, end);
     }
     return entries;
   }

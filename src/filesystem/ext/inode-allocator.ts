@@ -1,6 +1,5 @@
 import { CorruptImageError, FsError } from '../../errors.ts';
 import { clearBit, nextClear, setBit, testBit } from './bitmap.ts';
-import { WriteRank } from './block-cache.ts';
 import type { Group } from './group-table.ts';
 import type { Volume } from './volume.ts';
 
@@ -40,10 +39,10 @@ export class InodeAllocator {
   }
 
   isUsed(inode: number): boolean {
-    const { geometry, groups, cache } = this.#volume;
+    const { geometry, groups } = this.#volume;
     const group = groups.get(this.groupOf(inode));
     const bit = (inode - 1) % geometry.inodesPerGroup;
-    return testBit(cache.get(group.inodeBitmap, WriteRank.bitmap).bytes, bit);
+    return testBit(groups.inodeBitmap(group).bytes, bit);
   }
 
   /** CorruptImageError when the bitmap says that the inode is free. */
@@ -58,23 +57,22 @@ export class InodeAllocator {
   }
 
   free(inode: number, directory: boolean): void {
-    const { geometry, groups, cache } = this.#volume;
+    const { geometry, groups } = this.#volume;
     this.requireUsed(inode);
     const group = groups.get(this.groupOf(inode));
     const bit = (inode - 1) % geometry.inodesPerGroup;
-    const bitmap = cache.get(group.inodeBitmap, WriteRank.bitmap);
+    const bitmap = groups.inodeBitmap(group);
     clearBit(bitmap.bytes, bit);
-    cache.markDirty(bitmap);
     group.inodeCursor = Math.min(group.inodeCursor, bit);
     group.freeInodes++;
     if (directory) group.usedDirectories = Math.max(0, group.usedDirectories - 1);
-    groups.save(group);
+    groups.saveInodes(group, bitmap, bit);
     this.#volume.freeInodes++;
   }
 
   #take(group: Group, directory: boolean): number | undefined {
-    const { geometry, groups, cache } = this.#volume;
-    const bitmap = cache.get(group.inodeBitmap, WriteRank.bitmap);
+    const { geometry, groups } = this.#volume;
+    const bitmap = groups.inodeBitmap(group);
     // Reserved inodes are never given out, whatever the bitmap says.
     const first = group.index * geometry.inodesPerGroup + 1;
     const from = Math.max(group.inodeCursor, geometry.firstInode - first);
@@ -82,11 +80,10 @@ export class InodeAllocator {
     group.inodeCursor = bit;
     if (bit >= geometry.inodesPerGroup) return undefined;
     setBit(bitmap.bytes, bit);
-    cache.markDirty(bitmap);
     group.inodeCursor = bit + 1;
     group.freeInodes--;
     if (directory) group.usedDirectories++;
-    groups.save(group);
+    groups.saveInodes(group, bitmap, bit);
     this.#volume.freeInodes = Math.max(0, this.#volume.freeInodes - 1);
     return first + bit;
   }

@@ -4,6 +4,7 @@ import type { NodeKind } from '../file-system.ts';
 import { type CachedBlock, WriteRank } from './block-cache.ts';
 import { hex } from './geometry.ts';
 import { Inode, InodeFlag, InodeKind } from './inode.ts';
+import { InodeBlockSeal } from './metadata-seals.ts';
 import { ReadOnlyCompatibleFeature, Superblock } from './superblock.ts';
 import { type TimeFields, decodeTime, encodeTime } from './timestamp.ts';
 import type { Volume } from './volume.ts';
@@ -37,20 +38,35 @@ export class InodeTable {
     this.#volume = volume;
   }
 
-  /** RangeError for a number that no inode has. */
+  /** RangeError for a number that no inode has, CorruptImageError when the inode does not have its checksum. */
   load(number: number): InodeRef {
-    const { geometry, groups, cache } = this.#volume;
+    const ref = this.peek(number);
+    if (ref.block.seal instanceof InodeBlockSeal) ref.block.seal.verifyInode(ref.block, ref.base);
+    return ref;
+  }
+
+  /** Unlike `load`, whatever its checksum says: for an inode that is about to be overwritten, or matters little. */
+  peek(number: number): InodeRef {
+    const { geometry, groups, cache, seals } = this.#volume;
     if (!Number.isInteger(number) || number < 1 || number > geometry.inodeCount) {
       throw new RangeError(`There is no inode ${number}: the volume has 1 to ${geometry.inodeCount}`);
     }
     const group = groups.get(Math.floor((number - 1) / geometry.inodesPerGroup));
     const offset = ((number - 1) % geometry.inodesPerGroup) * geometry.inodeSize;
     const within = offset % geometry.blockSize;
-    const block = cache.get(group.inodeTable + (offset - within) / geometry.blockSize, WriteRank.inodeTable);
+    const index = group.inodeTable + (offset - within) / geometry.blockSize;
+    let block = cache.find(index);
+    if (block === undefined) {
+      const seal = seals?.inodes(number - within / geometry.inodeSize, geometry);
+      block = groups.isTableBlockUnused(group, index)
+        ? cache.blank(index, WriteRank.inodeTable, seal)
+        : cache.get(index, WriteRank.inodeTable, seal);
+    }
     return { number, block, view: block.view, base: within };
   }
 
   markDirty(ref: InodeRef): void {
+    if (ref.block.seal instanceof InodeBlockSeal) ref.block.seal.touch(ref.base);
     this.#volume.cache.markDirty(ref.block);
   }
 
@@ -98,10 +114,27 @@ export class InodeTable {
     return blocks * (huge ? this.#volume.geometry.blockSize : 512);
   }
 
-  /** Adds to `i_blocks`; `count` in file-system blocks, may be negative. */
+  /**
+   * Adds to `i_blocks`; `count` in file-system blocks, may be negative. With `huge_file` the field has 48 bits, and counts blocks
+   * of the file system once sectors are too many.
+   */
   addBlocks(ref: InodeRef, count: number): void {
-    const sectors = Inode.i_blocks_lo.get(ref.view, ref.base) + count * this.#volume.geometry.sectorsPerBlock;
-    Inode.i_blocks_lo.set(ref.view, ref.base, Math.max(0, sectors));
+    const { features, geometry } = this.#volume;
+    const low = Inode.i_blocks_lo.get(ref.view, ref.base);
+    if ((features.readOnlyCompatible & ReadOnlyCompatibleFeature.huge_file) === 0) {
+      Inode.i_blocks_lo.set(ref.view, ref.base, Math.max(0, low + count * geometry.sectorsPerBlock));
+      this.markDirty(ref);
+      return;
+    }
+    const isHuge = this.hasFlag(ref, InodeFlag.hugeFile);
+    const old = low + Inode.i_blocks_high.get(ref.view, ref.base) * 0x1_0000_0000;
+    const oldSectors = isHuge ? old * geometry.sectorsPerBlock : old;
+    const sectors = Math.max(0, oldSectors + count * geometry.sectorsPerBlock);
+    const needsHuge = sectors >= 2 ** 48;
+    if (needsHuge !== isHuge) this.setFlag(ref, InodeFlag.hugeFile, needsHuge);
+    const units = needsHuge ? sectors / geometry.sectorsPerBlock : sectors;
+    Inode.i_blocks_lo.set(ref.view, ref.base, units % 0x1_0000_0000);
+    Inode.i_blocks_high.set(ref.view, ref.base, Math.floor(units / 0x1_0000_0000));
     this.markDirty(ref);
   }
 
@@ -138,7 +171,10 @@ export class InodeTable {
   }
 
   setAttributeBlock(ref: InodeRef, block: number): void {
-    Inode.i_file_acl_lo.set(ref.view, ref.base, block);
+    Inode.i_file_acl_lo.set(ref.view, ref.base, block % 0x1_0000_0000);
+    if (this.#volume.geometry.has64bit) {
+      Inode.i_file_acl_high.set(ref.view, ref.base, Math.floor(block / 0x1_0000_0000));
+    }
     this.markDirty(ref);
   }
 

@@ -3,10 +3,11 @@ import { CorruptImageError, FsError } from '../../errors.ts';
 import type { CreateOptions, DirectoryEntry, NodeId, NodeKind, RenameOptions } from '../file-system.ts';
 import { encodeDevice } from './device-number.ts';
 import { type ExtCore, nameBytes } from './ext-core.ts';
-import { Inode, InodeKind, ReservedInode } from './inode.ts';
+import { Inode, InodeFlag, InodeKind, ReservedInode } from './inode.ts';
 import type { InodeRef } from './inode-table.ts';
 import { dropLink, requireRemovable } from './node-removal.ts';
 import type { Directory } from './open-directories.ts';
+import { ReadOnlyCompatibleFeature } from './superblock.ts';
 import { targetBlocks, writeTarget } from './symlink.ts';
 import { AccessTime, BirthTime, ChangeTime, ModificationTime } from './timestamp.ts';
 
@@ -50,7 +51,7 @@ export class Namespace {
       if (core.changeCount !== changes && this.lookup(directory, entry.name) !== entry.inode) continue;
       this.#requireNameable(directory, entry.name, entry.inode);
       // Where entry and inode disagree the inode decides: a directory under a file's type would lead walks astray.
-      const kind = core.inodes.kindIfKnown(core.inodes.load(entry.inode)) ?? entry.kind;
+      const kind = core.inodes.kindIfKnown(core.inodes.peek(entry.inode)) ?? entry.kind;
       if (kind === undefined) continue;
       if (kind === 'directory') this.#requireTree(directory, entry.name, entry.inode, subdirectories);
       yield { name: entry.name, node: entry.inode as NodeId, kind };
@@ -82,7 +83,7 @@ export class Namespace {
 
     const position = directories.reserve(parentRef, directory, bytes);
     const number = core.inodeAllocator.allocate(parent, isDirectory);
-    const ref = inodes.load(number);
+    const ref = inodes.peek(number);
     inodes.reset(ref);
     const mode = (MODES[options.kind] & 0xf000) | ((options.mode ?? MODES[options.kind]) & 0o7777);
     Inode.i_mode.set(ref.view, ref.base, mode);
@@ -289,7 +290,7 @@ export class Namespace {
 
   #requireLinkRoom(ref: InodeRef, syscall: string): void {
     const links = Inode.i_links_count.get(ref.view, ref.base);
-    if (links < MAX_LINKS) return;
+    if (links < MAX_LINKS || this.#mayLoseCount(ref)) return;
     throw new FsError('EMLINK', {
       syscall,
       detail: `too many links: inode ${ref.number} has ${links}, at most ${MAX_LINKS} are possible`,
@@ -297,8 +298,22 @@ export class Namespace {
   }
 
   #addLinks(ref: InodeRef, count: number): void {
-    Inode.i_links_count.set(ref.view, ref.base, Inode.i_links_count.get(ref.view, ref.base) + count);
+    const old = Inode.i_links_count.get(ref.view, ref.base);
+    let links = old + count;
+    if (this.#core.inodes.kind(ref) === 'directory') {
+      // 1 stands for a number that is not known any more: it is neither raised nor lowered.
+      if (old === 1 || (links > MAX_LINKS && this.#mayLoseCount(ref))) links = 1;
+      else links = Math.max(2, links);
+    }
+    Inode.i_links_count.set(ref.view, ref.base, links);
     this.#core.inodes.markDirty(ref);
+  }
+
+  /** With `dir_nlink` an indexed directory may have any number of directories in it. */
+  #mayLoseCount(ref: InodeRef): boolean {
+    const { inodes, volume } = this.#core;
+    const has = (volume.features.readOnlyCompatible & ReadOnlyCompatibleFeature.dir_nlink) !== 0;
+    return has && inodes.kind(ref) === 'directory' && inodes.hasFlag(ref, InodeFlag.index);
   }
 
   #deviceWords(options: CreateOptions): readonly [number, number] | undefined {

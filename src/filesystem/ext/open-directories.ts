@@ -1,3 +1,4 @@
+import type { BlockSeal } from './block-cache.ts';
 import { MAX_NAME, entrySize } from './directory-block.ts';
 import type { IndexedDirectory } from './htree.ts';
 
@@ -17,8 +18,8 @@ const DIRECTORY_WEIGHT = 10;
 /** Entries take 12 to 264 bytes, in steps of 4. */
 const SIZE_CLASSES = entrySize(MAX_NAME) / 4 + 1;
 
-export function newDirectory(inode: number, blocks: number[]): Directory {
-  return { inode, blocks, gaps: [], names: new Map(), firstFits: new Int32Array(SIZE_CLASSES) };
+export function newDirectory(inode: number, blocks: number[], seal: BlockSeal | undefined): Directory {
+  return { inode, blocks, seal, gaps: [], names: new Map(), firstFits: new Int32Array(SIZE_CLASSES) };
 }
 
 /** The first block with a gap of `size` bytes, or -1. */

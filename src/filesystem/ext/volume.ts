@@ -3,10 +3,12 @@ import type { Timestamp } from '../../bytes/time.ts';
 import type { BlockDevice } from '../../device/block-device.ts';
 import { CorruptImageError, FsError } from '../../errors.ts';
 import { BlockCache } from './block-cache.ts';
+import { requireSuperblockChecksum, sealSuperblock } from './checksum.ts';
 import { DataWriter } from './data-writer.ts';
 import { type FeatureWords, readFeatures } from './features.ts';
 import { type Geometry, readGeometry } from './geometry.ts';
 import { GroupTable } from './group-table.ts';
+import { MetadataSeals } from './metadata-seals.ts';
 import { SUPERBLOCK_OFFSET, Superblock } from './superblock.ts';
 
 /** `s_state`: cleanly unmounted. */
@@ -22,6 +24,8 @@ export class Volume {
   readonly cache: BlockCache;
   readonly data: DataWriter;
   readonly groups: GroupTable;
+  /** Checksums of metadata; undefined on a volume without them. */
+  readonly seals: MetadataSeals | undefined;
   readonly clock: () => Timestamp;
   readonly #superblockBytes: Uint8Array;
   readonly #stateAtOpen: number;
@@ -38,6 +42,7 @@ export class Volume {
     this.#superblockBytes = superblock;
     this.superblock = viewOf(superblock);
     this.features = readFeatures(this.superblock);
+    this.seals = MetadataSeals.of(this.superblock, this.features);
     this.clock = clock;
     this.#stateAtOpen = Superblock.s_state.get(this.superblock, 0);
     this.cache = new BlockCache(device, geometry.blockSize, () => this.#markUnclean());
@@ -57,7 +62,9 @@ export class Volume {
       });
     }
     device.read(SUPERBLOCK_OFFSET, superblock);
-    return new Volume(device, superblock, readGeometry(viewOf(superblock), device.size), clock);
+    const geometry = readGeometry(viewOf(superblock), device.size);
+    requireSuperblockChecksum(viewOf(superblock));
+    return new Volume(device, superblock, geometry, clock);
   }
 
   get wasClean(): boolean {
@@ -71,7 +78,7 @@ export class Volume {
   }
 
   set freeBlocks(count: number) {
-    Superblock.s_free_blocks_count_lo.set(this.superblock, 0, count);
+    this.#setFreeBlocks(count);
     this.#superblockDirty = true;
   }
 
@@ -98,7 +105,7 @@ export class Volume {
       blocks += group.freeBlocks;
       inodes += group.freeInodes;
     }
-    Superblock.s_free_blocks_count_lo.set(this.superblock, 0, blocks);
+    this.#setFreeBlocks(blocks);
     Superblock.s_free_inodes_count.set(this.superblock, 0, inodes);
   }
 
@@ -174,6 +181,13 @@ export class Volume {
     this.cache.clear();
   }
 
+  #setFreeBlocks(count: number): void {
+    Superblock.s_free_blocks_count_lo.set(this.superblock, 0, count % 0x1_0000_0000);
+    if (this.geometry.has64bit) {
+      Superblock.s_free_blocks_count_hi.set(this.superblock, 0, Math.floor(count / 0x1_0000_0000));
+    }
+  }
+
   #markUnclean(): void {
     if (!this.wasClean) return;
     Superblock.s_state.set(this.superblock, 0, this.#stateAtOpen & ~VALID);
@@ -182,6 +196,7 @@ export class Volume {
 
   #writeSuperblock(): void {
     Superblock.s_wtime.set(this.superblock, 0, this.clock().seconds);
+    sealSuperblock(this.superblock, this.features);
     this.device.write(SUPERBLOCK_OFFSET, this.#superblockBytes);
     this.#superblockDirty = false;
   }

@@ -166,8 +166,9 @@ export class XattrStore {
   }
 
   #block(ref: InodeRef, number: number): CachedBlock {
-    this.#core.volume.checkPointer(number, ref.number, 'i_file_acl');
-    const block = this.#core.volume.cache.get(number, WriteRank.mapping);
+    const { volume } = this.#core;
+    volume.checkPointer(number, ref.number, 'i_file_acl');
+    const block = volume.cache.get(number, WriteRank.mapping, volume.seals?.attributes);
     const magic = XattrHeader.h_magic.get(block.view, 0);
     if (magic !== XATTR_MAGIC) throw this.#corrupt(ref, 'h_magic', hex(magic, 8), hex(XATTR_MAGIC, 8));
     return block;
@@ -253,7 +254,7 @@ export class XattrStore {
       const goal = blocks.goalInGroup(inodeAllocator.groupOf(ref.number));
       const taken = blocks.allocate(goal, 1)[0]!.start;
       if (target !== undefined) this.#release(ref, target);
-      target = cache.create(taken, WriteRank.mapping);
+      target = cache.create(taken, WriteRank.mapping, volume.seals?.attributes);
       this.#attach(ref, taken);
     } else this.#forget(target);
     target.bytes.set(bytes);
@@ -265,9 +266,13 @@ export class XattrStore {
   #twin(hash: number, bytes: Uint8Array): CachedBlock | undefined {
     const number = this.#written.get(hash);
     if (number === undefined) return undefined;
-    const block = this.#core.volume.cache.get(number, WriteRank.mapping);
+    const { volume } = this.#core;
+    const block = volume.cache.get(number, WriteRank.mapping, volume.seals?.attributes);
     if (XattrHeader.h_refcount.get(block.view, 0) >= MAX_SHARES) return undefined;
-    for (let at = XattrHeader.h_blocks.offset; at < bytes.length; at++) {
+    const { h_blocks, h_checksum } = XattrHeader;
+    for (let at = h_blocks.offset; at < bytes.length; at++) {
+      // The checksum is another in every block.
+      if (at === h_checksum.offset) at += h_checksum.length;
       if (block.bytes[at] !== bytes[at]) return undefined;
     }
     return block;
