@@ -20,9 +20,10 @@ import type {
 import { decodeDevice } from './device-number.ts';
 import { MAX_NAME } from './directory-block.ts';
 import { ExtCore } from './ext-core.ts';
-import { featureNames, fileSystemType, readOnlyReason, refuseUnknownFeatures } from './features.ts';
+import { featureNames, fileSystemType, readOnlyReason } from './features.ts';
 import { Inode, ReservedInode } from './inode.ts';
 import type { InodeRef } from './inode-table.ts';
+import { recoverForReading } from './journal/recovery.ts';
 import { Namespace } from './namespace.ts';
 import { removeNode } from './node-removal.ts';
 import { Superblock } from './superblock.ts';
@@ -54,11 +55,11 @@ export class ExtFileSystem implements FileSystem {
   /** Another file system was written over this one. */
   #isReplaced = false;
 
-  private constructor(volume: Volume, options: OpenOptions) {
+  private constructor(volume: Volume, options: OpenOptions, problem: string | undefined) {
     this.#volume = volume;
     this.device = volume.device;
     this.type = fileSystemType(volume.features);
-    const reason = readOnlyReason(volume.superblock, volume.features);
+    const reason = problem ?? readOnlyReason(volume.superblock, volume.features);
     this.readOnly = options.readOnly === true || volume.device.readOnly || reason !== undefined;
     this.readOnlyReason = options.readOnly === true ? undefined : this.#reasonOf(reason);
     this.#core = new ExtCore(volume);
@@ -84,9 +85,9 @@ export class ExtFileSystem implements FileSystem {
 
   /** CorruptImageError, or UnsupportedError with the names of the features that are missing. */
   static open(device: BlockDevice, options: OpenOptions = {}): ExtFileSystem {
-    const volume = Volume.open(device, options.clock ?? (() => EPOCH));
-    refuseUnknownFeatures(volume.features);
-    const fs = new ExtFileSystem(volume, options);
+    const recovered = recoverForReading(device);
+    const volume = Volume.open(recovered.device, options.clock ?? (() => EPOCH));
+    const fs = new ExtFileSystem(volume, options, recovered.problem);
     fs.#core.directory(fs.root, 'open');
     if (!fs.readOnly && !volume.wasClean) volume.recount();
     return fs;

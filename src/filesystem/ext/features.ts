@@ -116,9 +116,6 @@ export function refuseUnknownFeatures(words: FeatureWords): void {
 
 /** Why this volume is not written to, in a person's words; undefined when it can be. */
 export function readOnlyReason(view: DataView, words: FeatureWords): string | undefined {
-  if ((words.incompatible & IncompatibleFeature.needs_recovery) !== 0) {
-    return 'the journal holds changes that were not replayed (needs_recovery); what is shown is the state without them. Run e2fsck first';
-  }
   const missing: string[] = [];
   if (
     (words.incompatible & IncompatibleFeature.extent) === 0 &&
