@@ -85,6 +85,12 @@ export interface FileSystem {
    */
   punch?(node: NodeId, offset: number, length: number): void;
 
+  /**
+   * Takes space for a range, which reads as zeros where nothing was written, so that writing there does not fail for want of it; the file grows over the
+   * range unless `keepSize`. ENOSPC changes nothing. EOPNOTSUPP for a file that cannot have space without content. Left out where no file can.
+   */
+  preallocate?(node: NodeId, offset: number, length: number, options?: { readonly keepSize?: boolean }): void;
+
   /** Writes everything that is held in memory to the device, in an order that is safe. The device is not flushed. */
   settle(): void;
   /** `settle`, and flushes the device. */

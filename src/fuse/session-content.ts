@@ -54,7 +54,9 @@ export class ContentRequests {
     const offset = request.get(FallocateIn.offset);
     const length = request.get(FallocateIn.length);
     if (mode === (PUNCH_HOLE | KEEP_SIZE) && fs.punch !== undefined) fs.punch(node, offset, length);
-    else if (mode === 0 && !fs.capabilities.holes) {
+    else if ((mode === 0 || mode === KEEP_SIZE) && fs.preallocate !== undefined) {
+      fs.preallocate(node, offset, length, { keepSize: mode === KEEP_SIZE });
+    } else if (mode === 0 && !fs.capabilities.holes) {
       // What a file without holes has, it has on the device.
       const { size } = fs.attributes(node);
       if (offset + length > size) fs.setAttributes(node, { size: offset + length });

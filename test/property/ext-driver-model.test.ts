@@ -1,9 +1,16 @@
 import path from 'node:path';
 import { expect, test } from 'vitest';
+import { MemoryDevice } from '../../src/device/memory-device.ts';
 import { extDriver } from '../../src/filesystem/ext/driver.ts';
-import { type ImageOptions, makeExt2, saveImage, steppingClock } from '../support/ext-driver-images.ts';
+import {
+  type ImageOptions,
+  makeByTool,
+  makeExt2,
+  saveImage,
+  steppingClock,
+} from '../support/ext-driver-images.ts';
 import { ExtModel, Random } from '../support/ext-driver-model.ts';
-import { findTool, runTool, temporaryFolder } from '../support/tools.ts';
+import { describeWithTools, findTool, runTool, temporaryFolder } from '../support/tools.ts';
 
 /**
  * Random operations on ext2 and on a tree in memory. After each sequence e2fsck finds nothing, and a fresh open shows
@@ -89,59 +96,151 @@ const cases: { name: string; size: number; image: ImageOptions; rounds: number; 
     },
   ];
 
+/** Volumes that mke2fs makes: `features` stands behind `-O`. */
+const ext4Cases: {
+  name: string;
+  size: number;
+  features: string;
+  args: readonly string[];
+  rounds: number;
+  names: readonly string[];
+}[] = [
+  {
+    name: 'ext4 with 1 KiB blocks',
+    size: 16 << 20,
+    features: '^has_journal,^metadata_csum,^64bit',
+    args: ['-b', '1024', '-N', '512'],
+    rounds: 6,
+    names: LONG_NAMES,
+  },
+  {
+    name: 'ext4 with 2 KiB blocks and small inodes',
+    size: 24 << 20,
+    features: '^has_journal,^metadata_csum,^64bit,^extra_isize',
+    args: ['-b', '2048', '-I', '128'],
+    rounds: 4,
+    names: SHORT_NAMES,
+  },
+  {
+    name: 'ext4 with 4 KiB blocks',
+    size: 32 << 20,
+    features: '^has_journal,^metadata_csum,^64bit',
+    args: ['-b', '4096'],
+    rounds: 6,
+    names: LONG_NAMES,
+  },
+  {
+    name: 'ext4 with 1 KiB blocks and checksums',
+    size: 16 << 20,
+    features: '^has_journal',
+    args: ['-b', '1024', '-N', '512'],
+    rounds: 4,
+    names: LONG_NAMES,
+  },
+  {
+    name: 'ext4 with 4 KiB blocks and checksums',
+    size: 32 << 20,
+    features: '^has_journal',
+    args: ['-b', '4096', '-I', '512'],
+    rounds: 4,
+    names: SHORT_NAMES,
+  },
+  {
+    name: 'ext4 with several small groups',
+    size: 12 << 20,
+    features: '^has_journal,^metadata_csum,^64bit,^resize_inode,uninit_bg',
+    args: ['-b', '1024', '-g', '1024', '-G', '4'],
+    rounds: 4,
+    names: LONG_NAMES,
+  },
+  {
+    name: 'a nearly full ext4 volume of 1 KiB blocks',
+    size: 2 << 20,
+    features: '^has_journal,^metadata_csum,^64bit,^resize_inode',
+    args: ['-b', '1024', '-m', '0'],
+    rounds: 6,
+    names: SHORT_NAMES,
+  },
+];
+
 const folder = temporaryFolder();
 const judge = findTool('e2fsck');
 if (judge === undefined && process.env['CI'] === 'true') throw new Error('Under CI e2fsck must be there');
 
+/** The whole of it many times over with USERLOOP_ROUNDS. */
+const FACTOR = Number(process.env['USERLOOP_ROUNDS'] ?? 1);
+
 for (const [index, { name, size, image, rounds, names }] of cases.entries()) {
   test(`random operations on ${name} agree with the model (seed ${SEED})`, () => {
-    const outcomes = new Map<string, number>();
-    for (let round = 0; round < rounds; round++) {
-      const seed = SEED + 1000 * index + round;
-      const random = new Random(seed);
-      const device = makeExt2(size, image);
-      const clock = steppingClock();
-      let fs = extDriver.open(device, { clock });
-      const largest = Math.min(150_000, size / 8);
-      const model = new ExtModel(fs, random, { largest, names });
-      if (name.includes('full')) model.fill(50_000);
-      for (let i = 0; i < OPERATIONS; i++) {
-        try {
-          model.step();
-        } catch (error) {
-          throw new Error(`Operation ${i} of seed ${seed} failed`, { cause: error });
-        }
-        if (i % 150 === 149) {
-          fs.close();
-          fs = extDriver.open(device, { clock });
-          model.reopen(fs);
-        }
-      }
-      model.verify();
-      for (const [outcome, count] of model.outcomes)
-        outcomes.set(outcome, (outcomes.get(outcome) ?? 0) + count);
-      fs.close();
-      const fresh = extDriver.open(device, { readOnly: true });
-      model.verify(fresh);
-      if (judge !== undefined) {
-        const file = path.join(folder, 'model.img');
-        saveImage(device, file);
-        const result = runTool('e2fsck', ['-fn', file]);
-        expect(result.stdout + result.stderr, `e2fsck of seed ${seed}`).not.toMatch(/\? no\n|WARNING/);
-        expect(result.status, `e2fsck of seed ${seed}: ${result.stdout}`).toBe(0);
-      }
-    }
-    for (const outcome of [
-      'create done',
-      'write done',
-      'rename done',
-      'link done',
-      'setxattr done',
-      'rmdir done',
-    ]) {
-      expect(outcomes.get(outcome) ?? 0, outcome).toBeGreaterThan(3);
-    }
-    if (name.includes('full')) expect(outcomes.get('write ENOSPC') ?? 0).toBeGreaterThan(0);
-    if (name.includes('short')) expect(outcomes.get('create ENOSPC')).toBeGreaterThan(0);
+    const make = (): MemoryDevice => makeExt2(size, image);
+    play(make, { name, size, names, rounds: rounds * FACTOR, seed: SEED + 1000 * index });
   });
+}
+
+describeWithTools(['mke2fs', 'e2fsck'], 'ext4', () => {
+  for (const [index, { name, size, features, args, rounds, names }] of ext4Cases.entries()) {
+    test(`random operations on ${name} agree with the model (seed ${SEED})`, () => {
+      const made = makeByTool(folder, size, ['-t', 'ext4', '-O', features, ...args]).toBytes();
+      const make = (): MemoryDevice => MemoryDevice.from(made.slice());
+      play(make, { name, size, names, rounds: rounds * FACTOR, seed: SEED + 100_000 + 1000 * index });
+    });
+  }
+});
+
+function play(
+  make: () => MemoryDevice,
+  options: { name: string; size: number; names: readonly string[]; rounds: number; seed: number },
+): void {
+  const { name, size, names, rounds } = options;
+  const outcomes = new Map<string, number>();
+  for (let round = 0; round < rounds; round++) {
+    const seed = options.seed + round;
+    const random = new Random(seed);
+    const device = make();
+    const clock = steppingClock();
+    let fs = extDriver.open(device, { clock });
+    expect(fs.readOnlyReason).toBe(undefined);
+    const largest = Math.min(150_000, size / 8);
+    const model = new ExtModel(fs, random, { largest, names });
+    if (name.includes('full')) model.fill(50_000);
+    for (let i = 0; i < OPERATIONS; i++) {
+      try {
+        model.step();
+      } catch (error) {
+        throw new Error(`Operation ${i} of seed ${seed} failed`, { cause: error });
+      }
+      if (i % 150 === 149) {
+        fs.close();
+        fs = extDriver.open(device, { clock });
+        model.reopen(fs);
+      }
+    }
+    model.verify();
+    for (const [outcome, count] of model.outcomes)
+      outcomes.set(outcome, (outcomes.get(outcome) ?? 0) + count);
+    fs.close();
+    const fresh = extDriver.open(device, { readOnly: true });
+    model.verify(fresh);
+    if (judge !== undefined) {
+      const file = path.join(folder, 'model.img');
+      saveImage(device, file);
+      const result = runTool('e2fsck', ['-fn', file]);
+      // A tree that could have fewer nodes is no fault: the kernel leaves such, too.
+      const told = (result.stdout + result.stderr).replaceAll(/^.* could be (narrower|shorter)\..*$/gm, '');
+      expect(told, `e2fsck of seed ${seed}`).not.toMatch(/\? no\n|WARNING/);
+      expect(result.status, `e2fsck of seed ${seed}: ${result.stdout}`).toBe(0);
+    }
+  }
+  for (const outcome of [
+    'create done',
+    'write done',
+    'rename done',
+    'link done',
+    'setxattr done',
+    'rmdir done',
+  ]) {
+    expect(outcomes.get(outcome) ?? 0, outcome).toBeGreaterThan(3);
+  }
+  if (name.includes('full')) expect(outcomes.get('write ENOSPC') ?? 0).toBeGreaterThan(0);
+  if (name.includes('short')) expect(outcomes.get('create ENOSPC')).toBeGreaterThan(0);
 }

@@ -1,9 +1,11 @@
 import fs from 'node:fs';
+import path from 'node:path';
 import { type BlockDevice, extentsOf } from '../../src/device/block-device.ts';
 import { MemoryDevice } from '../../src/device/memory-device.ts';
 import { FileDevice } from '../../src/host/file-device.ts';
 import { type FormatExtOptions } from '../../src/filesystem/ext/format/parameters.ts';
 import { formatExt } from '../../src/filesystem/ext/format/format.ts';
+import { runTool } from './tools.ts';
 
 /** A time in 2023 that moves on by a second with every look at it. */
 export function steppingClock(): () => { seconds: number; nanoseconds: number } {
@@ -23,6 +25,15 @@ export function makeExt2(size: number, options: ImageOptions = {}): MemoryDevice
     ...options,
   });
   return device;
+}
+
+/** A fresh volume by mke2fs, in memory. */
+export function makeByTool(folder: string, size: number, args: readonly string[]): MemoryDevice {
+  const file = path.join(folder, 'made-by-mke2fs.img');
+  fs.rmSync(file, { force: true });
+  const made = runTool('mke2fs', ['-q', '-F', ...args, file, `${size / 1024}k`]);
+  if (made.status !== 0) throw new Error(`mke2fs ${args.join(' ')}: ${made.stderr}`);
+  return loadImage(file);
 }
 
 /** Writes what a device holds to a sparse file, for tools that need one. */

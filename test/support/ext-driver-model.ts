@@ -105,6 +105,7 @@ export class ExtModel {
   readonly #random: Random;
   readonly #names: readonly string[];
   readonly #largest: number;
+  readonly #preallocates: boolean;
   #fs: FileSystem;
   #retained: ModelNode[] = [];
   #directories: ModelNode[];
@@ -115,6 +116,7 @@ export class ExtModel {
     this.#random = random;
     this.#names = options.names;
     this.#largest = options.largest;
+    this.#preallocates = fs.features.includes('extent');
     this.root = newNode(fs.root, 'directory', { mode: 0o755 });
     const lostAndFound = fs.lookup(fs.root, 'lost+found');
     if (lostAndFound !== undefined) {
@@ -148,7 +150,8 @@ export class ExtModel {
     const roll = this.#random.below(100);
     if (roll < 24) this.#create();
     else if (roll < 46) this.#write();
-    else if (roll < 54) this.#truncate();
+    else if (roll < 51) this.#truncate();
+    else if (roll < 54) this.#allocate();
     else if (roll < 66) this.#unlink();
     else if (roll < 70) this.#rmdir();
     else if (roll < 80) this.#rename();
@@ -232,6 +235,28 @@ export class ExtModel {
     if (this.#attempt('truncate', 'done', () => this.#fs.setAttributes(node.id, { size: next })) !== 'done')
       return;
     node.content.resize(next);
+    node.mtime = -1;
+  }
+
+  /** Punches a hole, or takes space ahead. */
+  #allocate(): void {
+    const random = this.#random;
+    const node = this.#file();
+    if (node === undefined || this.#fs.punch === undefined || this.#fs.preallocate === undefined) return;
+    const { size } = node.content;
+    const offset = random.below(size + this.#largest / 4);
+    const length = 1 + random.pick([random.below(3000), random.below(this.#largest), 4096, 1024]);
+    if (random.below(2) === 0) {
+      this.#fs.punch(node.id, offset, length);
+      const end = Math.min(size, offset + length);
+      if (offset < end) node.content.write(offset, new Uint8Array(end - offset));
+    } else {
+      const keepSize = random.below(2) === 0;
+      const expected = this.#preallocates ? 'done' : 'EOPNOTSUPP';
+      const run = (): void => this.#fs.preallocate!(node.id, offset, length, { keepSize });
+      if (this.#attempt('preallocate', expected, run) !== 'done') return;
+      if (!keepSize && offset + length > size) node.content.resize(offset + length);
+    }
     node.mtime = -1;
   }
 

@@ -41,11 +41,11 @@ export class BlockAllocator {
       missing = this.#collect(goal, count, wanted, runs);
     } catch (error) {
       // A group on the way was damaged.
-      for (const run of runs) this.free(run.start, run.length);
+      for (const run of runs) this.giveBack(run.start, run.length);
       throw error;
     }
     if (missing > 0) {
-      for (const run of runs) this.free(run.start, run.length);
+      for (const run of runs) this.giveBack(run.start, run.length);
       throw new FsError('ENOSPC', { syscall: 'write' });
     }
     return runs;
@@ -76,10 +76,15 @@ export class BlockAllocator {
     }
   }
 
-  /** Gives blocks back; CorruptImageError when one of them was not taken. */
+  /** Gives blocks back that belonged to a file; CorruptImageError when one of them was not taken. */
   free(start: number, count: number): void {
+    this.#volume.cache.forget(start, count);
+    this.giveBack(start, count);
+  }
+
+  /** Gives blocks back that were taken, and used for nothing since. */
+  giveBack(start: number, count: number): void {
     const volume = this.#volume;
-    volume.cache.forget(start, count);
     for (let block = start; block < start + count;) {
       const group = volume.groups.get(this.#groupOf(block));
       const bit = block - group.firstBlock;

@@ -1,9 +1,10 @@
-import { CorruptImageError, FsError } from '../../errors.ts';
+import { FsError } from '../../errors.ts';
 import { type BlockAllocator, type BlockRun } from './block-allocator.ts';
 import { type CachedBlock, WriteRank } from './block-cache.ts';
 import { Inode } from './inode.ts';
 import type { InodeRef, InodeTable } from './inode-table.ts';
 import type { MappedRun } from './file-map.ts';
+import { RunCollector } from './run-collector.ts';
 import type { Volume } from './volume.ts';
 
 const DIRECT = 12;
@@ -19,6 +20,7 @@ export class BlockMap {
   readonly #allocator: BlockAllocator;
   /** Pointers a block. */
   readonly #pointers: number;
+  readonly #run: MappedRun = { start: 0, length: 0 };
 
   constructor(volume: Volume, inodes: InodeTable, allocator: BlockAllocator) {
     this.#volume = volume;
@@ -90,6 +92,21 @@ export class BlockMap {
     run.length = next - at;
   }
 
+  /** The block behind the one before `block` of the file, or 0. */
+  goal(ref: InodeRef, block: number): number {
+    if (block === 0) return 0;
+    const run = this.#run;
+    this.map(ref, block - 1, 1, run);
+    return run.start === 0 ? 0 : run.start + 1;
+  }
+
+  /** Maps every hole of the range; `wanted` as for the allocator. */
+  provide(ref: InodeRef, from: number, count: number, goal: number, wanted: number): void {
+    const missing = this.missing(ref, from, count);
+    if (missing === 0) return;
+    this.#fill(ref, from, count, this.#allocator.allocate(goal, missing, Math.max(missing, wanted)));
+  }
+
   /** How many blocks would have to be taken to map `[from, from + count)`, indirect ones included. */
   missing(ref: InodeRef, from: number, count: number): number {
     let sum = 0;
@@ -100,7 +117,7 @@ export class BlockMap {
   }
 
   /** Maps every hole of `[from, from + count)` to blocks of `runs`, in order; there must be exactly as many as `missing` says. */
-  fill(ref: InodeRef, from: number, count: number, runs: readonly BlockRun[]): void {
+  #fill(ref: InodeRef, from: number, count: number, runs: readonly BlockRun[]): void {
     const source = new BlockSource(runs);
     this.#forEachTree(from, from + count, (slot, depth, start, end) => {
       const before = this.#slot(ref, slot);
@@ -126,13 +143,13 @@ export class BlockMap {
   }
 
   /** Unmaps and frees the blocks of `[from, from + count)`, and the tables in which nothing stays. All pointers are checked before anything changes. */
-  punch(ref: InodeRef, from: number, count: number): void {
+  punch(ref: InodeRef, from: number, count: number): boolean {
     const collector = new RunCollector(this.#volume.geometry.blockCount);
     this.#forEachTree(from, from + count, (slot, depth, start, end) => {
       this.#collectRange(ref.number, depth, this.#slot(ref, slot), start, end, collector);
     });
     const runs = collector.finish();
-    if (runs.length === 0) return;
+    if (runs.length === 0) return true;
     this.#allocator.requireUsed(runs, ref.number);
     this.#forEachTree(from, from + count, (slot, depth, start, end) => {
       if (this.#clearRange(ref.number, depth, this.#slot(ref, slot), start, end))
@@ -142,6 +159,7 @@ export class BlockMap {
     for (const run of runs) freed += run.length;
     this.#inodes.addBlocks(ref, -freed);
     for (const run of runs) this.#allocator.free(run.start, run.length);
+    return true;
   }
 
   /** All blocks from block `from` of the file on; CorruptImageError when they cannot all be given back. */
@@ -346,42 +364,5 @@ class BlockSource {
     }
     this.taken++;
     return block;
-  }
-}
-
-/** Puts single blocks together into runs, and notices a map that points at more blocks than there are. */
-class RunCollector {
-  #total = 0;
-  readonly #runs: BlockRun[] = [];
-  readonly #limit: number;
-  #start = 0;
-  #length = 0;
-
-  constructor(limit: number) {
-    this.#limit = limit;
-  }
-
-  add(block: number, inode: number): void {
-    if (++this.#total > this.#limit) {
-      throw new CorruptImageError({
-        structure: `inode ${inode}`,
-        field: 'i_block',
-        found: `more than ${this.#limit} blocks`,
-        expected: 'no more than the volume has',
-      });
-    }
-    if (block === this.#start + this.#length) {
-      this.#length++;
-      return;
-    }
-    if (this.#length > 0) this.#runs.push({ start: this.#start, length: this.#length });
-    this.#start = block;
-    this.#length = 1;
-  }
-
-  finish(): readonly BlockRun[] {
-    if (this.#length > 0) this.#runs.push({ start: this.#start, length: this.#length });
-    this.#length = 0;
-    return this.#runs;
   }
 }

@@ -1,4 +1,4 @@
-import type { BlockDevice } from '../../device/block-device.ts';
+import { type BlockDevice, zeroRange } from '../../device/block-device.ts';
 
 /** Bytes gathered before they go out. */
 const CAPACITY = 1 << 20;
@@ -42,6 +42,12 @@ export class DataWriter {
   write(offset: number, from: Uint8Array): void {
     this.settle(offset, from.length);
     this.#device.write(offset, from);
+  }
+
+  /** Writes zeros. */
+  zero(offset: number, length: number): void {
+    this.settle(offset, length);
+    zeroRange(this.#device, offset, length);
   }
 
   /** Makes sure that the device holds what was written to this range. */

@@ -207,6 +207,7 @@ export class DirectoryStore {
 
   /** Gives a new directory its first block. */
   create(ref: InodeRef, parent: number): void {
+    this.#core.fileMap.plant(ref);
     const index = this.#grow(ref, 0);
     const seal = this.#sealOf(ref);
     const block = this.#volume.cache.create(index, WriteRank.newDirectory, seal);
@@ -239,7 +240,7 @@ export class DirectoryStore {
     if ((directory.blocks.length + count) * blockSize > MAX_DIRECTORY) {
       throw new FsError('ENOSPC', { detail: 'no space left on device: the directory cannot grow any more' });
     }
-    return this.#core.blockMap.missing(ref, directory.blocks.length, count);
+    return this.#core.fileMap.missing(ref, directory.blocks.length, count);
   }
 
   #append(ref: InodeRef, directory: Directory): number {
@@ -257,13 +258,11 @@ export class DirectoryStore {
 
   /** Maps block `position` of a directory and returns where it lies. */
   #grow(ref: InodeRef, position: number): number {
-    const missing = this.#core.blockMap.missing(ref, position, 1);
+    const { fileMap, blocks } = this.#core;
     const run: MappedRun = { start: 0, length: 0 };
-    if (position > 0) this.#core.fileMap.map(ref, position - 1, 1, run);
     const group = Math.floor((ref.number - 1) / this.#volume.geometry.inodesPerGroup);
-    const goal = run.start > 0 ? run.start : this.#core.blocks.goalInGroup(group);
-    this.#core.blockMap.fill(ref, position, 1, this.#core.blocks.allocate(goal, missing, missing));
-    this.#core.fileMap.map(ref, position, 1, run);
+    fileMap.provide(ref, position, 1, fileMap.goal(ref, position) || blocks.goalInGroup(group), 1);
+    fileMap.map(ref, position, 1, run);
     return run.start;
   }
 

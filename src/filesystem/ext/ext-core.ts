@@ -4,7 +4,6 @@ import type { Extent } from '../../device/block-device.ts';
 import { FsError } from '../../errors.ts';
 import type { Placement } from '../file-system.ts';
 import { BlockAllocator } from './block-allocator.ts';
-import { BlockMap } from './block-map.ts';
 import { MAX_NAME } from './directory-block.ts';
 import { DirectoryStore } from './directory.ts';
 import { FileContent } from './file-content.ts';
@@ -26,7 +25,6 @@ export class ExtCore {
   readonly inodes: InodeTable;
   readonly blocks: BlockAllocator;
   readonly inodeAllocator: InodeAllocator;
-  readonly blockMap: BlockMap;
   readonly fileMap: FileMap;
   readonly content: FileContent;
   readonly directories: DirectoryStore;
@@ -51,9 +49,8 @@ export class ExtCore {
     this.inodes = new InodeTable(volume);
     this.blocks = new BlockAllocator(volume);
     this.inodeAllocator = new InodeAllocator(volume);
-    this.blockMap = new BlockMap(volume, this.inodes, this.blocks);
-    this.fileMap = new FileMap(volume, this.inodes, this.blockMap);
-    this.content = new FileContent(volume, this.inodes, this.fileMap, this.blockMap, this.blocks);
+    this.fileMap = new FileMap(volume, this.inodes, this.blocks);
+    this.content = new FileContent(volume, this.inodes, this.fileMap, this.blocks);
     this.directories = new DirectoryStore(this);
     this.xattrs = new XattrStore(this);
   }
@@ -73,7 +70,7 @@ export class ExtCore {
     return ref;
   }
 
-  /** Writers know block maps only: an inode that claims another mapping on a volume without it must not reach them. */
+  /** An inode that claims a mapping which the volume does not have. */
   #checkMapping(ref: InodeRef): void {
     const flags = Inode.i_flags.get(ref.view, ref.base);
     const { incompatible } = this.volume.features;

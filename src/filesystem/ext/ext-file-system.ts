@@ -39,7 +39,7 @@ import {
 import { measureUsage } from './usage.ts';
 import { Volume } from './volume.ts';
 
-/** An open ext2, ext3 or ext4 volume. ext2 is written to; what has a journal or extents is read. */
+/** An open ext2, ext3 or ext4 volume. */
 export class ExtFileSystem implements FileSystem {
   readonly type: FileSystemType;
   readonly device: BlockDevice;
@@ -310,14 +310,14 @@ export class ExtFileSystem implements FileSystem {
   }
 
   punch(node: NodeId, offset: number, length: number): void {
-    this.#beginChange('fallocate');
-    const core = this.#core;
-    const ref = core.node(node);
-    this.#requireFile(ref, 'fallocate');
-    if (!Number.isSafeInteger(offset) || offset < 0 || !Number.isSafeInteger(length) || length <= 0) {
-      throw new FsError('EINVAL', { syscall: 'fallocate' });
-    }
-    core.content.punch(ref, offset, length);
+    const ref = this.#rangeOf(node, offset, length);
+    this.#core.content.punch(ref, offset, length);
+    this.#touch(ref);
+  }
+
+  preallocate(node: NodeId, offset: number, length: number, options: { keepSize?: boolean } = {}): void {
+    const ref = this.#rangeOf(node, offset, length);
+    this.#core.content.preallocate(ref, offset, length, options.keepSize === true);
     this.#touch(ref);
   }
 
@@ -410,6 +410,16 @@ export class ExtFileSystem implements FileSystem {
     const kind = this.#core.inodes.kind(ref);
     if (kind === 'file') return;
     throw new FsError(kind === 'directory' ? 'EISDIR' : 'EINVAL', { syscall });
+  }
+
+  /** The file of a call like fallocate(2). */
+  #rangeOf(node: NodeId, offset: number, length: number): InodeRef {
+    this.#beginChange('fallocate');
+    const ref = this.#core.node(node);
+    this.#requireFile(ref, 'fallocate');
+    const sound = Number.isSafeInteger(offset) && Number.isSafeInteger(length);
+    if (sound && offset >= 0 && length > 0 && Number.isSafeInteger(offset + length)) return ref;
+    throw new FsError('EINVAL', { syscall: 'fallocate' });
   }
 
   #touch(ref: InodeRef): void {

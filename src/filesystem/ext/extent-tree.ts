@@ -1,115 +1,445 @@
-import { bytes, struct, u16le, u32le, viewOf } from '../../bytes/struct.ts';
-import { CorruptImageError } from '../../errors.ts';
-import { WriteRank } from './block-cache.ts';
-import type { MappedRun } from './file-map.ts';
-import { hex } from './geometry.ts';
+import { FsError } from '../../errors.ts';
+import {
+  ExtentHeader,
+  MAX_EXTENT_DEPTH,
+  MAX_UNWRITTEN,
+  MAX_WRITTEN,
+  childOf,
+  entryAt,
+  isUnwritten,
+  keyOf,
+  lengthOf,
+  setLength,
+  shiftEntries,
+  startOf,
+  writeExtent,
+  writeHeader,
+  writeIndex,
+} from './extent-node.ts';
+import { ExtentPath, ROOT_CAPACITY } from './extent-path.ts';
 import { Inode } from './inode.ts';
 import type { InodeRef } from './inode-table.ts';
 import type { Volume } from './volume.ts';
 
-/** `struct ext4_extent_header`, Linux Documentation/filesystems/ext4/ifork.rst. */
-export const ExtentHeader = struct('extent header', 12, {
-  eh_magic: u16le(0x00), // 0xf30a
-  eh_entries: u16le(0x02),
-  eh_max: u16le(0x04),
-  eh_depth: u16le(0x06), // 0: the entries are extents
-  eh_generation: u32le(0x08),
-});
+/** What lies at a block of a file, in one piece. Callers own it and pass it in again. Counted in blocks. */
+export interface ExtentRun {
+  /** On the device; 0 for a hole. */
+  start: number;
+  length: number;
+  /** Has space, but reads as zeros. */
+  unwritten: boolean;
+}
 
-/** `struct ext4_extent`. */
-export const Extent = struct('extent', 12, {
-  ee_block: u32le(0x00),
-  ee_len: u16le(0x04), // above 32768: not written yet, reads as zeros; its length is this - 32768
-  ee_start_hi: u16le(0x06),
-  ee_start_lo: u32le(0x08),
-});
+/** Takes what a change of a tree sets free, in blocks. */
+export type Freed = (start: number, length: number) => void;
 
-/** `struct ext4_extent_idx`. */
-export const ExtentIndex = struct('extent index', 12, {
-  ei_block: u32le(0x00),
-  ei_leaf_lo: u32le(0x04),
-  ei_leaf_hi: u16le(0x08),
-  ei_unused: bytes(0x0a, 2),
-});
+/**
+ * The extent tree of a file (Linux Documentation/filesystems/ext4/ifork.rst): a B+ tree with four entries in `i_block`
+ * and the rest in blocks. This is its shape alone: blocks come from `spare`, whose owner counts them, and go to `freed`.
+ * No node but the root is ever empty, and every key is that of the first entry below it, as e2fsck wants it.
+ */
+export class ExtentTree {
+  /** Blocks for new nodes. */
+  readonly spare: number[] = [];
+  readonly #path: ExtentPath;
 
-const MAGIC = 0xf30a;
-const MAX_DEPTH = 5;
-const MAX_WRITTEN = 32768;
+  constructor(volume: Volume) {
+    this.#path = new ExtentPath(volume);
+  }
 
-/** Finds `block` in the extent tree of an inode: a run of device blocks, or a hole (also what was never written). */
-export function mapExtent(volume: Volume, ref: InodeRef, block: number, limit: number, run: MappedRun): void {
-  const root = Inode.i_block.get(ref.view, ref.base);
-  let view = viewOf(root);
-  let depth = checkHeader(ref, view, root.length, undefined);
-  /** First block that belongs to the next subtree: a hole ends there. */
-  let end = block + limit;
-  for (; depth > 0; depth--) {
-    const at = lastNotAfter(view, block);
-    const count = ExtentHeader.eh_entries.get(view, 0);
-    if (at + 1 < count) end = Math.min(end, ExtentIndex.ei_block.get(view, 12 * (at + 2)));
-    if (at < 0) {
-      run.start = 0;
-      run.length = end - block;
+  /** An empty tree. */
+  plant(ref: InodeRef): void {
+    writeHeader(ref.view, ref.base + Inode.i_block.offset, 0, ROOT_CAPACITY, 0);
+  }
+
+  /** Fills `run` with what is at `block`, at most `limit` blocks. `strict` as in `ExtentPath.descend`. */
+  look(ref: InodeRef, block: number, limit: number, run: ExtentRun, strict: boolean): void {
+    const path = this.#path;
+    path.descend(ref, block, strict);
+    const { depth } = path;
+    const view = path.views[depth]!;
+    const base = path.bases[depth]!;
+    const index = path.at[depth]!;
+    run.start = 0;
+    run.unwritten = false;
+    if (index >= 0) {
+      const at = entryAt(base, index);
+      const within = block - keyOf(view, base, index);
+      const length = lengthOf(view, at);
+      if (within < length) {
+        run.start = startOf(view, at) + within;
+        run.length = Math.min(limit, length - within);
+        run.unwritten = isUnwritten(view, at);
+        return;
+      }
+    }
+    let end = Math.min(block + limit, path.next);
+    if (index + 1 < path.entries(depth)) end = Math.min(end, keyOf(view, base, index + 1));
+    run.length = Math.max(1, end - block);
+  }
+
+  /** Where the block would continue what lies before it: the goal for its allocation, or 0. */
+  goal(ref: InodeRef, block: number): number {
+    const path = this.#path;
+    path.descend(ref, block, false);
+    const index = path.at[path.depth]!;
+    if (index < 0) return 0;
+    const view = path.views[path.depth]!;
+    const at = entryAt(path.bases[path.depth]!, index);
+    return startOf(view, at) + lengthOf(view, at);
+  }
+
+  /** The whole extent that has a block, and its first block; undefined for a hole. */
+  extentOf(ref: InodeRef, block: number): { first: number; run: ExtentRun } | undefined {
+    const path = this.#path;
+    path.descend(ref, block, true);
+    const index = path.at[path.depth]!;
+    if (index < 0) return undefined;
+    const view = path.views[path.depth]!;
+    const base = path.bases[path.depth]!;
+    const at = entryAt(base, index);
+    const first = keyOf(view, base, index);
+    const length = lengthOf(view, at);
+    if (block >= first + length) return undefined;
+    return { first, run: { start: startOf(view, at), length, unwritten: isUnwritten(view, at) } };
+  }
+
+  /** Blocks of nodes that `count` more entries between the blocks `first` and `last` may need. */
+  growth(ref: InodeRef, first: number, last: number, count: number): number {
+    const path = this.#path;
+    path.descend(ref, first, true);
+    const { depth } = path;
+    const room = ExtentHeader.eh_max.get(path.views[depth]!, path.bases[depth]!) - path.entries(depth);
+    if (path.next > last && room >= count) return 0;
+    if (count === 1) {
+      // Every full node from the leaf up is split; above a full root there is a level more.
+      let full = 0;
+      while (full <= depth && path.isFull(depth - full)) full++;
+      return full;
+    }
+    let leaves = 1;
+    for (; path.next <= last; leaves++) path.descend(ref, path.next, true);
+    const half = Math.floor(path.nodeCapacity / 2) - 1;
+    const splits = Math.min(count, leaves + Math.ceil(count / half));
+    return splits * (depth + 1) + 3;
+  }
+
+  /** Maps a hole. Joins neighbours where it can. `spare` must have what `growth` says. */
+  insert(ref: InodeRef, block: number, start: number, length: number, unwritten: boolean): void {
+    for (let done = 0; done < length;) {
+      done += this.#insertSome(ref, block + done, start + done, length - done, unwritten);
+    }
+  }
+
+  /** Unmaps `[from, to)`; cutting an extent in two takes `growth` of one entry. */
+  remove(ref: InodeRef, from: number, to: number, freed: Freed): void {
+    const path = this.#path;
+    for (let block = from; block < to;) {
+      path.descend(ref, block, true);
+      const { depth, next } = path;
+      const view = path.views[depth]!;
+      const base = path.bases[depth]!;
+      let index = path.at[depth]!;
+      if (index < 0 || keyOf(view, base, index) + lengthOf(view, entryAt(base, index)) <= block) index++;
+      if (index >= path.entries(depth)) {
+        block = Math.max(next, block + 1);
+        continue;
+      }
+      const at = entryAt(base, index);
+      const first = keyOf(view, base, index);
+      if (first >= to) break;
+      const end = first + lengthOf(view, at);
+      const low = Math.max(first, block);
+      const high = Math.min(end, to);
+      path.markDirty(depth);
+      freed(startOf(view, at) + low - first, high - low);
+      if (low === first && high === end) {
+        shiftEntries(view, base, index, -1);
+        if (path.entries(depth) === 0) this.#dropNode(path, depth, freed);
+        else if (index === 0) path.fixKeys(depth);
+      } else this.#cut(ref, index, low, high);
+      block = high;
+    }
+    this.#join(ref, from, freed);
+    this.#collapse(ref, freed);
+  }
+
+  /** Makes what was unwritten in `[from, to)` written; cutting takes `growth` of two entries. */
+  convert(ref: InodeRef, from: number, to: number): void {
+    const path = this.#path;
+    for (let block = from; block < to;) {
+      path.descend(ref, block, true);
+      const { depth, next } = path;
+      const view = path.views[depth]!;
+      const base = path.bases[depth]!;
+      let index = path.at[depth]!;
+      if (index < 0 || keyOf(view, base, index) + lengthOf(view, entryAt(base, index)) <= block) index++;
+      if (index >= path.entries(depth)) {
+        block = Math.max(next, block + 1);
+        continue;
+      }
+      const at = entryAt(base, index);
+      const first = keyOf(view, base, index);
+      if (first >= to) break;
+      const length = lengthOf(view, at);
+      const end = first + length;
+      const low = Math.max(first, block);
+      const high = Math.min(end, to);
+      block = high;
+      if (!isUnwritten(view, at)) continue;
+      path.markDirty(depth);
+      if (low === first && high === end) {
+        setLength(view, at, length, false);
+        this.#joinNext(index);
+        if (index > 0) this.#joinNext(index - 1);
+        continue;
+      }
+      const start = startOf(view, at) + low - first;
+      this.#cut(ref, index, low, high);
+      this.insert(ref, low, start, high - low, false);
+    }
+  }
+
+  /** Every node but the root, and every extent that reaches into `[from, to)`, in the order of the file. */
+  walk(ref: InodeRef, from: number, to: number, node: (block: number) => void, extent: Freed): void {
+    const path = this.#path;
+    const last: number[] = [];
+    for (let block = from; block < to;) {
+      path.descend(ref, block, true);
+      const { depth, next } = path;
+      for (let level = 1; level <= depth; level++) {
+        const { index } = path.blocks[level]!;
+        if (last[level] !== index) node(index);
+        last[level] = index;
+      }
+      const view = path.views[depth]!;
+      const base = path.bases[depth]!;
+      const entries = path.entries(depth);
+      for (let index = Math.max(0, path.at[depth]!); index < entries; index++) {
+        const at = entryAt(base, index);
+        const first = keyOf(view, base, index);
+        const low = Math.max(first, block);
+        const high = Math.min(first + lengthOf(view, at), to);
+        if (low < high) extent(startOf(view, at) + low - first, high - low);
+      }
+      block = Math.max(next, block + 1);
+    }
+  }
+
+  /** Maps as much as goes into one extent, or makes room and maps nothing; returns the blocks that were mapped. */
+  #insertSome(ref: InodeRef, block: number, start: number, length: number, unwritten: boolean): number {
+    const path = this.#path;
+    const most = unwritten ? MAX_UNWRITTEN : MAX_WRITTEN;
+    path.descend(ref, block, true);
+    const { depth } = path;
+    const view = path.views[depth]!;
+    const base = path.bases[depth]!;
+    const before = path.at[depth]!;
+    if (before >= 0) {
+      const at = entryAt(base, before);
+      const known = lengthOf(view, at);
+      const continues =
+        isUnwritten(view, at) === unwritten &&
+        keyOf(view, base, before) + known === block &&
+        startOf(view, at) + known === start;
+      if (continues && known < most) {
+        const taken = Math.min(most - known, length);
+        setLength(view, at, known + taken, unwritten);
+        if (taken === length) this.#joinNext(before);
+        path.markDirty(depth);
+        return taken;
+      }
+    }
+    const index = before + 1;
+    const taken = Math.min(most, length);
+    if (taken === length && index < path.entries(depth)) {
+      const at = entryAt(base, index);
+      const sum = length + lengthOf(view, at);
+      const leads =
+        isUnwritten(view, at) === unwritten &&
+        keyOf(view, base, index) === block + length &&
+        startOf(view, at) === start + length;
+      if (leads && sum <= most) {
+        writeExtent(view, at, block, start, sum, unwritten);
+        if (index === 0) path.fixKeys(depth);
+        path.markDirty(depth);
+        return length;
+      }
+    }
+    if (path.isFull(depth)) {
+      this.#makeRoom(ref);
+      return 0;
+    }
+    shiftEntries(view, base, index, 1);
+    writeExtent(view, entryAt(base, index), block, start, taken, unwritten);
+    if (index === 0) path.fixKeys(depth);
+    path.markDirty(depth);
+    return taken;
+  }
+
+  /** Takes `[low, high)`, not all of it, out of an extent of the leaf on the path, which is dirty. */
+  #cut(ref: InodeRef, index: number, low: number, high: number): void {
+    const path = this.#path;
+    const { depth } = path;
+    const view = path.views[depth]!;
+    const base = path.bases[depth]!;
+    const at = entryAt(base, index);
+    const first = keyOf(view, base, index);
+    const end = first + lengthOf(view, at);
+    const start = startOf(view, at);
+    const unwritten = isUnwritten(view, at);
+    if (low > first) {
+      setLength(view, at, low - first, unwritten);
+      if (high < end) this.insert(ref, high, start + high - first, end - high, unwritten);
       return;
     }
-    const base = 12 * (at + 1);
-    const child =
-      ExtentIndex.ei_leaf_lo.get(view, base) + ExtentIndex.ei_leaf_hi.get(view, base) * 0x1_0000_0000;
-    volume.checkPointer(child, ref.number, 'ei_leaf');
-    view = volume.cache.get(child, WriteRank.mapping).view;
-    checkHeader(ref, view, volume.geometry.blockSize, depth - 1);
+    writeExtent(view, at, high, start + high - first, end - high, unwritten);
+    if (index === 0) path.fixKeys(depth);
   }
-  const at = lastNotAfter(view, block);
-  if (at + 1 < ExtentHeader.eh_entries.get(view, 0)) {
-    end = Math.min(end, Extent.ee_block.get(view, 12 * (at + 2)));
+
+  /** Joins an extent of the leaf on the path with the one behind it, if they are one. */
+  #joinNext(index: number): void {
+    const path = this.#path;
+    const { depth } = path;
+    if (index + 1 >= path.entries(depth)) return;
+    const view = path.views[depth]!;
+    const base = path.bases[depth]!;
+    const at = entryAt(base, index);
+    const behind = entryAt(base, index + 1);
+    const length = lengthOf(view, at);
+    const unwritten = isUnwritten(view, at);
+    const sum = length + lengthOf(view, behind);
+    if (
+      isUnwritten(view, behind) !== unwritten ||
+      keyOf(view, base, index) + length !== keyOf(view, base, index + 1) ||
+      startOf(view, at) + length !== startOf(view, behind) ||
+      sum > (unwritten ? MAX_UNWRITTEN : MAX_WRITTEN)
+    ) {
+      return;
+    }
+    setLength(view, at, sum, unwritten);
+    shiftEntries(view, base, index + 1, -1);
   }
-  run.start = 0;
-  run.length = Math.max(1, end - block);
-  if (at < 0) return;
-  const base = 12 * (at + 1);
-  const first = Extent.ee_block.get(view, base);
-  const stored = Extent.ee_len.get(view, base);
-  const length = stored > MAX_WRITTEN ? stored - MAX_WRITTEN : stored;
-  if (block >= first + length) return;
-  run.length = Math.min(limit, first + length - block);
-  if (stored > MAX_WRITTEN) return;
-  run.start =
-    Extent.ee_start_lo.get(view, base) + Extent.ee_start_hi.get(view, base) * 0x1_0000_0000 + (block - first);
-  volume.checkPointer(run.start, ref.number, 'ee_start');
-  volume.checkPointer(run.start + run.length - 1, ref.number, 'ee_start');
+
+  /** Splits the uppermost of the full nodes above the leaf on the path, which is full itself. Changes the path's meaning. */
+  #makeRoom(ref: InodeRef): void {
+    const path = this.#path;
+    let level = path.depth;
+    while (level > 0 && path.isFull(level - 1)) level--;
+    if (level === 0) {
+      this.#growRoot(ref);
+      return;
+    }
+    const view = path.views[level]!;
+    const base = path.bases[level]!;
+    const entries = path.entries(level);
+    // Who appends leaves full nodes behind.
+    const kept = path.at[level] === entries - 1 ? entries - 1 : entries >>> 1;
+    const node = path.create(this.#take());
+    copyEntries(view, base, kept, node.view, 0, entries - kept);
+    writeHeader(node.view, 0, entries - kept, path.nodeCapacity, path.depth - level);
+    ExtentHeader.eh_entries.set(view, base, kept);
+    path.markDirty(level);
+    const above = path.views[level - 1]!;
+    const index = path.at[level - 1]! + 1;
+    shiftEntries(above, path.bases[level - 1]!, index, 1);
+    writeIndex(above, entryAt(path.bases[level - 1]!, index), keyOf(node.view, 0, 0), node.index);
+    path.markDirty(level - 1);
+  }
+
+  /** The entries of the root move into a node, the only one that the root then leads to. */
+  #growRoot(ref: InodeRef): void {
+    const path = this.#path;
+    const { depth } = path;
+    if (depth >= MAX_EXTENT_DEPTH) {
+      throw new FsError('EFBIG', {
+        syscall: 'write',
+        detail: `the extents of inode ${ref.number} need more than ${MAX_EXTENT_DEPTH} levels`,
+      });
+    }
+    const view = path.views[0]!;
+    const base = path.bases[0]!;
+    const entries = path.entries(0);
+    const node = path.create(this.#take());
+    copyEntries(view, base, 0, node.view, 0, entries);
+    writeHeader(node.view, 0, entries, path.nodeCapacity, depth);
+    writeHeader(view, base, 1, ROOT_CAPACITY, depth + 1);
+    writeIndex(view, entryAt(base, 0), keyOf(node.view, 0, 0), node.index);
+  }
+
+  /** Takes an empty node out of the tree, and those above it that have become empty. */
+  #dropNode(path: ExtentPath, level: number, freed: Freed): void {
+    if (level === 0) {
+      writeHeader(path.views[0]!, path.bases[0]!, 0, ROOT_CAPACITY, 0);
+      return;
+    }
+    const above = level - 1;
+    freed(path.blocks[level]!.index, 1);
+    shiftEntries(path.views[above]!, path.bases[above]!, path.at[above]!, -1);
+    path.markDirty(above);
+    if (path.entries(above) === 0) this.#dropNode(path, above, freed);
+    else if (path.at[above] === 0) path.fixKeys(above);
+  }
+
+  /** Joins the nodes at a place where entries were removed with their neighbours, when both fit well into one. */
+  #join(ref: InodeRef, block: number, freed: Freed): void {
+    const path = this.#path;
+    path.descend(ref, block, true);
+    for (let level = path.depth; level > 0; level--) {
+      const above = path.views[level - 1]!;
+      const base = path.bases[level - 1]!;
+      const lead = path.at[level - 1]!;
+      for (const left of [lead, lead - 1]) {
+        if (left < 0 || left + 1 >= path.entries(level - 1)) continue;
+        const into = path.sibling(childOf(above, entryAt(base, left)));
+        const from = path.sibling(childOf(above, entryAt(base, left + 1)));
+        if (into === undefined || from === undefined || into === from) continue;
+        const kept = ExtentHeader.eh_entries.get(into.view, 0);
+        const moved = ExtentHeader.eh_entries.get(from.view, 0);
+        // Some room stays, so that the next entry does not split what was just joined.
+        if (kept + moved > (path.nodeCapacity * 3) / 4) continue;
+        copyEntries(from.view, 0, 0, into.view, 0, moved, kept);
+        ExtentHeader.eh_entries.set(into.view, 0, kept + moved);
+        path.dirty(into);
+        freed(from.index, 1);
+        shiftEntries(above, base, left + 1, -1);
+        path.markDirty(level - 1);
+        break;
+      }
+    }
+  }
+
+  /** A root with one child takes that child's entries when they fit. */
+  #collapse(ref: InodeRef, freed: Freed): void {
+    const path = this.#path;
+    for (;;) {
+      path.descend(ref, 0, true);
+      if (path.depth === 0 || path.entries(0) !== 1 || path.entries(1) > ROOT_CAPACITY) return;
+      const entries = path.entries(1);
+      copyEntries(path.views[1]!, 0, 0, path.views[0]!, path.bases[0]!, entries);
+      writeHeader(path.views[0]!, path.bases[0]!, entries, ROOT_CAPACITY, path.depth - 1);
+      freed(path.blocks[1]!.index, 1);
+    }
+  }
+
+  #take(): number {
+    const block = this.spare.pop();
+    if (block === undefined) throw new FsError('ENOSPC', { syscall: 'write' });
+    return block;
+  }
 }
 
-/** The depth of the node, which must be `expected` where that is known. */
-function checkHeader(ref: InodeRef, view: DataView, size: number, expected: number | undefined): number {
-  const magic = ExtentHeader.eh_magic.get(view, 0);
-  if (magic !== MAGIC) throw corrupt(ref, 'eh_magic', hex(magic, 4), hex(MAGIC, 4));
-  const entries = ExtentHeader.eh_entries.get(view, 0);
-  const most = Math.floor(size / 12) - 1;
-  if (entries > most) throw corrupt(ref, 'eh_entries', `${entries}`, `at most ${most}`);
-  const depth = ExtentHeader.eh_depth.get(view, 0);
-  if (depth > MAX_DEPTH || (expected !== undefined && depth !== expected)) {
-    throw corrupt(
-      ref,
-      'eh_depth',
-      `${depth}`,
-      expected === undefined ? `at most ${MAX_DEPTH}` : `${expected}`,
-    );
-  }
-  return depth;
-}
-
-function corrupt(ref: InodeRef, field: string, found: string, expected: string): CorruptImageError {
-  return new CorruptImageError({ structure: `extent tree of inode ${ref.number}`, field, found, expected });
-}
-
-/** Index of the last entry that does not begin after `block`, or -1. Extents and index entries begin with the same field. */
-function lastNotAfter(view: DataView, block: number): number {
-  let low = 0;
-  let high = ExtentHeader.eh_entries.get(view, 0) - 1;
-  while (low <= high) {
-    const middle = (low + high) >>> 1;
-    if (Extent.ee_block.get(view, 12 * (middle + 1)) > block) high = middle - 1;
-    else low = middle + 1;
-  }
-  return high;
+/** Copies `count` entries from index `first` of one node to index `target` of another. */
+function copyEntries(
+  from: DataView,
+  base: number,
+  first: number,
+  to: DataView,
+  toBase: number,
+  count: number,
+  target = 0,
+): void {
+  const length = entryAt(base, first + count) - entryAt(base, first);
+  const source = new Uint8Array(from.buffer, from.byteOffset + entryAt(base, first), length);
+  new Uint8Array(to.buffer, to.byteOffset + entryAt(toBase, target), length).set(source);
 }

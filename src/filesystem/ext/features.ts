@@ -34,6 +34,7 @@ const READABLE =
 const WRITABLE_INCOMPATIBLE =
   IncompatibleFeature.filetype |
   IncompatibleFeature.meta_bg |
+  IncompatibleFeature.extent |
   IncompatibleFeature['64bit'] |
   IncompatibleFeature.flex_bg |
   IncompatibleFeature.metadata_csum_seed;
@@ -57,7 +58,6 @@ const EXT3_READ_ONLY_COMPATIBLE =
 
 /** What a person calls the feature when it is the reason for not writing. */
 const REASONS: Readonly<Record<string, string>> = {
-  extent: 'extents (extent)',
   inline_data: 'inline data (inline_data)',
   ea_inode: 'extended attributes in inodes (ea_inode)',
   large_dir: 'three-level directory indexes (large_dir)',

@@ -2,7 +2,6 @@ import { type Extent } from '../../device/block-device.ts';
 import { CorruptImageError, FsError } from '../../errors.ts';
 import type { Placement } from '../file-system.ts';
 import type { BlockAllocator } from './block-allocator.ts';
-import type { BlockMap } from './block-map.ts';
 import type { FileMap, MappedRun } from './file-map.ts';
 import type { InodeRef, InodeTable } from './inode-table.ts';
 import type { Volume } from './volume.ts';
@@ -12,27 +11,19 @@ export class FileContent {
   readonly #volume: Volume;
   readonly #inodes: InodeTable;
   readonly #map: FileMap;
-  readonly #blockMap: BlockMap;
   readonly #allocator: BlockAllocator;
   readonly #run: MappedRun = { start: 0, length: 0 };
 
-  constructor(
-    volume: Volume,
-    inodes: InodeTable,
-    map: FileMap,
-    blockMap: BlockMap,
-    allocator: BlockAllocator,
-  ) {
+  constructor(volume: Volume, inodes: InodeTable, map: FileMap, allocator: BlockAllocator) {
     this.#volume = volume;
     this.#inodes = inodes;
     this.#map = map;
-    this.#blockMap = blockMap;
     this.#allocator = allocator;
   }
 
   /** Longest file, bytes. */
   get maxSize(): number {
-    return this.#blockMap.maxBlocks * this.#volume.geometry.blockSize;
+    return this.#map.maxBlocks * this.#volume.geometry.blockSize;
   }
 
   read(ref: InodeRef, offset: number, into: Uint8Array): number {
@@ -66,28 +57,22 @@ export class FileContent {
     if (from.length === 0) return;
     const { blockSize } = this.#volume.geometry;
     const end = offset + from.length;
-    if (end > this.maxSize) throw new FsError('EFBIG', { syscall: 'write' });
+    this.#requireFits(ref, end, 'write');
     const first = Math.floor(offset / blockSize);
     const last = Math.floor((end - 1) / blockSize);
-    const missing = this.#blockMap.missing(ref, first, last - first + 1);
     const oldSize = this.#inodes.size(ref);
-    let headIsNew = false;
-    let tailIsNew = false;
-    if (missing > 0) {
-      this.#volume.requireBlocks(missing, 'write');
-      headIsNew = offset % blockSize !== 0 && this.#isHole(ref, first);
-      tailIsNew = end % blockSize !== 0 && this.#isHole(ref, last);
-      const wanted = Math.ceil(expectedSize / blockSize) - first;
-      const runs = this.#allocator.allocate(this.#goal(ref, first), missing, Math.max(missing, wanted));
-      this.#blockMap.fill(ref, first, last - first + 1, runs);
-    }
+    // What has no place yet is written wholly, zeros around the content.
+    const headIsNew = offset % blockSize !== 0 && this.#isHole(ref, first);
+    const tailIsNew = end % blockSize !== 0 && this.#isHole(ref, last);
+    const wanted = Math.ceil(expectedSize / blockSize) - first;
+    this.#map.provide(ref, first, last - first + 1, this.#goal(ref, first), wanted);
     try {
       if (offset > oldSize) this.#zeroTail(ref, oldSize);
       this.#store(ref, offset, from, headIsNew, tailIsNew);
     } catch (error) {
       // The device failed: what was taken behind the end of the file would be lost.
       const kept = Math.max(first, Math.ceil(oldSize / blockSize));
-      if (missing > 0 && kept <= last) this.#blockMap.truncate(ref, kept);
+      if (kept <= last) this.#map.truncate(ref, kept);
       throw error;
     }
     if (end > oldSize) this.#inodes.setSize(ref, end);
@@ -95,10 +80,10 @@ export class FileContent {
 
   /** Truncates, or extends with a hole. */
   resize(ref: InodeRef, size: number): void {
-    if (size > this.maxSize) throw new FsError('EFBIG', { syscall: 'truncate' });
+    this.#requireFits(ref, size, 'truncate');
     const oldSize = this.#inodes.size(ref);
     if (size < oldSize) {
-      this.#blockMap.truncate(ref, Math.ceil(size / this.#volume.geometry.blockSize));
+      this.#map.truncate(ref, Math.ceil(size / this.#volume.geometry.blockSize));
       this.#zeroTail(ref, size);
     } else if (size > oldSize) this.#zeroTail(ref, oldSize);
     this.#inodes.setSize(ref, size);
@@ -118,7 +103,23 @@ export class FileContent {
     }
     this.#zeroWithin(ref, offset, first * blockSize);
     this.#zeroWithin(ref, last * blockSize, end);
-    if (last > first) this.#blockMap.punch(ref, first, last - first);
+    if (last > first && !this.#map.punch(ref, first, last - first)) this.#zeroBlocks(ref, first, last);
+  }
+
+  /**
+   * Takes space for a range, which reads as zeros where nothing was written; the file grows over it unless `keepSize`.
+   * ENOSPC changes nothing. EOPNOTSUPP for a file with a block map, in which every block that is there has content.
+   */
+  preallocate(ref: InodeRef, offset: number, length: number, keepSize: boolean): void {
+    const { blockSize } = this.#volume.geometry;
+    const end = offset + length;
+    this.#requireFits(ref, end, 'fallocate');
+    const first = Math.floor(offset / blockSize);
+    const count = Math.ceil(end / blockSize) - first;
+    if (!this.#map.preallocate(ref, first, count, this.#goal(ref, first))) {
+      throw new FsError('EOPNOTSUPP', { syscall: 'fallocate' });
+    }
+    if (!keepSize && end > this.#inodes.size(ref)) this.resize(ref, end);
   }
 
   *extents(ref: InodeRef): Iterable<Extent> {
@@ -189,14 +190,16 @@ export class FileContent {
     return this.#run.start === 0;
   }
 
-  /** Right behind the file's last block before `block`, or where its group has room. */
+  /** Behind what the file has before `block`, or where its group has room. */
   #goal(ref: InodeRef, block: number): number {
-    const run = this.#run;
-    if (block > 0) {
-      this.#map.map(ref, block - 1, 1, run);
-      if (run.start !== 0 && run.start + 1 < this.#volume.geometry.blockCount) return run.start + 1;
-    }
+    const goal = this.#map.goal(ref, block);
+    if (goal > 0) return goal;
     return this.#allocator.goalInGroup(Math.floor((ref.number - 1) / this.#volume.geometry.inodesPerGroup));
+  }
+
+  #requireFits(ref: InodeRef, end: number, syscall: string): void {
+    if (end <= this.#map.maxBlocksOf(ref) * this.#volume.geometry.blockSize) return;
+    throw new FsError('EFBIG', { syscall });
   }
 
   /** Stores bytes into blocks that are all mapped; a new block is written wholly, zeros around the content. */
@@ -241,6 +244,16 @@ export class FileContent {
     this.#map.map(ref, Math.floor(size / geometry.blockSize), 1, this.#run);
     if (this.#run.start === 0) return;
     data.place(this.#run.start * geometry.blockSize + within, geometry.blockSize - within).fill(0);
+  }
+
+  /** Writes zeros over whatever is mapped of `[first, last)`. */
+  #zeroBlocks(ref: InodeRef, first: number, last: number): void {
+    const { data, geometry } = this.#volume;
+    const run = this.#run;
+    for (let block = first; block < last; block += run.length) {
+      this.#map.map(ref, block, last - block, run);
+      if (run.start !== 0) data.zero(run.start * geometry.blockSize, run.length * geometry.blockSize);
+    }
   }
 
   /** Zeroes a range that lies within one block. */

@@ -107,8 +107,7 @@ export class InodeTable {
   /** Bytes on the device, as `i_blocks` counts them: content, its index and the attribute block. */
   allocated(ref: InodeRef): number {
     const low = Inode.i_blocks_lo.get(ref.view, ref.base);
-    if ((this.#volume.features.readOnlyCompatible & ReadOnlyCompatibleFeature.huge_file) === 0)
-      return low * 512;
+    if (!this.countsHugeFiles) return low * 512;
     const blocks = low + Inode.i_blocks_high.get(ref.view, ref.base) * 0x1_0000_0000;
     const huge = this.hasFlag(ref, InodeFlag.hugeFile);
     return blocks * (huge ? this.#volume.geometry.blockSize : 512);
@@ -136,6 +135,11 @@ export class InodeTable {
     Inode.i_blocks_lo.set(ref.view, ref.base, units % 0x1_0000_0000);
     Inode.i_blocks_high.set(ref.view, ref.base, Math.floor(units / 0x1_0000_0000));
     this.markDirty(ref);
+  }
+
+  /** Has `i_blocks` a high half? */
+  get countsHugeFiles(): boolean {
+    return (this.#volume.features.readOnlyCompatible & ReadOnlyCompatibleFeature.huge_file) !== 0;
   }
 
   hasFlag(ref: InodeRef, flag: number): boolean {

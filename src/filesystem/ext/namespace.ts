@@ -99,6 +99,7 @@ export class Namespace {
       this.#addLinks(parentRef, 1);
     }
     if (target !== undefined) writeTarget(core, ref, target);
+    if (options.kind === 'file') core.fileMap.plant(ref);
     if (device !== undefined) {
       ref.view.setUint32(ref.base + Inode.i_block.offset, device[0], true);
       ref.view.setUint32(ref.base + Inode.i_block.offset + 4, device[1], true);

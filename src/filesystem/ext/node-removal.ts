@@ -13,7 +13,7 @@ export function dropLink(core: ExtCore, ref: InodeRef, links: number): void {
 
 /** CorruptImageError when the node could not be removed wholly: to be asked before its name goes. */
 export function requireRemovable(core: ExtCore, ref: InodeRef): void {
-  if (core.hasBlocks(ref)) core.blockMap.requireFreeable(ref, 0);
+  if (core.hasBlocks(ref)) core.fileMap.requireFreeable(ref, 0);
   core.xattrs.requireSound(ref);
   core.inodeAllocator.requireUsed(ref.number);
 }
@@ -24,7 +24,7 @@ export function removeNode(core: ExtCore, ref: InodeRef): void {
   const kind = inodes.kind(ref);
   const directory = kind === 'directory';
   core.xattrs.removeAll(ref);
-  if (core.hasBlocks(ref)) core.blockMap.truncate(ref, 0);
+  if (core.hasBlocks(ref)) core.fileMap.truncate(ref, 0);
   core.inodeAllocator.free(ref.number, directory);
   if (directory) core.directories.forget(ref.number);
   core.parents.delete(ref.number);

@@ -24,9 +24,11 @@ export function writeTarget(core: ExtCore, ref: InodeRef, target: Uint8Array): v
   if (target.length < FAST_LIMIT) Inode.i_block.set(ref.view, ref.base, target);
   else {
     const group = core.inodeAllocator.groupOf(ref.number);
-    const runs = core.blocks.allocate(core.blocks.goalInGroup(group), 1);
-    core.blockMap.fill(ref, 0, 1, runs);
-    core.volume.cache.create(runs[0]!.start, WriteRank.mapping).bytes.set(target);
+    const run: MappedRun = { start: 0, length: 0 };
+    core.fileMap.plant(ref);
+    core.fileMap.provide(ref, 0, 1, core.blocks.goalInGroup(group), 1);
+    core.fileMap.map(ref, 0, 1, run);
+    core.volume.cache.create(run.start, WriteRank.mapping).bytes.set(target);
   }
   core.inodes.setSize(ref, target.length);
 }

@@ -1,0 +1,231 @@
+import { FsError } from '../../errors.ts';
+import type { BlockAllocator, BlockRun } from './block-allocator.ts';
+import { MAX_FILE_BLOCKS, MAX_WRITTEN } from './extent-node.ts';
+import { type ExtentRun, ExtentTree } from './extent-tree.ts';
+import type { MappedRun } from './file-map.ts';
+import { InodeFlag } from './inode.ts';
+import type { InodeRef, InodeTable } from './inode-table.ts';
+import { RunCollector } from './run-collector.ts';
+import type { Volume } from './volume.ts';
+
+/** The blocks of files with extents: what `BlockMap` is to the others. All blocks, those of nodes too, are taken before the first change. */
+export class ExtentMap {
+  readonly #volume: Volume;
+  readonly #inodes: InodeTable;
+  readonly #allocator: BlockAllocator;
+  readonly #tree: ExtentTree;
+  readonly #run: ExtentRun = { start: 0, length: 0, unwritten: false };
+  /** Holes of the range at hand: first block and length of each. */
+  readonly #holes: number[] = [];
+  #hasUnwritten = false;
+
+  constructor(volume: Volume, inodes: InodeTable, allocator: BlockAllocator) {
+    this.#volume = volume;
+    this.#inodes = inodes;
+    this.#allocator = allocator;
+    this.#tree = new ExtentTree(volume);
+  }
+
+  /** Blocks that a file can have: without `huge_file`, `i_blocks` counts up to 2^32 sectors. */
+  get maxBlocks(): number {
+    const { sectorsPerBlock } = this.#volume.geometry;
+    return this.#inodes.countsHugeFiles ? MAX_FILE_BLOCKS : Math.floor(MAX_FILE_BLOCKS / sectorsPerBlock) - 1;
+  }
+
+  /** Gives a new inode an empty tree. */
+  plant(ref: InodeRef): void {
+    this.#inodes.setFlag(ref, InodeFlag.extents, true);
+    this.#tree.plant(ref);
+  }
+
+  /** Fills `run` with the blocks from `block` on that lie in one piece, or hold nothing, at most `limit`. */
+  map(ref: InodeRef, block: number, limit: number, run: MappedRun): void {
+    const found = this.#run;
+    this.#tree.look(ref, block, limit, found, false);
+    run.start = found.unwritten ? 0 : found.start;
+    run.length = found.length;
+    if (run.start === 0) return;
+    this.#volume.checkPointer(run.start, ref.number, 'ee_start');
+    this.#volume.checkPointer(run.start + run.length - 1, ref.number, 'ee_start');
+  }
+
+  /** Where a block would go on what lies before it, or 0. */
+  goal(ref: InodeRef, block: number): number {
+    return this.#tree.goal(ref, block);
+  }
+
+  /** Blocks that mapping the holes of the range takes at most, nodes included. */
+  missing(ref: InodeRef, from: number, count: number): number {
+    const total = this.#scan(ref, from, count);
+    return total === 0 ? 0 : total + this.#tree.growth(ref, this.#holes[0]!, from + count - 1, total);
+  }
+
+  /** Maps every hole of the range and makes what is unwritten there written; `wanted` as for the allocator. */
+  provide(ref: InodeRef, from: number, count: number, goal: number, wanted: number): void {
+    const total = this.#scan(ref, from, count);
+    const convert = this.#hasUnwritten;
+    if (total > 0) this.#fill(ref, total, goal, wanted, false);
+    if (convert) this.#convert(ref, from, from + count);
+  }
+
+  /** Maps every hole of the range to blocks that read as zeros until they are written. */
+  preallocate(ref: InodeRef, from: number, count: number, goal: number): void {
+    const total = this.#scan(ref, from, count);
+    if (total > 0) this.#fill(ref, total, goal, total, true);
+  }
+
+  /** Unmaps and frees everything from block `from` on. All of it is checked before anything changes. */
+  truncate(ref: InodeRef, from: number): void {
+    this.requireFreeable(ref, from);
+    this.#remove(ref, from, Number.POSITIVE_INFINITY);
+  }
+
+  /** Unmaps and frees a range. False when there is no space for the node that it takes to cut an extent in two: nothing has changed then. */
+  punch(ref: InodeRef, from: number, count: number): boolean {
+    this.#requireFreeable(ref, from, from + count);
+    const cut = this.#tree.extentOf(ref, from);
+    const isCut = cut !== undefined && cut.first < from && cut.first + cut.run.length > from + count;
+    const added = this.#reserve(isCut ? this.#tree.growth(ref, from, from, 1) : 0, cut?.run.start ?? 0);
+    if (added === undefined) return false;
+    this.#remove(ref, from, from + count);
+    this.#keepNodes(ref, added);
+    return true;
+  }
+
+  /** All blocks from block `from` of the file on; CorruptImageError when they cannot all be given back. */
+  requireFreeable(ref: InodeRef, from: number): readonly BlockRun[] {
+    return this.#requireFreeable(ref, from, Number.POSITIVE_INFINITY);
+  }
+
+  #requireFreeable(ref: InodeRef, from: number, to: number): readonly BlockRun[] {
+    const { blockCount } = this.#volume.geometry;
+    const collector = new RunCollector(blockCount);
+    this.#tree.walk(
+      ref,
+      from,
+      to,
+      (block) => collector.add(block, ref.number),
+      (start, length) => collector.addRun(start, length, ref.number),
+    );
+    const runs = collector.finish();
+    this.#allocator.requireUsed(runs, ref.number);
+    return runs;
+  }
+
+  /** Notes the holes of a range, and whether some of it is unwritten; returns how many blocks the holes have. */
+  #scan(ref: InodeRef, from: number, count: number): number {
+    const holes = this.#holes;
+    const run = this.#run;
+    const end = from + count;
+    let total = 0;
+    holes.length = 0;
+    this.#hasUnwritten = false;
+    for (let block = from; block < end; block += run.length) {
+      this.#tree.look(ref, block, end - block, run, true);
+      if (run.unwritten) this.#hasUnwritten = true;
+      if (run.start !== 0) continue;
+      total += run.length;
+      // A hole that goes on in the next leaf is one.
+      if (holes.length > 0 && holes.at(-2)! + holes.at(-1)! === block) holes[holes.length - 1]! += run.length;
+      else holes.push(block, run.length);
+    }
+    return total;
+  }
+
+  /** Maps the holes that were noted. */
+  #fill(ref: InodeRef, total: number, goal: number, wanted: number, unwritten: boolean): void {
+    const holes = this.#holes;
+    const runs = this.#allocator.allocate(goal, total, Math.max(total, wanted));
+    const pieces = runs.length + holes.length / 2 - 1 + Math.floor(total / MAX_WRITTEN);
+    const last = runs.at(-1)!;
+    let added: number | undefined;
+    try {
+      const growth = this.#tree.growth(ref, holes[0]!, holes.at(-2)! + holes.at(-1)! - 1, pieces);
+      added = this.#reserve(growth, Math.min(last.start + last.length, this.#volume.geometry.blockCount - 1));
+    } finally {
+      if (added === undefined) for (const run of runs) this.#allocator.giveBack(run.start, run.length);
+    }
+    if (added === undefined) throw new FsError('ENOSPC', { syscall: 'write' });
+    let hole = 0;
+    let filled = 0;
+    for (const run of runs) {
+      for (let used = 0; used < run.length;) {
+        const length = Math.min(run.length - used, holes[hole + 1]! - filled);
+        this.#tree.insert(ref, holes[hole]! + filled, run.start + used, length, unwritten);
+        used += length;
+        filled += length;
+        if (filled === holes[hole + 1]) {
+          hole += 2;
+          filled = 0;
+        }
+      }
+    }
+    this.#inodes.addBlocks(ref, total);
+    this.#keepNodes(ref, added);
+  }
+
+  /** Makes what is unwritten in the range written. Without space for nodes, whole extents are written with zeros instead. */
+  #convert(ref: InodeRef, from: number, to: number): void {
+    this.#inodes.markDirty(ref);
+    const head = this.#tree.extentOf(ref, from);
+    const tail = this.#tree.extentOf(ref, to - 1);
+    const goal = head?.run.start ?? tail?.run.start ?? 0;
+    const added = this.#reserve(this.#tree.growth(ref, from, to - 1, 2), goal);
+    if (added !== undefined) {
+      this.#tree.convert(ref, from, to);
+      this.#keepNodes(ref, added);
+      return;
+    }
+    let first = from;
+    if (head?.run.unwritten === true) {
+      first = head.first;
+      this.#zero(head.run.start, from - first);
+    }
+    let last = to;
+    if (tail?.run.unwritten === true) {
+      last = tail.first + tail.run.length;
+      this.#zero(tail.run.start + to - tail.first, last - to);
+    }
+    this.#tree.convert(ref, first, last);
+  }
+
+  #zero(start: number, count: number): void {
+    if (count === 0) return;
+    const { data, geometry } = this.#volume;
+    data.zero(start * geometry.blockSize, count * geometry.blockSize);
+  }
+
+  #remove(ref: InodeRef, from: number, to: number): void {
+    const collector = new RunCollector(this.#volume.geometry.blockCount);
+    let total = 0;
+    this.#tree.remove(ref, from, to, (start, length) => {
+      total += length;
+      collector.addRun(start, length, ref.number);
+    });
+    this.#inodes.addBlocks(ref, -total);
+    for (const run of collector.finish()) this.#allocator.free(run.start, run.length);
+  }
+
+  /** Takes blocks for nodes; returns how many, or undefined when there is no space. */
+  #reserve(count: number, goal: number): number | undefined {
+    if (count === 0) return 0;
+    const { spare } = this.#tree;
+    try {
+      for (const run of this.#allocator.allocate(goal, count)) {
+        for (let i = run.length - 1; i >= 0; i--) spare.push(run.start + i);
+      }
+    } catch (error) {
+      if (error instanceof FsError && error.code === 'ENOSPC') return undefined;
+      throw error;
+    }
+    return count;
+  }
+
+  /** Counts the nodes that were needed of those reserved, and gives the others back. */
+  #keepNodes(ref: InodeRef, reserved: number): void {
+    const { spare } = this.#tree;
+    if (reserved > spare.length) this.#inodes.addBlocks(ref, reserved - spare.length);
+    for (const block of spare) this.#allocator.giveBack(block, 1);
+    spare.length = 0;
+  }
+}
