@@ -244,8 +244,8 @@ describeWithTools(['e2fsck', 'mke2fs'], 'Volumes that mke2fs has filled', () => 
     [['-t', 'ext2'], 'ext2', undefined],
     [['-t', 'ext2', '-b', '1024', '-I', '128'], 'ext2', undefined],
     [['-t', 'ext3'], 'ext3', /journal/],
-    [['-t', 'ext4'], 'ext4', /journal.*extents/],
-    [['-t', 'ext4', '-b', '1024'], 'ext4', /extents/],
+    [['-t', 'ext4'], 'ext4', /journal/],
+    [['-t', 'ext4', '-b', '1024'], 'ext4', /journal/],
     [['-t', 'ext4', '-O', 'inline_data', '-I', '256'], 'ext4', /inline data/],
     [['-t', 'ext4', '-O', 'inline_data', '-I', '1024'], 'ext4', /inline data/],
     [['-t', 'ext4', '-O', '^64bit,^metadata_csum,uninit_bg'], 'ext4', /journal/],
@@ -255,7 +255,7 @@ describeWithTools(['e2fsck', 'mke2fs'], 'Volumes that mke2fs has filled', () => 
       undefined,
     ],
     [['-t', 'ext4', '-O', 'bigalloc', '-C', '16384'], 'ext4', /bigalloc/],
-    [['-t', 'ext4', '-O', 'meta_bg,^resize_inode', '-g', '2048', '-b', '1024'], 'ext4', /extents/],
+    [['-t', 'ext4', '-O', 'meta_bg,^resize_inode', '-g', '2048', '-b', '1024'], 'ext4', /journal/],
     [['-t', 'ext4', '-O', 'ea_inode,large_dir,encrypt,casefold'], 'ext4', /ea_inode.*large_dir.*encrypt/],
   ];
   for (const [args, type, reason] of kinds) {
