@@ -19,8 +19,8 @@ import { median } from './measure.mjs';
 const CLOCK_TICKS = 100;
 /** How long an idle device is watched, seconds. */
 const IDLE_TIME = 10;
-/** The engine tidies up for a while after it was busy, seconds. */
-const SETTLE_TIME = 5;
+/** The engine tidies up once, some seconds after it was busy; seconds. */
+const SETTLE_TIME = 10;
 const LISTED = 20;
 const ROUNDS = 15;
 

@@ -64,7 +64,7 @@ export function giveNameBack(runtime: string, name: string): void {
     if (hasCode(error, 'ENOENT')) return;
     throw error;
   }
-  removeFolder(away);
+  removeIfIdle(away);
 }
 
 /** Removes what processes left that were killed as they took a name or gave it back. */
@@ -73,7 +73,16 @@ export function sweep(runtime: string): void {
     const [, kind, pid, startTime] = /^\.(new|gone)-(\d+)-([^-]*)/.exec(name) ?? [];
     if (kind === undefined) continue;
     const owner = { pid: Number(pid), startTime: kind === 'new' ? startTime! : '' };
-    if (!isAlive(owner)) removeFolder(`${runtime}/${name}`);
+    if (!isAlive(owner)) removeIfIdle(`${runtime}/${name}`);
+  }
+}
+
+/** `removeFolder`, unless something is still mounted in it or was put there: no name depends on it any more. */
+function removeIfIdle(folder: string): void {
+  try {
+    removeFolder(folder);
+  } catch (error) {
+    if (!hasCode(error, 'EBUSY') && !hasCode(error, 'ENOTEMPTY') && !hasCode(error, 'EPERM')) throw error;
   }
 }
 

@@ -165,6 +165,13 @@ describe('what killed processes left', () => {
     expect(fs.readdirSync(runtime)).toEqual([own]);
   });
 
+  it('and cannot be removed keeps nobody from a name', () => {
+    const left = `.gone-${spawnSync('true').pid}-loop0-x`;
+    fs.mkdirSync(`${runtime}/${left}/files/somebody`, { recursive: true });
+    expect(reserveName(runtime, 'md', undefined, owner())).toBe(0);
+    expect(fs.readdirSync(runtime)).toContain(left);
+  });
+
   it('a process counts as dead when only its parent has not been told', async () => {
     const child = spawn('sh', ['-c', 'sleep 0 & exec sleep 10'], { stdio: 'ignore' });
     await once(child, 'spawn');
