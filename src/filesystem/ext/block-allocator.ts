@@ -78,8 +78,20 @@ export class BlockAllocator {
 
   /** Gives blocks back that belonged to a file; CorruptImageError when one of them was not taken. */
   free(start: number, count: number): void {
-    this.#volume.cache.forget(start, count);
-    this.giveBack(start, count);
+    const { cache, groups, held } = this.#volume;
+    cache.forget(start, count);
+    if (!held.isActive) {
+      this.giveBack(start, count);
+      return;
+    }
+    for (let block = start; block < start + count;) {
+      const group = groups.get(this.#groupOf(block));
+      const bit = block - group.firstBlock;
+      const length = Math.min(group.blockCount - bit, start + count - block);
+      this.#requireSet(group, bit, length);
+      held.hold(group, bit, length);
+      block += length;
+    }
   }
 
   /** Gives blocks back that were taken, and used for nothing since. */
@@ -127,7 +139,7 @@ export class BlockAllocator {
   #requireSet(group: Group, bit: number, length: number): CachedBlock {
     const bitmap = this.#volume.groups.blockBitmap(group);
     const hole = nextClear(bitmap.bytes, bit, bit + length);
-    if (hole === bit + length) return bitmap;
+    if (hole === bit + length && !this.#volume.held.has(group, bit, length)) return bitmap;
     throw new CorruptImageError({
       structure: `block bitmap of group ${group.index}`,
       field: `bit ${hole}`,

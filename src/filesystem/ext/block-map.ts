@@ -8,6 +8,8 @@ import { RunCollector } from './run-collector.ts';
 import type { Volume } from './volume.ts';
 
 const DIRECT = 12;
+/** Block numbers have 32 bits here. */
+const MAX_BLOCK = 0x1_0000_0000;
 const I_BLOCK = Inode.i_block.offset;
 
 /**
@@ -104,7 +106,15 @@ export class BlockMap {
   provide(ref: InodeRef, from: number, count: number, goal: number, wanted: number): void {
     const missing = this.missing(ref, from, count);
     if (missing === 0) return;
-    this.#fill(ref, from, count, this.#allocator.allocate(goal, missing, Math.max(missing, wanted)));
+    const runs = this.#allocator.allocate(goal, missing, Math.max(missing, wanted));
+    if (runs.some((run) => run.start + run.length > MAX_BLOCK)) {
+      for (const run of runs) this.#allocator.giveBack(run.start, run.length);
+      throw new FsError('ENOSPC', {
+        syscall: 'write',
+        detail: `no space left on device: inode ${ref.number} has a block map, which reaches the first ${MAX_BLOCK} blocks only`,
+      });
+    }
+    this.#fill(ref, from, count, runs);
   }
 
   /** How many blocks would have to be taken to map `[from, from + count)`, indirect ones included. */

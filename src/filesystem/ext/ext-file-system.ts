@@ -198,12 +198,12 @@ export class ExtFileSystem implements FileSystem {
 
   create(directory: NodeId, name: string, options: CreateOptions): NodeId {
     this.#beginChange('create');
-    return this.#names.create(directory, name, options) as NodeId;
+    return this.#withSpace(() => this.#names.create(directory, name, options)) as NodeId;
   }
 
   link(node: NodeId, directory: NodeId, name: string): void {
     this.#beginChange('link');
-    this.#names.link(node, directory, name);
+    this.#withSpace(() => this.#names.link(node, directory, name));
   }
 
   unlink(directory: NodeId, name: string): void {
@@ -224,7 +224,7 @@ export class ExtFileSystem implements FileSystem {
     options: RenameOptions = {},
   ): void {
     this.#beginChange('rename');
-    this.#names.rename(directory, name, newDirectory, newName, options);
+    this.#withSpace(() => this.#names.rename(directory, name, newDirectory, newName, options));
   }
 
   read(node: NodeId, offset: number, into: Uint8Array): number {
@@ -240,7 +240,8 @@ export class ExtFileSystem implements FileSystem {
     const ref = core.node(node);
     this.#requireFile(ref, 'write');
     if (!Number.isSafeInteger(offset) || offset < 0) throw new FsError('EINVAL', { syscall: 'write' });
-    core.content.write(ref, offset, from, core.expectedSizes.get(node) ?? 0);
+    const expectedSize = core.expectedSizes.get(node) ?? 0;
+    this.#withSpace(() => core.content.write(core.node(node), offset, from, expectedSize));
     // The place has been found; what follows goes on behind it.
     core.expectedSizes.delete(node);
     this.#touch(ref);
@@ -280,7 +281,7 @@ export class ExtFileSystem implements FileSystem {
   setXattr(node: NodeId, name: string, value: Uint8Array): void {
     this.#beginChange('setxattr');
     const ref = this.#core.node(node);
-    this.#core.xattrs.set(ref, name, value);
+    this.#withSpace(() => this.#core.xattrs.set(this.#core.node(node), name, value));
     this.#core.inodes.setTime(ref, ChangeTime, this.#core.now());
   }
 
@@ -317,7 +318,10 @@ export class ExtFileSystem implements FileSystem {
 
   preallocate(node: NodeId, offset: number, length: number, options: { keepSize?: boolean } = {}): void {
     const ref = this.#rangeOf(node, offset, length);
-    this.#core.content.preallocate(ref, offset, length, options.keepSize === true);
+    const { content } = this.#core;
+    this.#withSpace(() =>
+      content.preallocate(this.#core.node(node), offset, length, options.keepSize === true),
+    );
     this.#touch(ref);
   }
 
@@ -410,6 +414,18 @@ export class ExtFileSystem implements FileSystem {
     const kind = this.#core.inodes.kind(ref);
     if (kind === 'file') return;
     throw new FsError(kind === 'directory' ? 'EISDIR' : 'EINVAL', { syscall });
+  }
+
+  /** Runs a change; once more after a commit, when space that waits for one may be what it lacked. */
+  #withSpace<T>(change: () => T): T {
+    if (this.#volume.held.count === 0) return change();
+    try {
+      return change();
+    } catch (error) {
+      if (!(error instanceof FsError) || error.code !== 'ENOSPC') throw error;
+    }
+    this.#volume.sync();
+    return change();
   }
 
   /** The file of a call like fallocate(2). */

@@ -10,7 +10,8 @@ export function measureUsage(volume: Volume): Usage {
   for (let group = 0; group < geometry.groupCount; group++) {
     overhead += groups.baseMetadataBlocks(group, reservedDescriptors) + 2 + geometry.inodeTableBlocks;
   }
-  const freeBlocks = Math.min(volume.freeBlocks * geometry.blocksPerCluster, geometry.blockCount);
+  const free = (volume.freeBlocks + volume.held.count) * geometry.blocksPerCluster;
+  const freeBlocks = Math.min(free, geometry.blockCount);
   const reserved = Superblock.s_r_blocks_count_lo.get(superblock, 0);
   return {
     blockSize: geometry.blockSize,

@@ -8,6 +8,7 @@ import { DataWriter } from './data-writer.ts';
 import { type FeatureWords, readFeatures } from './features.ts';
 import { type Geometry, readGeometry } from './geometry.ts';
 import { GroupTable } from './group-table.ts';
+import { HeldBlocks } from './held-blocks.ts';
 import { MetadataSeals } from './metadata-seals.ts';
 import { SUPERBLOCK_OFFSET, Superblock } from './superblock.ts';
 
@@ -24,6 +25,7 @@ export class Volume {
   readonly cache: BlockCache;
   readonly data: DataWriter;
   readonly groups: GroupTable;
+  readonly held: HeldBlocks;
   /** Checksums of metadata; undefined on a volume without them. */
   readonly seals: MetadataSeals | undefined;
   readonly clock: () => Timestamp;
@@ -48,6 +50,7 @@ export class Volume {
     this.cache = new BlockCache(device, geometry.blockSize, () => this.#markUnclean());
     this.data = new DataWriter(device);
     this.groups = new GroupTable(this);
+    this.held = new HeldBlocks(this);
   }
 
   /** CorruptImageError when the superblock is not sound. */
@@ -146,6 +149,7 @@ export class Volume {
   /** Content, dirty metadata, then the superblock. */
   settle(): void {
     this.data.flush();
+    this.held.apply();
     this.cache.flush();
     if (this.#superblockDirty) this.#writeSuperblock();
   }
@@ -166,6 +170,7 @@ export class Volume {
     this.#superblockBytes.set(fresh);
     this.cache.clear();
     this.groups.clear();
+    this.held.clear();
     return true;
   }
 
@@ -173,6 +178,7 @@ export class Volume {
   close(): void {
     if (this.cache.hasChanged || this.#superblockDirty) {
       this.data.flush();
+      this.held.apply();
       this.cache.flush();
       Superblock.s_state.set(this.superblock, 0, this.#stateAtOpen);
       this.#writeSuperblock();
