@@ -16,38 +16,49 @@ const OPERATIONS = 450;
 
 const NAMES = ['a', 'file', 'n'.repeat(200), 'directory-with-a-longer-name-', 'ü'.repeat(100)];
 
-const CHECKSUMS = '^has_journal,^extent,^64bit';
+const MAPS = '^has_journal,^extent,^64bit';
 
 const cases: { name: string; size: string; args: readonly string[] }[] = [
-  { name: 'metadata_csum, 4 KiB blocks', size: '32M', args: ['-O', `${CHECKSUMS}`, '-b', '4096'] },
-  { name: '64bit, 1 KiB blocks, flexible groups', size: '40M', args: ['-O', `${CHECKSUMS}`, '-b', '1024'] },
+  { name: 'every default of ext4 but the journal', size: '32M', args: ['-O', '^has_journal', '-b', '4096'] },
+  { name: 'extents in blocks of 1 KiB', size: '40M', args: ['-O', '^has_journal', '-b', '1024'] },
   {
-    name: 'a stored seed, 2 KiB blocks',
+    name: 'extents and a stored seed, large inodes',
     size: '24M',
-    args: ['-O', `${CHECKSUMS},metadata_csum_seed`, '-b', '2048'],
+    args: ['-O', '^has_journal,metadata_csum_seed', '-b', '2048', '-I', '512'],
   },
-  { name: 'small inodes', size: '24M', args: ['-O', `${CHECKSUMS}`, '-b', '1024', '-I', '128'] },
   {
-    name: 'uninit_bg, 64bit, without flexible groups',
+    name: 'extents in small groups, small inodes, without resize_inode',
+    size: '24M',
+    args: ['-O', '^has_journal,^resize_inode', '-b', '1024', '-g', '2048', '-I', '128'],
+  },
+  {
+    name: 'extents, 64bit and uninit_bg',
     size: '40M',
-    args: ['-O', `${CHECKSUMS},^metadata_csum,uninit_bg,^flex_bg`, '-b', '1024', '-g', '4096'],
+    args: ['-O', '^has_journal,^metadata_csum,uninit_bg', '-b', '1024', '-g', '4096', '-G', '4'],
   },
   {
-    name: 'uninit_bg, 32-bit descriptors',
-    size: '24M',
-    args: ['-O', `${CHECKSUMS},^metadata_csum,uninit_bg`, '-b', '1024', '-g', '2048'],
-  },
-  {
-    name: 'meta groups, blocks of 1 KiB, no backups but two',
+    name: 'extents and meta groups of 64-bit descriptors',
     size: '60M',
-    args: ['-O', `${CHECKSUMS},meta_bg,^resize_inode,sparse_super2`, '-b', '1024', '-g', '1024'],
+    args: ['-O', '^has_journal,meta_bg,^resize_inode,sparse_super2', '-b', '1024', '-g', '1024'],
   },
-  { name: 'no index', size: '24M', args: ['-O', `${CHECKSUMS},^dir_index`, '-b', '1024'] },
-  { name: '64 KiB blocks', size: '160M', args: ['-O', `${CHECKSUMS}`, '-b', '65536'] },
+  { name: 'block maps, metadata_csum, 4 KiB blocks', size: '32M', args: ['-O', MAPS, '-b', '4096'] },
+  { name: 'block maps, small inodes', size: '24M', args: ['-O', MAPS, '-b', '1024', '-I', '128'] },
+  {
+    name: 'block maps, uninit_bg, 32-bit descriptors without flexible groups',
+    size: '24M',
+    args: ['-O', `${MAPS},^metadata_csum,uninit_bg,^flex_bg`, '-b', '1024', '-g', '2048'],
+  },
+  {
+    name: 'block maps, meta groups, no backups but two',
+    size: '60M',
+    args: ['-O', `${MAPS},meta_bg,^resize_inode,sparse_super2`, '-b', '1024', '-g', '1024'],
+  },
+  { name: 'block maps, no index', size: '24M', args: ['-O', `${MAPS},^dir_index`, '-b', '1024'] },
+  { name: 'extents in blocks of 64 KiB', size: '160M', args: ['-O', '^has_journal', '-b', '65536'] },
   {
     name: 'few inodes a group and two groups a flexible one',
     size: '24M',
-    args: ['-O', `${CHECKSUMS}`, '-b', '1024', '-g', '2048', '-G', '2', '-N', '400'],
+    args: ['-O', '^has_journal', '-b', '1024', '-g', '2048', '-G', '2', '-N', '400'],
   },
 ];
 

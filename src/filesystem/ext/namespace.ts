@@ -94,11 +94,16 @@ export class Namespace {
     inodes.setTime(ref, ModificationTime, options.mtime ?? now);
     inodes.setTime(ref, ChangeTime, options.ctime ?? now);
     inodes.setTime(ref, BirthTime, options.birthtime ?? now);
-    if (isDirectory) {
-      directories.create(ref, parent);
-      this.#addLinks(parentRef, 1);
+    try {
+      if (isDirectory) directories.create(ref, parent);
+      if (target !== undefined) writeTarget(core, ref, target);
+    } catch (error) {
+      // A bitmap on the way was damaged.
+      core.inodeAllocator.free(number, isDirectory);
+      inodes.wipe(ref);
+      throw error;
     }
-    if (target !== undefined) writeTarget(core, ref, target);
+    if (isDirectory) this.#addLinks(parentRef, 1);
     if (options.kind === 'file') core.fileMap.plant(ref);
     if (device !== undefined) {
       ref.view.setUint32(ref.base + Inode.i_block.offset, device[0], true);
