@@ -2,7 +2,7 @@ import path from 'node:path';
 import { expect, test } from 'vitest';
 import { viewOf } from '../../src/bytes/struct.ts';
 import type { BlockDevice } from '../../src/device/block-device.ts';
-import { MemoryDevice } from '../../src/device/memory-device.ts';
+import type { MemoryDevice } from '../../src/device/memory-device.ts';
 import { CorruptImageError } from '../../src/errors.ts';
 import { extDriver } from '../../src/filesystem/ext/driver.ts';
 import { ExtCore } from '../../src/filesystem/ext/ext-core.ts';

@@ -72,9 +72,7 @@ describe.skipIf(!possible)('Checksummed volumes and the kernel [root, mke2fs, e2
         const again = extDriver.open(back, { clock });
         const before = treeOfVolume(again);
         expect(Object.keys(before).length).toBeGreaterThan(300);
-        for (const entry of [...again.entries(again.root)]) {
-          if (/number .*[13579]$/.test(entry.name)) again.unlink(again.root, entry.name);
-        }
+        for (let i = 1; i < 300; i += 2) again.unlink(again.root, `kernel file number ${i}`);
         for (let i = 0; i < 200; i++) again.create(again.root, `ours in turn ${i}`, { kind: 'file' });
         const after = treeOfVolume(again);
         again.close();
