@@ -156,6 +156,14 @@ export function indexChecksum(
   return crc32c(value, ZEROS, 0, 4);
 }
 
+/** Does this superblock have the checksum that it should, if any? */
+export function isSuperblockSealed(superblock: DataView): boolean {
+  if ((readFeatures(superblock).readOnlyCompatible & ReadOnlyCompatibleFeature.metadata_csum) === 0)
+    return true;
+  const bytes = new Uint8Array(superblock.buffer, superblock.byteOffset, Superblock.$size);
+  return Superblock.s_checksum.get(superblock, 0) === superblockChecksum(bytes);
+}
+
 /** CorruptImageError with advice when the superblock does not have its checksum. */
 export function requireSuperblockChecksum(superblock: DataView): void {
   const words = readFeatures(superblock);

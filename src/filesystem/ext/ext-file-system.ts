@@ -59,7 +59,10 @@ export class ExtFileSystem implements FileSystem {
     this.#volume = volume;
     this.device = volume.device;
     this.type = fileSystemType(volume.features);
-    const reason = problem ?? readOnlyReason(volume.superblock, volume.features);
+    let reason = problem ?? readOnlyReason(volume.superblock, volume.features);
+    if (reason === undefined && options.readOnly !== true && !volume.device.readOnly) {
+      reason = volume.multipleMount?.holder();
+    }
     this.readOnly = options.readOnly === true || volume.device.readOnly || reason !== undefined;
     this.readOnlyReason = options.readOnly === true ? undefined : this.#reasonOf(reason);
     this.#core = new ExtCore(volume);
@@ -401,7 +404,10 @@ export class ExtFileSystem implements FileSystem {
   #beginChange(syscall: string): void {
     this.#begin();
     this.#core.changeCount++;
-    if (!this.readOnly) return;
+    if (!this.readOnly) {
+      this.#volume.multipleMount?.take(this.#volume.clock().seconds);
+      return;
+    }
     throw new FsError('EROFS', {
       syscall,
       ...(this.readOnlyReason === undefined

@@ -37,6 +37,7 @@ const WRITABLE_INCOMPATIBLE =
   IncompatibleFeature.extent |
   IncompatibleFeature['64bit'] |
   IncompatibleFeature.flex_bg |
+  IncompatibleFeature.mmp |
   IncompatibleFeature.metadata_csum_seed;
 
 const WRITABLE_READ_ONLY_COMPATIBLE =
@@ -64,7 +65,6 @@ const REASONS: Readonly<Record<string, string>> = {
   bigalloc: 'clusters (bigalloc)',
   quota: 'quotas (quota)',
   project: 'project quotas (project)',
-  mmp: 'multiple-mount protection (mmp)',
 };
 
 export function readFeatures(view: DataView): FeatureWords {

@@ -3,14 +3,15 @@ import type { Timestamp } from '../../bytes/time.ts';
 import type { BlockDevice } from '../../device/block-device.ts';
 import { CorruptImageError, FsError } from '../../errors.ts';
 import { BlockCache } from './block-cache.ts';
-import { requireSuperblockChecksum, sealSuperblock } from './checksum.ts';
+import { isSuperblockSealed, requireSuperblockChecksum, sealSuperblock } from './checksum.ts';
 import { DataWriter } from './data-writer.ts';
-import { type FeatureWords, readFeatures } from './features.ts';
+import { type FeatureWords, hasGroupFlags, readFeatures } from './features.ts';
 import { type Geometry, readGeometry } from './geometry.ts';
 import { GroupTable } from './group-table.ts';
 import { HeldBlocks } from './held-blocks.ts';
 import { MetadataSeals } from './metadata-seals.ts';
-import { SUPERBLOCK_OFFSET, Superblock } from './superblock.ts';
+import { MultipleMountProtection } from './multiple-mount.ts';
+import { IncompatibleFeature, SUPERBLOCK_OFFSET, Superblock } from './superblock.ts';
 
 /** `s_state`: cleanly unmounted. */
 const VALID = 1;
@@ -28,6 +29,8 @@ export class Volume {
   readonly held: HeldBlocks;
   /** Checksums of metadata; undefined on a volume without them. */
   readonly seals: MetadataSeals | undefined;
+  /** Undefined on a volume without `mmp`. */
+  readonly multipleMount: MultipleMountProtection | undefined;
   readonly clock: () => Timestamp;
   readonly #superblockBytes: Uint8Array;
   readonly #stateAtOpen: number;
@@ -45,6 +48,10 @@ export class Volume {
     this.superblock = viewOf(superblock);
     this.features = readFeatures(this.superblock);
     this.seals = MetadataSeals.of(this.superblock, this.features);
+    this.multipleMount =
+      (this.features.incompatible & IncompatibleFeature.mmp) === 0
+        ? undefined
+        : new MultipleMountProtection(device, this.superblock, geometry, this.seals);
     this.clock = clock;
     this.#stateAtOpen = Superblock.s_state.get(this.superblock, 0);
     this.cache = new BlockCache(device, geometry.blockSize, () => this.#markUnclean());
@@ -166,7 +173,7 @@ export class Volume {
     const fresh = new Uint8Array(this.#superblockBytes.length);
     this.device.read(SUPERBLOCK_OFFSET, fresh);
     const view = viewOf(fresh);
-    if (!isSameVolume(view, this.superblock)) return false;
+    if (!isSameVolume(view, this.superblock) || !isSuperblockSealed(view)) return false;
     this.#superblockBytes.set(fresh);
     this.cache.clear();
     this.groups.clear();
@@ -184,6 +191,7 @@ export class Volume {
       this.#writeSuperblock();
       this.device.flush();
     }
+    this.multipleMount?.release(this.clock().seconds);
     this.cache.clear();
   }
 
@@ -221,11 +229,13 @@ const FIXED = [
   's_first_ino',
   's_feature_compat',
   's_feature_incompat',
+  's_checksum_seed',
 ] as const;
 
 function isSameVolume(view: DataView, former: DataView): boolean {
   if (FIXED.some((field) => Superblock[field].get(view, 0) !== Superblock[field].get(former, 0)))
     return false;
+  if (hasGroupFlags(readFeatures(view)) !== hasGroupFlags(readFeatures(former))) return false;
   const uuid = Superblock.s_uuid.get(view, 0);
   return Superblock.s_uuid.get(former, 0).every((byte, index) => byte === uuid[index]);
 }
