@@ -19,6 +19,13 @@ export { type MbrPartition, type MbrTable, readMbr } from './partition/mbr.ts';
 export { type GptPartition, type GptTable, readGpt } from './partition/gpt.ts';
 export { type Table, type TablePartition, readTable } from './partition/table.ts';
 export { checkTable } from './partition/table-check.ts';
+export {
+  type MendPlan,
+  type MendPlanOptions,
+  type TableMend,
+  applyMends,
+  planMends,
+} from './partition/table-mend.ts';
 export type { TableFault, TableFinding } from './partition/table-finding.ts';
 export { MbrEditor } from './partition/mbr-editor.ts';
 

@@ -34,8 +34,12 @@ export function renderImageReport(report: ImageReport, name: string): string[] {
   return lines;
 }
 
-function renderFinding({ text, advice }: FindingReport): string[] {
-  return [`Note: ${text}`, ...(advice === undefined ? [] : [`      ${advice}`])];
+function renderFinding({ text, advice, mend }: FindingReport): string[] {
+  return [
+    `Note: ${text}`,
+    ...(advice === undefined ? [] : [`      ${advice}`]),
+    ...(mend === undefined ? [] : [`      inspect --repair would ${mend}`]),
+  ];
 }
 
 function tableKind(table: TableReport): string {

@@ -6,6 +6,8 @@ import { SUPERBLOCK_OFFSET, Superblock } from '../filesystem/ext/superblock.ts';
 import { ExtendedBpb16, ExtendedBpb32 } from '../filesystem/fat/boot-sector.ts';
 import type { FileSystem, FileSystemType } from '../filesystem/file-system.ts';
 import { checkTable } from '../partition/table-check.ts';
+import { planMends } from '../partition/table-mend.ts';
+import type { Table } from '../partition/table.ts';
 import type { TableFinding } from '../partition/table-finding.ts';
 import { type BootCode, recognizeBootCode } from './boot-code.ts';
 import type { DiskImage, Partition } from './disk-image.ts';
@@ -40,6 +42,8 @@ export interface TableReport {
 export interface FindingReport extends TableFinding {
   /** The whole as a sentence. */
   readonly text: string;
+  /** What `inspect --repair` offers to do about it. */
+  readonly mend?: string;
 }
 
 export interface PartitionReport {
@@ -121,13 +125,21 @@ export function inspectImage(disk: DiskImage): ImageReport {
             partitions: disk.partitions.map(partitionReport),
           },
         }),
-    findings: checkTable(device, table).map(findingReport),
+    findings: findingReports(device, table),
     fileSystems: [...whole, ...inPartitions],
   };
 }
 
-function findingReport(finding: TableFinding): FindingReport {
-  return { ...finding, text: describeFinding(finding) };
+function findingReports(device: BlockDevice, table: Table | undefined): FindingReport[] {
+  const findings = checkTable(device, table);
+  if (findings.length === 0) return [];
+  // A plan is only told here, so its GUIDs need not be new ones.
+  const { mends } = planMends(device, { random: (into) => void into.fill(0xa5) });
+  return findings.map((finding) => {
+    const text = describeFinding(finding);
+    const mend = mends.find((each) => each.findings.some((gone) => describeFinding(gone) === text));
+    return { ...finding, text, ...(mend === undefined ? {} : { mend: mend.title }) };
+  });
 }
 
 function partitionReport(partition: Partition): PartitionReport {

@@ -3,6 +3,8 @@ import type { Io } from '../../src/cli/io.ts';
 
 export interface RunOptions {
   readonly stdin?: string | Uint8Array;
+  /** Whether that is what somebody types. Default false. */
+  readonly isTerminal?: boolean;
   readonly cwd?: string;
   readonly env?: Record<string, string | undefined>;
 }
@@ -22,7 +24,7 @@ export async function userloop(argv: readonly string[], options: RunOptions = {}
   let rest = Buffer.from(options.stdin ?? '');
   const io: Io = {
     stdin: {
-      isTerminal: false,
+      isTerminal: options.isTerminal ?? false,
       readLine() {
         if (rest.length === 0) return undefined;
         const newline = rest.indexOf(0x0a);

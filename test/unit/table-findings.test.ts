@@ -1,88 +1,24 @@
 import { describe, expect, test } from 'vitest';
-import { viewOf } from '../../src/bytes/struct.ts';
 import { readBytes } from '../../src/device/block-device.ts';
 import { MemoryDevice } from '../../src/device/memory-device.ts';
-import { diskLayout } from '../../src/partition/disk-layout.ts';
-import { GptEditor } from '../../src/partition/gpt-editor.ts';
 import { GptHeader, HeaderSector } from '../../src/partition/gpt-header.ts';
-import { LINUX_FILESYSTEM } from '../../src/partition/gpt-type.ts';
 import { MbrEditor } from '../../src/partition/mbr-editor.ts';
 import { checkTable } from '../../src/partition/table-check.ts';
+import {
+  DISK_SIZE,
+  ENTRY,
+  GPT_UUIDS,
+  fatBootSector,
+  gptDisk,
+  layoutOf,
+  mbrDisk,
+  patch,
+  reseal,
+  resized,
+  u32,
+} from '../support/damaged-tables.ts';
 
-const SIZE = 16 << 20;
-const GEOMETRY = { cylinders: 0, heads: 255, sectorsPerTrack: 63 };
-
-function layoutOf(size = SIZE, sectorSize = 512) {
-  return diskLayout({ size, sectorSize, geometry: GEOMETRY, dosCompatible: false });
-}
-
-/** Partition 1 at 2048, 2 at 4096, the extended one 3 from 8192 on with 5 at 10240 and 6 at 14336. */
-function mbrDisk(): MemoryDevice {
-  const device = new MemoryDevice(SIZE);
-  const editor = MbrEditor.create(device, layoutOf(), { diskIdentifier: 0x1234_5678 });
-  editor.setPartition(0, 0x83, 2048, 4095);
-  editor.setPartition(1, 0x0c, 4096, 8191);
-  editor.setPartition(2, 0x05, 8192, 32767);
-  for (const start of [10240, 14336]) {
-    const index = editor.addSlot();
-    editor.placeTable(index, index === 4 ? 8192 : start - 2048);
-    editor.setPartition(index, 0x83, start, start + 2047);
-  }
-  editor.write(device);
-  return device;
-}
-
-const UUIDS = ['F7113A05-2C06-004D-B88E-458F6EE9B46F', '0B1E2A33-4455-4667-8899-AABBCCDDEEFF'];
-
-function gptDisk(size = SIZE, sectorSize = 512): MemoryDevice {
-  const device = new MemoryDevice(size);
-  const editor = GptEditor.create(device, layoutOf(size, sectorSize), {
-    diskGuid: '51E32BE6-9CA0-074E-B7FF-30FAB0604E01',
-  });
-  for (const [index, uuid] of UUIDS.entries()) {
-    const startSector = (1 + index) * ((1 << 20) / sectorSize);
-    const endSector = startSector + 99;
-    editor.setPartition(index, { type: LINUX_FILESYSTEM, uuid, startSector, endSector });
-  }
-  editor.write(device);
-  return device;
-}
-
-function resized(device: MemoryDevice, size: number): MemoryDevice {
-  const result = new MemoryDevice(size);
-  result.write(0, readBytes(device, 0, Math.min(size, device.size)));
-  return result;
-}
-
-/** Changes entries or headers and makes the CRCs of both tables right again. */
-function reseal(
-  device: MemoryDevice,
-  change: (primary: HeaderSector, backup: HeaderSector, entries: DataView) => void,
-): void {
-  const last = device.size / 512 - 1;
-  const primary = new HeaderSector(readBytes(device, 512, 512));
-  const backup = new HeaderSector(readBytes(device, last * 512, 512));
-  const entries = readBytes(device, 1024, 128 * 128);
-  change(primary, backup, viewOf(entries));
-  for (const header of [primary, backup]) {
-    header.seal(entries);
-    device.write(header.tableLba * 512, entries);
-  }
-  device.write(512, primary.bytes);
-  device.write(last * 512, backup.bytes);
-}
-
-function patch(device: MemoryDevice, offset: number, ...bytes: number[]): MemoryDevice {
-  device.write(offset, Uint8Array.from(bytes));
-  return device;
-}
-
-function u32(value: number): number[] {
-  return [value & 0xff, (value >> 8) & 0xff, (value >> 16) & 0xff, value >>> 24];
-}
-
-/** The first entry of the master boot record; each next one is 16 bytes further. */
-const ENTRY = 0x1be;
+const SIZE = DISK_SIZE;
 
 test('Sound tables have no findings', () => {
   expect(checkTable(mbrDisk())).toEqual([]);
@@ -215,24 +151,9 @@ describe('What is wrong with an MBR is found:', () => {
   });
 
   test('a boot sector that names another place', () => {
-    const boot = new Uint8Array(512);
-    const view = viewOf(boot);
-    boot.set([0xeb, 0x3c, 0x90]);
-    boot.set(new TextEncoder().encode('mkfs.fat'), 3);
-    view.setUint16(0x0b, 512, true);
-    boot[0x0d] = 4;
-    view.setUint16(0x0e, 1, true);
-    boot[0x10] = 2;
-    view.setUint16(0x11, 512, true);
-    view.setUint16(0x13, 4096, true);
-    boot[0x15] = 0xf8;
-    view.setUint16(0x16, 4, true);
-    boot[0x26] = 0x29;
-    boot.set([0x55, 0xaa], 510);
     const device = mbrDisk();
     const withHidden = (value: number): MemoryDevice => {
-      view.setUint32(0x1c, value, true);
-      device.write(4096 * 512, boot);
+      device.write(4096 * 512, fatBootSector(value));
       return device;
     };
     expect(checkTable(withHidden(4096))).toEqual([]);
@@ -362,7 +283,7 @@ describe('What is wrong with a GPT is found:', () => {
     });
     expect(checkTable(device)).toMatchObject([
       { fault: 'zero-length', partition: 1, field: 'EndingLBA', expected: 'at least StartingLBA, 2048' },
-      { fault: 'duplicate-guid', partition: 2, offset: 1024 + 128 + 0x10, found: UUIDS[0] },
+      { fault: 'duplicate-guid', partition: 2, offset: 1024 + 128 + 0x10, found: GPT_UUIDS[0] },
     ]);
   });
 
