@@ -149,7 +149,7 @@ test('What cannot be written is opened for reading, with the reason', () => {
   ])[] = [
     ['s_feature_compat', 0x4, /^ext3 is read-only here: writing does not support the journal/],
     ['s_feature_incompat', 0x4, /needs_recovery is set on a volume without a journal/],
-    ['s_feature_incompat', 0x100, /^ext4 is read-only here: .*multiple-mount protection/],
+    ['s_feature_incompat', 0x100, /^Superblock s_mmp_block is block 0/],
     ['s_feature_ro_compat', 0x100, /quotas \(quota\)/],
     ['s_feature_ro_compat', 0x4000_0000, /FEATURE_R30/],
   ];

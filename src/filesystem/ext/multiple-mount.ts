@@ -47,9 +47,14 @@ export class MultipleMountProtection {
     this.#seed = seals?.seed;
   }
 
-  /** Who writes to the volume, in a person's words; undefined when nobody does. CorruptImageError when the block is not sound. */
+  /** Who writes to the volume, or why that is not known, in a person's words; undefined when nobody does. */
   holder(): string | undefined {
-    this.#read();
+    try {
+      this.#read();
+    } catch (error) {
+      if (error instanceof CorruptImageError) return error.message;
+      throw error;
+    }
     const sequence = MultipleMountBlock.mmp_seq.get(this.#view, 0);
     if (sequence === CLEAN) return undefined;
     const host = MultipleMountBlock.mmp_nodename.get(this.#view, 0);
