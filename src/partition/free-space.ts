@@ -8,44 +8,83 @@ export interface FreeRange {
   readonly sectorCount: number;
 }
 
-/**
- * The free ranges that util-linux shows, in the order of the disk: they begin on the grain where that leaves enough, and
- * hold one grain at least, at the end of the disk one sector more. Inside the extended partition each begins past the
- * gap that the next extended boot record takes. `lastSector`: where not the end of the disk ends the free space.
- */
-export function freeRanges(editor: MbrEditor, lastSector?: number): FreeRange[] {
-  const { layout } = editor;
-  const ranges: FreeRange[] = [];
-  const used = editor.partitions.filter((partition) => partition.used);
-  const primary = used.filter(({ index }) => index < 4).sort((a, b) => a.startSector - b.startSector);
-  let next = layout.firstSector;
-  for (const { startSector, endSector } of primary) {
-    if (startSector - next >= layout.grain) ranges.push(range(layout, next, startSector - 1));
-    next = Math.max(next, endSector + 1);
-  }
-  const last = lastSector ?? layout.sectorCount - 1;
-  if (last - next >= layout.grain) ranges.push(range(layout, next, last));
+/** What takes room of a disk, in whatever kind of table it is. Both ends are included. */
+export interface Occupied {
+  readonly startSector: number;
+  readonly endSector: number;
+  /** It holds others: the extended partition. */
+  readonly container?: boolean;
+  /** It lies in the container. */
+  readonly nested?: boolean;
+}
 
-  const extended = primary.find((partition) => partition.extended);
-  if (extended !== undefined) {
-    const logical = used.filter(({ index }) => index >= 4).sort((a, b) => a.startSector - b.startSector);
-    next = extended.startSector + layout.firstSector;
-    for (const { startSector, endSector } of logical) {
-      // util-linux counts the first sector of the partition that follows as free, too.
-      if (startSector - next >= layout.grain) ranges.push(range(layout, next, startSector));
-      next = endSector + 1 + layout.firstSector;
+/**
+ * The free ranges that util-linux shows, in the order of the disk, between the layout's first sector and `lastSector`: they begin on the grain
+ * where that leaves enough, and smaller ones are passed over, except before the first partition. In a container each begins past the gap that
+ * the next extended boot record takes.
+ */
+export function freeRangesBetween(
+  occupied: readonly Occupied[],
+  layout: DiskLayout,
+  lastSector: number,
+): FreeRange[] {
+  const { firstSector, grain } = layout;
+  const ranges: FreeRange[] = [];
+  const sorted = [...occupied].sort((a, b) => a.startSector - b.startSector);
+  let last = firstSector;
+  let isFirst = true;
+  for (const { startSector, endSector, container = false, nested = false } of sorted) {
+    if (nested) continue;
+    if (last + grain < startSector || (isFirst && alignUp(layout, last) < startSector)) {
+      pushRange(layout, ranges, last + (isFirst ? 0 : 1), startSector - 1);
     }
-    // Behind the last one it counts one sector less.
-    if (logical.length > 0) next--;
-    if (extended.endSector - next >= layout.grain) ranges.push(range(layout, next, extended.endSector));
+    if (container) pushContained(layout, ranges, sorted, { startSector, endSector });
+    last = Math.max(last, endSector);
+    isFirst = false;
+  }
+  if (last + grain < lastSector - 1) {
+    pushRange(layout, ranges, last + (last > firstSector || !isFirst ? 1 : 0), lastSector);
   }
   return ranges.sort((a, b) => a.startSector - b.startSector);
 }
 
-function range(layout: DiskLayout, first: number, endSector: number): FreeRange {
+function pushContained(
+  layout: DiskLayout,
+  ranges: FreeRange[],
+  sorted: readonly Occupied[],
+  container: Occupied,
+): void {
+  const { firstSector, grain } = layout;
+  let next = container.startSector + firstSector;
+  for (const { startSector, endSector, nested = false } of sorted) {
+    if (!nested) continue;
+    // util-linux counts the first sector of the partition that follows as free, too.
+    if (startSector - next > grain) pushRange(layout, ranges, next, startSector);
+    next = endSector + firstSector;
+  }
+  if (container.endSector - next > grain) pushRange(layout, ranges, next, container.endSector);
+}
+
+function pushRange(layout: DiskLayout, ranges: FreeRange[], first: number, endSector: number): void {
+  if (first === endSector) return;
   const aligned = alignUp(layout, first);
   const startSector = endSector - aligned < layout.grain ? first : aligned;
-  return { startSector, endSector, sectorCount: endSector - startSector + 1 };
+  if (endSector < startSector) return;
+  ranges.push({ startSector, endSector, sectorCount: endSector - startSector + 1 });
+}
+
+/** The free ranges of an MBR. `lastSector`: where not the end of the disk ends the free space. */
+export function freeRanges(editor: MbrEditor, lastSector?: number): FreeRange[] {
+  const { layout } = editor;
+  const occupied = editor.partitions
+    .filter(({ present }) => present)
+    .map(({ startSector, endSector, index }) => ({
+      startSector,
+      endSector,
+      container: index === editor.extendedIndex,
+      nested: index >= 4,
+    }));
+  return freeRangesBetween(occupied, layout, lastSector ?? layout.sectorCount - 1);
 }
 
 /**

@@ -1,5 +1,4 @@
-import { type DiskLayout, alignUp } from './disk-layout.ts';
-import type { FreeRange } from './free-space.ts';
+import { type FreeRange, freeRangesBetween } from './free-space.ts';
 import type { EditedGptPartition, GptEditor } from './gpt-editor.ts';
 
 /** Free sectors of a GPT, found as util-linux finds them. */
@@ -49,27 +48,7 @@ export function gptGaps(editor: GptEditor): FreeRange[] {
 
 /** The free ranges that `F` shows: they begin on the grain, and small gaps do not count except before the first partition. */
 export function gptFreeRanges(editor: GptEditor): FreeRange[] {
-  const { layout } = editor;
-  const ranges: FreeRange[] = [];
-  let last = editor.firstUsable;
-  for (const [index, { startSector, endSector }] of inOrder(editor).entries()) {
-    if (last + layout.grain < startSector || (index === 0 && alignUp(layout, last) < startSector)) {
-      pushRange(layout, ranges, last + (index === 0 ? 0 : 1), startSector - 1);
-    }
-    last = Math.max(last, endSector);
-  }
-  if (last + layout.grain < editor.lastUsable - 1) {
-    const first = last + (last > editor.firstUsable || editor.partitions.length > 0 ? 1 : 0);
-    pushRange(layout, ranges, first, editor.lastUsable);
-  }
-  return ranges;
-}
-
-function pushRange(layout: DiskLayout, ranges: FreeRange[], first: number, endSector: number): void {
-  const aligned = alignUp(layout, first);
-  const startSector = endSector - aligned < layout.grain ? first : aligned;
-  if (endSector < startSector) return;
-  ranges.push({ startSector, endSector, sectorCount: endSector - startSector + 1 });
+  return freeRangesBetween(editor.partitions, editor.layout, editor.lastUsable);
 }
 
 function inOrder(editor: GptEditor): EditedGptPartition[] {

@@ -34,11 +34,10 @@ export function checkMbr(editor: MbrEditor): MbrCheck {
   const extended = partitions.find((partition) => partition.extended);
   if (extended !== undefined) {
     for (const partition of partitions.slice(4)) {
-      // The place of the first logical partition is there before the partition is.
-      if (!partition.used && partitions.length === 5) continue;
       allocatedSectors++;
-      if (partition.entry.type === 0) errors.push(`Partition ${partition.index + 1}: empty.`);
-      else if (partition.startSector < extended.startSector || partition.endSector > extended.endSector) {
+      if (partition.entry.type === 0) {
+        if (partitions.length > 5) errors.push(`Partition ${partition.index + 1}: empty.`);
+      } else if (partition.startSector < extended.startSector || partition.endSector > extended.endSector) {
         errors.push(
           `Logical partition ${partition.index + 1}: not entirely in partition ${extended.index + 1}.`,
         );
@@ -86,6 +85,8 @@ function checkAddress(
   errors: string[],
 ): void {
   const { geometry } = editor.layout;
+  const calculated = sectorOfChs(address, geometry);
+  if (calculated === 0) errors.push(`${name}: contains sector 0`);
   if (address.head >= geometry.heads) {
     errors.push(`${name}: head ${address.head + 1} greater than maximum ${geometry.heads}`);
   }
@@ -95,7 +96,6 @@ function checkAddress(
   if (address.cylinder >= geometry.cylinders) {
     errors.push(`${name}: cylinder ${address.cylinder + 1} greater than maximum ${geometry.cylinders}`);
   }
-  const calculated = sectorOfChs(address, geometry);
   if (actual.cylinder <= MAX_CYLINDER && calculated !== sector) {
     errors.push(`${name}: LBA sector ${sector} disagrees with C/H/S calculated sector ${calculated}`);
   }

@@ -1,8 +1,18 @@
 import { MAX_CYLINDER, chsOfSector } from '../bytes/chs.ts';
+import { isZero } from '../bytes/is-zero.ts';
 import { viewOf } from '../bytes/struct.ts';
 import { type BlockDevice, readBytes } from '../device/block-device.ts';
+import { FsError } from '../errors.ts';
 import type { DiskLayout } from './disk-layout.ts';
-import { BOOT_RECORD_SIGNATURE, BootRecord, type Entry, readEntry, writeEntry } from './mbr-entry.ts';
+import {
+  BOOT_RECORD_SIGNATURE,
+  BootRecord,
+  type Entry,
+  PartitionEntry,
+  entryOffset,
+  readEntry,
+  writeEntry,
+} from './mbr-entry.ts';
 import { isExtendedType } from './mbr-type.ts';
 
 /** Four primary ones and 56 logical ones, as many as util-linux writes. */
@@ -28,14 +38,24 @@ interface Slot {
   changed: boolean;
 }
 
+/** What fdisk says of a table while it reads it: information on standard output, warnings on standard error. */
+export interface EditorMessage {
+  readonly kind: 'information' | 'warning';
+  readonly text: string;
+}
+
 /** A partition under edit. Sectors count from the start of the disk. */
 export interface EditedPartition {
   /** 0 to 3; logical ones from 4. The partition's number is one more. */
   readonly index: number;
+  /** It has sectors. */
   readonly used: boolean;
+  /** Something is in its entry: util-linux lists it and lets it be chosen, even without sectors. */
+  readonly present: boolean;
   readonly extended: boolean;
   readonly entry: Entry;
   readonly startSector: number;
+  /** Included; the start where there are no sectors. */
   readonly endSector: number;
   readonly sectorCount: number;
 }
@@ -48,7 +68,7 @@ export interface EditedPartition {
 export class MbrEditor {
   layout: DiskLayout;
   /** What was odd in the chain when it was read, in fdisk's words. */
-  readonly warnings: string[] = [];
+  readonly messages: EditorMessage[] = [];
   readonly #slots: Slot[];
   #extendedIndex: number | undefined;
 
@@ -87,14 +107,26 @@ export class MbrEditor {
     const record = readBytes(device, 0, layout.sectorSize);
     if (BootRecord.signature.get(viewOf(record), 0) !== BOOT_RECORD_SIGNATURE) return undefined;
     const editor = new MbrEditor(layout, record);
-    editor.#extendedIndex = [0, 1, 2, 3].find((index) => editor.partition(index).extended);
-    if (editor.#extendedIndex !== undefined) editor.#readChain(device, editor.#extendedIndex);
+    for (const index of [0, 1, 2, 3]) {
+      if (!isExtendedType(editor.partition(index).entry.type)) continue;
+      if (editor.#slots.length > 4) {
+        editor.messages.push({ kind: 'warning', text: `Ignoring extra extended partition ${index + 1}` });
+        continue;
+      }
+      editor.#startChain(index);
+      editor.#readChain(device, index);
+    }
     return editor;
   }
 
   /** The four entries in a boot sector that another editor holds: a hybrid MBR. Its chain is not followed. */
   static overBootSector(record: Uint8Array, layout: DiskLayout): MbrEditor {
     return new MbrEditor(layout, record);
+  }
+
+  /** The texts of all messages. */
+  get warnings(): string[] {
+    return this.messages.map(({ text }) => text);
   }
 
   get diskIdentifier(): number {
@@ -127,10 +159,11 @@ export class MbrEditor {
     return {
       index,
       used: entry.sectorCount !== 0,
+      present: !isCleared(slot, slot.entryIndex),
       extended: index < 4 && isExtendedType(entry.type) && entry.sectorCount !== 0,
       entry,
       startSector,
-      endSector: startSector + entry.sectorCount - 1,
+      endSector: startSector + Math.max(0, entry.sectorCount - 1),
       sectorCount: entry.sectorCount,
     };
   }
@@ -142,15 +175,13 @@ export class MbrEditor {
 
   /** A place for one more logical partition; `setPartition` fills it, `removeSlot` takes it back. */
   addSlot(): number {
-    if (this.#slots.length > 5 || (this.#slots.length === 5 && this.partition(4).used)) {
-      this.#slots.push(newSlot(0, this.layout.sectorSize));
-    }
+    this.#slots.push(newSlot(0, this.layout.sectorSize));
     return this.#slots.length - 1;
   }
 
   /** Takes back what `addSlot` gave when nothing has come of it. */
   removeSlot(index: number): void {
-    if (index > 4 && index === this.#slots.length - 1) this.#slots.pop();
+    if (index >= 4 && index === this.#slots.length - 1) this.#slots.pop();
   }
 
   /** Puts the boot record of a new logical partition at this sector. */
@@ -176,13 +207,17 @@ export class MbrEditor {
     if (index < 4 && isExtendedType(type)) this.#startChain(index);
   }
 
-  /** A primary partition may become the extended one, if there is none yet, and cease to be it. */
+  /**
+   * A primary partition may become the extended one, if there is none yet, and cease to be it. As in util-linux it ceases to be it also when one
+   * extended type takes the place of another: the logical partitions are back when the table is read again.
+   */
   setType(index: number, type: number): void {
+    const before = this.partition(index).entry.type;
     this.#patch(index, { type });
     if (index >= 4) return;
-    if (isExtendedType(type) && this.#extendedIndex === undefined) {
+    if (isExtendedType(type) && !isExtendedType(before)) {
       this.#startChain(index);
-    } else if (!isExtendedType(type) && this.#extendedIndex === index) {
+    } else if (isExtendedType(before)) {
       this.#extendedIndex = undefined;
       this.#slots.length = 4;
     }
@@ -190,7 +225,7 @@ export class MbrEditor {
 
   /** Returns whether the partition is active now. */
   toggleActive(index: number): boolean {
-    const active = this.partition(index).entry.bootIndicator !== 0x80;
+    const active = this.partition(index).entry.bootIndicator === 0;
     this.#patch(index, { bootIndicator: active ? 0x80 : 0 });
     return active;
   }
@@ -207,7 +242,8 @@ export class MbrEditor {
       return;
     }
     const next = this.#slots[index + 1];
-    if (next === undefined && index > 4) {
+    const isLinked = readEntry(viewOf(slot.record), slot.linkIndex).type !== 0;
+    if (!isLinked && index > 4) {
       // The last of the chain: the one before it links to nothing.
       const previous = this.#slots[index - 1]!;
       this.#put(previous, previous.linkIndex, EMPTY_ENTRY);
@@ -224,7 +260,7 @@ export class MbrEditor {
         lastChs: this.#chs(first + link.sectorCount - 1),
       });
       this.#slots.splice(index, 1);
-    } else if (next !== undefined) {
+    } else if (index === 4 && next !== undefined) {
       // The first of several: the second one's boot record moves to the start of the extended partition.
       const second = this.partition(5);
       next.tableSector = this.#extendedStart();
@@ -234,14 +270,18 @@ export class MbrEditor {
       });
       this.#slots.splice(4, 1);
     } else {
-      this.#put(slot, slot.entryIndex, EMPTY_ENTRY);
+      // The only one: an empty boot record takes its place.
+      this.#slots.pop();
+      this.#slots[this.#extendedIndex!]!.changed = true;
     }
   }
 
   /** Moves where the data of a partition begins; its end stays. */
   moveBeginning(index: number, startSector: number): void {
     const slot = this.#slots[index]!;
-    const { entry, endSector } = this.partition(index);
+    const { entry, endSector, sectorCount } = this.partition(index);
+    // util-linux takes such a partition for one that has been moved already.
+    if (startSector - slot.tableSector === sectorCount) return;
     this.#put(slot, slot.entryIndex, {
       ...entry,
       firstChs: this.#chs(startSector),
@@ -295,49 +335,50 @@ export class MbrEditor {
   }
 
   /**
-   * Sorts the chain: first the boot records behind the first by their place, each with its own partition and link, then the partitions
-   * among the boot records. Sizes in links stay as they are, as the tool leaves them.
+   * Sorts the chain: first the boot records by their place, each with its own partition, then the partitions among the boot records, then
+   * every boot record links to the next one.
    */
   #sortChain(): void {
-    const logical = this.#slots.slice(4);
-    const shift = (slot: Slot, entryIndex: number, by: number): void => {
-      const entry = readEntry(viewOf(slot.record), entryIndex);
-      this.#put(slot, entryIndex, { ...entry, startSector: entry.startSector + by });
-    };
-    const link = (slot: Slot, target: number): void => {
-      const entry = readEntry(viewOf(slot.record), slot.linkIndex);
-      this.#put(slot, slot.linkIndex, { ...entry, startSector: target - this.#extendedStart() });
-    };
-    for (let at = 1; at < logical.length - 1;) {
-      const [before, a, b] = [logical[at - 1]!, logical[at]!, logical[at + 1]!];
-      if (a.tableSector <= b.tableSector) {
-        at++;
-        continue;
-      }
-      const moved = a.tableSector - b.tableSector;
-      shift(a, a.entryIndex, moved);
-      shift(b, b.entryIndex, -moved);
-      [a.tableSector, b.tableSector] = [b.tableSector, a.tableSector];
-      link(before, a.tableSector);
-      link(a, b.tableSector);
-      at = 1;
-    }
-    for (let at = 0; at < logical.length - 1;) {
-      const [a, b] = [logical[at]!, logical[at + 1]!];
-      const [first, second] = [this.partition(4 + at), this.partition(5 + at)];
+    const logical = this.#slots.slice(4).sort((a, b) => a.tableSector - b.tableSector);
+    this.#slots.splice(4, logical.length, ...logical);
+    for (let index = 4; index < this.#slots.length - 1;) {
+      const [first, second] = [this.partition(index), this.partition(index + 1)];
       if (first.startSector <= second.startSector) {
-        at++;
+        index++;
         continue;
       }
-      this.#put(a, a.entryIndex, { ...second.entry, startSector: second.startSector - a.tableSector });
-      this.#put(b, b.entryIndex, { ...first.entry, startSector: first.startSector - b.tableSector });
-      at = 0;
+      this.#moveEntry(second, index);
+      this.#moveEntry(first, index + 1);
+      index = 4;
     }
-    for (const slot of logical) slot.changed = true;
+    for (const [i, slot] of logical.entries()) {
+      const next = logical[i + 1];
+      if (next === undefined) {
+        this.#put(slot, slot.linkIndex, EMPTY_ENTRY);
+        continue;
+      }
+      const { startSector } = readEntry(viewOf(slot.record), slot.linkIndex);
+      if (startSector === next.tableSector - this.#extendedStart()) continue;
+      const { endSector } = this.partition(5 + i);
+      this.#writeEntry(slot, slot.linkIndex, 0x05, this.#extendedStart(), next.tableSector, endSector);
+    }
+  }
+
+  /** Puts a logical partition into the boot record of another; it stays where it is on the disk. */
+  #moveEntry({ entry, startSector, endSector }: EditedPartition, index: number): void {
+    const slot = this.#slots[index]!;
+    this.#put(slot, slot.entryIndex, {
+      ...entry,
+      firstChs: this.#chs(startSector),
+      lastChs: this.#chs(endSector),
+      startSector: startSector - slot.tableSector,
+    });
   }
 
   /** Writes the boot records that changed: the EBRs from the first to the last, then the master boot record. */
   write(device: BlockDevice): void {
+    this.#requireRoom(device);
+    this.#writeEmptyChain(device);
     for (const slot of this.#slots.slice(4)) {
       if (!slot.changed) continue;
       BootRecord.signature.set(viewOf(slot.record), 0, BOOT_RECORD_SIGNATURE);
@@ -354,16 +395,36 @@ export class MbrEditor {
     device.flush();
   }
 
+  /** ENOSPC, before anything is written, where a boot record would lie past the end of the device. */
+  #requireRoom(device: BlockDevice): void {
+    const { sectorSize } = this.layout;
+    const sectors = this.#slots.slice(4).filter(({ changed }) => changed).map(({ tableSector }) => tableSector);
+    if (this.#extendedIndex !== undefined) sectors.push(this.#extendedStart());
+    const last = Math.max(0, ...sectors);
+    if ((last + 1) * sectorSize <= device.size) return;
+    throw new FsError('ENOSPC', {
+      detail: `an extended boot record belongs into sector ${last}, the device ends with sector ${Math.floor(device.size / sectorSize) - 1}`,
+    });
+  }
+
+  /** An extended partition that changed and holds nothing begins with a boot record that says so. */
+  #writeEmptyChain(device: BlockDevice): void {
+    if (this.#extendedIndex === undefined || this.#slots.length > 4) return;
+    if (!this.#slots[this.#extendedIndex]!.changed || this.#extendedStart() === 0) return;
+    const { sectorSize } = this.layout;
+    const record = new Uint8Array(sectorSize);
+    BootRecord.signature.set(viewOf(record), 0, BOOT_RECORD_SIGNATURE);
+    device.write(this.#extendedStart() * sectorSize, record);
+  }
+
   #extendedStart(): number {
     return this.#extendedIndex === undefined ? 0 : this.partition(this.#extendedIndex).startSector;
   }
 
-  /** Makes the partition the extended one, with an empty first boot record. */
+  /** Makes the partition the extended one, unless it begins with the master boot record: then there is no place for a chain. */
   #startChain(index: number): void {
-    this.#extendedIndex = index;
+    this.#extendedIndex = this.partition(index).startSector === 0 ? undefined : index;
     this.#slots.length = 4;
-    const { startSector } = this.partition(index);
-    this.#slots.push({ ...newSlot(startSector, this.layout.sectorSize), changed: true });
   }
 
   #put(slot: Slot, entryIndex: number, entry: Entry): void {
@@ -402,46 +463,81 @@ export class MbrEditor {
     return { cylinder: MAX_CYLINDER, head: geometry.heads - 1, sector: geometry.sectorsPerTrack };
   }
 
+  /** As util-linux reads it: a chain that runs in circles ends where the places for partitions do. */
   #readChain(device: BlockDevice, extendedIndex: number): void {
     const { sectorSize } = this.layout;
     const extendedStart = this.partition(extendedIndex).startSector;
-    const seen = new Set<number>();
+    if (extendedStart === 0) {
+      this.messages.push({ kind: 'warning', text: 'Bad offset in primary extended partition.' });
+      return;
+    }
     for (let sector: number | undefined = extendedStart; sector !== undefined;) {
       if (this.#slots.length >= MAX_PARTITIONS) {
-        this.warnings.push(
-          `Omitting partitions after #${this.#slots.length}. They will be deleted if you save this partition table.`,
-        );
+        const text = `Omitting partitions after #${this.#slots.length}. They will be deleted if you save this partition table.`;
+        this.messages.push({ kind: 'warning', text });
+        const last = this.#slots.at(-1)!;
+        this.#put(last, last.linkIndex, EMPTY_ENTRY);
         break;
       }
       const offset: number = sector * sectorSize;
-      if (seen.has(sector) || offset + sectorSize > device.size) {
-        this.warnings.push(
-          seen.has(sector)
-            ? `The chain of logical partitions returns to sector ${sector}; what follows is ignored.`
-            : `The chain of logical partitions leaves the disk at sector ${sector}; what follows is ignored.`,
-        );
+      if (offset + sectorSize > device.size) {
+        const text = `Failed to read extended partition table (offset=${sector}): Success`;
+        this.messages.push({ kind: 'warning', text });
         break;
       }
-      seen.add(sector);
-      const slot: Slot = openSlot(readBytes(device, offset, sectorSize), sector);
-      const view = viewOf(slot.record);
+      const slot = this.#openSlot(readBytes(device, offset, sectorSize), sector);
       this.#slots.push(slot);
-      const signature = BootRecord.signature.get(view, 0);
-      if (signature !== BOOT_RECORD_SIGNATURE) {
-        this.warnings.push(
-          `Invalid flag 0x${hex(slot.record[510]!)}${hex(slot.record[511]!)} of EBR (for partition ${this.#slots.length}) will be corrected by w(rite).`,
-        );
-        slot.changed = true;
-      }
-      const link = readEntry(view, slot.linkIndex);
+      const link = readEntry(viewOf(slot.record), slot.linkIndex);
       sector = isExtendedType(link.type) ? extendedStart + link.startSector : undefined;
     }
+    this.#dropEmpty();
+    this.#checkSignatures(extendedIndex);
+  }
+
+  /** Boot records without a partition: an empty one at the end of the chain, and those that only lead on. */
+  #dropEmpty(): void {
+    const last = this.#slots.at(-1)!;
+    if (this.#slots.length > 4 && isCleared(last, last.entryIndex) && isCleared(last, last.linkIndex)) {
+      this.#slots.pop();
+    }
     for (let index = 4; index < this.#slots.length; index++) {
-      if (this.partition(index).used || (this.#slots.length === 5 && !this.partition(4).used)) continue;
-      this.warnings.push(`omitting empty partition (${index + 1})`);
+      if (this.partition(index).used) continue;
+      if (this.#slots.length === 5 && this.partition(4).entry.type === 0) continue;
+      this.messages.push({ kind: 'information', text: `omitting empty partition (${index + 1})` });
       this.delete(index);
       index = 3;
     }
+  }
+
+  #checkSignatures(extendedIndex: number): void {
+    for (const [index, slot] of this.#slots.entries()) {
+      if (index < 4 || BootRecord.signature.get(viewOf(slot.record), 0) === BOOT_RECORD_SIGNATURE) continue;
+      const flag = `0x${hex(slot.record[510]!)}${hex(slot.record[511]!)}`;
+      const text = `Invalid flag ${flag} of EBR (for partition ${index + 1}) will be corrected by w(rite).`;
+      this.messages.push({ kind: 'information', text });
+      slot.changed = true;
+      this.#slots[extendedIndex]!.changed = true;
+    }
+  }
+
+  /** Which of an EBR's four entries is the partition and which the link: by their types, by their place where those do not tell. */
+  #openSlot(record: Uint8Array, tableSector: number): Slot {
+    const view = viewOf(record);
+    let linkIndex = -1;
+    let entryIndex = -1;
+    const tableNumber = this.#slots.length + 1;
+    for (let index = 0; index < 4; index++) {
+      const { type, sectorCount } = readEntry(view, index);
+      if (sectorCount === 0 || type === 0) continue;
+      if (isExtendedType(type)) {
+        if (linkIndex < 0) linkIndex = index;
+        else this.messages.push({ kind: 'warning', text: `Extra link pointer in partition table ${tableNumber}.` });
+      } else if (entryIndex < 0) entryIndex = index;
+      else this.messages.push({ kind: 'warning', text: `Ignoring extra data in partition table ${tableNumber}.` });
+    }
+    if (entryIndex < 0) entryIndex = linkIndex === 0 ? 1 : 0;
+    if (linkIndex < 0) linkIndex = entryIndex === 0 ? 1 : 0;
+    return { tableSector, record, entryIndex, linkIndex, changed: false };
   }
 }
 
@@ -449,15 +545,9 @@ function newSlot(tableSector: number, sectorSize: number): Slot {
   return { tableSector, record: new Uint8Array(sectorSize), entryIndex: 0, linkIndex: 1, changed: false };
 }
 
-/** Which of an EBR's four entries is the partition and which the link: by their types, by their place where those do not tell. */
-function openSlot(record: Uint8Array, tableSector: number): Slot {
-  const view = viewOf(record);
-  const types = [0, 1, 2, 3].map((index) => readEntry(view, index).type);
-  let linkIndex = types.findIndex((type) => isExtendedType(type));
-  let entryIndex = types.findIndex((type) => type !== 0 && !isExtendedType(type));
-  if (entryIndex < 0) entryIndex = linkIndex === 0 ? 1 : 0;
-  if (linkIndex < 0) linkIndex = entryIndex === 0 ? 1 : 0;
-  return { tableSector, record, entryIndex, linkIndex, changed: false };
+function isCleared(slot: Slot, entryIndex: number): boolean {
+  const base = entryOffset(entryIndex);
+  return isZero(slot.record.subarray(base, base + PartitionEntry.$size));
 }
 
 function sameChs(a: Entry['firstChs'], b: Entry['firstChs']): boolean {

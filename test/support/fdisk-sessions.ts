@@ -111,7 +111,7 @@ function adoptDiskSignature(ours: string, reference: string): void {
   fs.closeSync(to);
 }
 
-function masked(status: number, stdout: string, stderr: string): FdiskOutcome {
+export function masked(status: number, stdout: string, stderr: string): FdiskOutcome {
   const mask = (text: string): string =>
     text
       .replaceAll(/0x[0-9a-f]{8}/g, '0x????????')

@@ -10,11 +10,8 @@ import { Disk, type DiskOptions } from './fdisk/disk.ts';
 import { type Column, defaultColumns, parseColumns } from './fdisk/columns.ts';
 import { describeDisk, outOfOrder, partitionTable } from './fdisk/listing.ts';
 import { UNSUPPORTED_COMMANDS } from './fdisk/menu.ts';
-import { runSession } from './fdisk/session.ts';
+import { WriteFailure, runSession } from './fdisk/session.ts';
 import { type WipeMode, Wiping } from './fdisk/wiping.ts';
-
-/** What the tool says when it does not write a table. */
-const WRITE_FAILED = 'failed to write disklabel';
 
 const OPTIONS: readonly OptionSpec[] = [
   {
@@ -293,8 +290,8 @@ function edit(io: Io, name: string, options: DiskOptions, parsed: ParsedArgument
     });
     return runSession(io, disk, { readOnly, noAutoTable: parsed.has('noauto-pt'), wiping });
   } catch (error) {
-    if (!(error instanceof FsError) || error.detail !== WRITE_FAILED) throw error;
-    io.stderr.write(`fdisk: ${WRITE_FAILED}: ${error.text}\n`);
+    if (!(error instanceof WriteFailure)) throw error;
+    io.stderr.write(`fdisk: failed to write disklabel: ${error.message}\n`);
     return 1;
   } finally {
     disk.close();
@@ -331,7 +328,9 @@ function listDisks(io: Io, names: readonly string[], options: DiskOptions, parse
     try {
       if (listed++ > 0) io.stdout.write('\n\n');
       sayWhenFound(io, disk);
-      for (const warning of disk.warnings) io.stderr.write(`${warning}\n`);
+      for (const { kind, text } of disk.messages) {
+        (kind === 'information' ? io.stdout : io.stderr).write(`${text}\n`);
+      }
       list(io, disk, parsed);
     } finally {
       disk.close();

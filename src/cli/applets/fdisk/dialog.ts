@@ -72,6 +72,7 @@ export class Dialog {
   }
 
   askYesNo(question: string): boolean {
+    this.print('\n');
     for (;;) {
       const answer = this.ask(`${question} [Y]es/[N]o: `);
       if (/^y(es)?$/i.test(answer)) return true;
@@ -81,18 +82,15 @@ export class Dialog {
 
   askNumber(question: NumberQuestion): number {
     const { low, high } = question;
-    // A default that could not be typed is none.
-    const fallback =
-      question.fallback !== undefined && question.fallback >= low ? question.fallback : undefined;
+    const fallback = inRange(question);
     const range = question.range ?? `${low}-${high}`;
     const prompt = `${question.prompt} (${range}${fallback === undefined ? '' : `, default ${fallback}`}): `;
     for (;;) {
       const answer = this.ask(prompt);
-      if (answer === '') {
-        if (fallback !== undefined) return fallback;
-        continue;
-      }
+      if (answer === '' && fallback !== undefined) return fallback;
       const number = /^\d+$/.test(answer) ? Number(answer) : Number.NaN;
+      // What has more than 64 bits is not even a value to the tool.
+      if (number >= 2 ** 64) continue;
       if (number >= low && number <= high) return number;
       this.warn('Value out of range.');
     }
@@ -100,7 +98,8 @@ export class Dialog {
 
   /** The last sector, and whether it came from a size (`+10M`), which is then aligned. */
   askLastSector(question: LastSectorQuestion): { sector: number; fromSize: boolean } {
-    const { low, high, fallback } = question;
+    const { low, high } = question;
+    const fallback = inRange(question);
     const prompt = `${question.prompt} (${low}-${high}${fallback === undefined ? '' : `, default ${fallback}`}): `;
     for (;;) {
       const answer = this.ask(prompt);
@@ -124,9 +123,15 @@ export class Dialog {
         this.info(`Using default response ${fallback}.`);
         return fallback;
       }
-      const chosen = choices.find(({ key }) => key === answer[0]);
+      const chosen = choices.find(({ key }) => key === answer[0]!.toLowerCase());
       if (chosen !== undefined) return chosen.key;
       this.warn('Value out of range.');
     }
   }
+}
+
+/** The default of a question; one that could not be typed is none. */
+function inRange(question: Pick<NumberQuestion, 'low' | 'high' | 'fallback'>): number | undefined {
+  const { low, high, fallback } = question;
+  return fallback !== undefined && fallback >= low && fallback <= high ? fallback : undefined;
 }

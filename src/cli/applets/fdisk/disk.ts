@@ -7,7 +7,7 @@ import { systemRandom } from '../../../host/system.ts';
 import { type DiskLayout, diskLayout } from '../../../partition/disk-layout.ts';
 import { type CreateGptOptions, GptEditor } from '../../../partition/gpt-editor.ts';
 import { formatGuid } from '../../../partition/guid.ts';
-import { MbrEditor } from '../../../partition/mbr-editor.ts';
+import { type EditorMessage, MbrEditor } from '../../../partition/mbr-editor.ts';
 import { readEntry } from '../../../partition/mbr-entry.ts';
 import {
   DEFAULT_HEADS,
@@ -54,7 +54,10 @@ export class Disk {
   /** The geometry has mattered since DOS mode was on. */
   geometryMatters: boolean;
   readonly #io: Io;
-  #geometry: Partial<Geometry>;
+  /** What was typed since the table was read or made. */
+  #typed: Partial<Geometry> = {};
+  /** What the entries of the table were made with. */
+  #ofTable: Pick<Geometry, 'heads' | 'sectorsPerTrack'> | undefined;
 
   private constructor(io: Io, name: string, device: BlockDevice, sectorSize: number, options: DiskOptions) {
     this.#io = io;
@@ -64,8 +67,8 @@ export class Disk {
     this.options = options;
     this.cylinders = options.cylinders;
     this.geometryMatters = options.dosCompatible;
-    this.#geometry = options.geometry;
-    this.layout = this.#layout(this.#tableGeometry(), options.dosCompatible);
+    this.#ofTable = this.#tableGeometry();
+    this.layout = this.#layout(options.dosCompatible);
     this.label = this.#openLabel();
   }
 
@@ -93,14 +96,20 @@ export class Disk {
   }
 
   /** What was odd in the table when it was read. */
+  get messages(): readonly EditorMessage[] {
+    if (this.label?.kind === 'dos') return this.label.editor.messages;
+    return this.label?.editor.warnings.map((text) => ({ kind: 'warning' as const, text })) ?? [];
+  }
+
   get warnings(): readonly string[] {
-    return this.label?.editor.warnings ?? [];
+    return this.messages.map(({ text }) => text);
   }
 
   /** Starts over with an empty MBR. */
   createDos(diskIdentifier?: number): void {
     const random = new Uint8Array(4);
     systemRandom(random);
+    this.#forgetGeometry();
     const editor = MbrEditor.create(this.device, this.layout, {
       diskIdentifier: diskIdentifier ?? viewOf(random).getUint32(0, true),
       keepBootCode: this.options.keepBootCode,
@@ -111,6 +120,7 @@ export class Disk {
 
   /** Starts over with an empty GPT. ENOSPC where the disk is too small. */
   createGpt(options: Partial<CreateGptOptions> = {}): void {
+    this.#forgetGeometry();
     const editor = GptEditor.create(this.device, this.layout, {
       diskGuid: newGuid(),
       keepBootCode: this.options.keepBootCode,
@@ -135,15 +145,21 @@ export class Disk {
 
   setDosCompatible(dosCompatible: boolean): void {
     this.geometryMatters ||= dosCompatible;
-    this.#relayout(this.layout.geometry, dosCompatible);
+    this.#relayout(dosCompatible);
   }
 
   /** Another geometry; the number of cylinders follows unless it is what changes. */
   setGeometry(change: Partial<Geometry>): void {
-    const { heads, sectorsPerTrack } = { ...this.layout.geometry, ...change };
-    const { cylinders: _, ...others } = this.#geometry;
-    this.#geometry = change.cylinders === undefined ? others : { ...others, cylinders: change.cylinders };
-    this.#relayout({ heads, sectorsPerTrack }, this.layout.dosCompatible);
+    const { heads, sectorsPerTrack } = this.layout.geometry;
+    this.#typed = { heads, sectorsPerTrack, ...change };
+    this.#relayout(this.layout.dosCompatible);
+  }
+
+  /** A new table starts with the geometry of the command line. */
+  #forgetGeometry(): void {
+    this.#typed = {};
+    this.#ofTable = undefined;
+    this.#relayout(this.layout.dosCompatible);
   }
 
   /** Opens the disk for writing, has done what comes first, writes what changed of the table, and closes it. */
@@ -175,39 +191,39 @@ export class Disk {
     return mbr === undefined ? undefined : { kind: 'dos', editor: mbr };
   }
 
-  #relayout(geometry: Pick<Geometry, 'heads' | 'sectorsPerTrack'>, dosCompatible: boolean): void {
-    this.layout = this.#layout(geometry, dosCompatible);
+  #relayout(dosCompatible: boolean): void {
+    this.layout = this.#layout(dosCompatible);
     if (this.editor !== undefined) this.editor.layout = this.layout;
   }
 
-  #layout(geometry: Pick<Geometry, 'heads' | 'sectorsPerTrack'>, dosCompatible: boolean): DiskLayout {
+  #layout(dosCompatible: boolean): DiskLayout {
     const { size } = this.device;
     const { sectorSize } = this;
-    const { heads, sectorsPerTrack } = geometry;
-    const cylinders =
-      this.#geometry.cylinders ??
-      // Counted in sectors of 512 bytes whatever the sector size, as the tool does.
-      Math.floor(Math.floor(size / 512) / (heads * sectorsPerTrack));
-    return diskLayout({
-      size,
-      sectorSize,
-      geometry: { cylinders, heads, sectorsPerTrack },
-      dosCompatible,
-    });
+    return diskLayout({ size, sectorSize, geometry: this.#geometry(), dosCompatible });
   }
 
-  /** What the command line says, then what the table was made with, then what everybody assumes. */
-  #tableGeometry(): Pick<Geometry, 'heads' | 'sectorsPerTrack'> {
-    const view = viewOf(readBytes(this.device, 0, 512));
-    const { heads, sectorsPerTrack } = this.options.geometry;
-    const found =
-      view.getUint16(510, true) === 0xaa55
-        ? geometryOfEntries([0, 1, 2, 3].map((index) => readEntry(view, index)))
-        : undefined;
+  /** What was typed, then what the command line says, then what the table was made with, then what everybody assumes. */
+  #geometry(): Geometry {
+    const { size } = this.device;
+    const named = this.options.geometry;
+    const known = { ...this.#ofTable, ...named, ...this.#typed };
+    const { heads = DEFAULT_HEADS, sectorsPerTrack = DEFAULT_SECTORS_PER_TRACK } = known;
+    // A number of cylinders that was given holds until another heads or sectors are typed.
+    const given = this.#typed.heads === undefined ? named.cylinders : this.#typed.cylinders;
+    // Where nothing is known of the geometry, the tool counts in sectors of 512 bytes whatever the sector size.
+    const guessed = known.heads === undefined && known.sectorsPerTrack === undefined;
+    const sectorCount = Math.floor(size / (guessed ? 512 : this.sectorSize));
     return {
-      heads: heads ?? found?.heads ?? DEFAULT_HEADS,
-      sectorsPerTrack: sectorsPerTrack ?? found?.sectorsPerTrack ?? DEFAULT_SECTORS_PER_TRACK,
+      cylinders: given ?? Math.floor(sectorCount / (heads * sectorsPerTrack)),
+      heads,
+      sectorsPerTrack,
     };
+  }
+
+  #tableGeometry(): Pick<Geometry, 'heads' | 'sectorsPerTrack'> | undefined {
+    const view = viewOf(readBytes(this.device, 0, 512));
+    if (view.getUint16(510, true) !== 0xaa55) return undefined;
+    return geometryOfEntries([0, 1, 2, 3].map((index) => readEntry(view, index)));
   }
 }
 

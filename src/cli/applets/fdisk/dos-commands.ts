@@ -1,7 +1,6 @@
 import { checkMbr } from '../../../partition/mbr-check.ts';
 import { isExtendedType, partitionTypeName } from '../../../partition/mbr-type.ts';
 import type { Context } from './dialog-context.ts';
-import { EndOfInput } from './dialog.ts';
 import { diskIdentifier } from './listing.ts';
 import { choosePartition } from './partition-choice.ts';
 import { parseType, typeList } from './type-list.ts';
@@ -11,18 +10,21 @@ import { parseType, typeList } from './type-list.ts';
 /** A partition that is there; the prompt's range may hold numbers that have none. */
 export function chooseUsed({ disk, dialog }: Context): number | undefined {
   const index = choosePartition(disk, dialog);
-  if (index === undefined || disk.label!.editor.partition(index).used) return index;
+  if (index === undefined) return undefined;
+  const partition = disk.label!.editor.partition(index);
+  if ('present' in partition ? partition.present : partition.used) return index;
   dialog.warn(`Partition ${index + 1} does not exist yet!`);
   return undefined;
 }
 
 /** `a`. */
 export function toggleActive(context: Context): void {
-  const { dialog } = context;
-  const editor = context.disk.editor!;
-  const index = chooseUsed(context);
+  const { disk, dialog } = context;
+  const editor = disk.editor!;
+  const index = choosePartition(disk, dialog);
   if (index === undefined) return;
-  if (editor.partition(index).extended) dialog.warn(`Partition ${index + 1}: is an extended partition.`);
+  const { entry } = editor.partition(index);
+  if (isExtendedType(entry.type) && entry.bootIndicator === 0) dialog.warn(`Partition ${index + 1}: is an extended partition.`);
   const state = editor.toggleActive(index) ? 'enabled' : 'disabled';
   dialog.info(`The bootable flag on partition ${index + 1} is ${state} now.`);
 }
@@ -33,30 +35,38 @@ export function changeDosType(context: Context): void {
   const editor = context.disk.editor!;
   const index = chooseUsed(context);
   if (index === undefined) return;
+  const before = editor.partition(index).entry.type;
+  const unchanged = (): void =>
+    dialog.info(`Type of partition ${index + 1} is unchanged: ${partitionTypeName(before)}.`);
   let answer: string | undefined;
   do {
     answer = dialog.reply('Hex code or alias (type L to list all): ');
-    if (answer === undefined) throw new EndOfInput();
+    if (answer === undefined) {
+      unchanged();
+      return;
+    }
     if (answer === 'l' || answer === 'L') dialog.print(typeList(io.stdout.columns));
   } while (answer === '' || answer === 'l' || answer === 'L');
-  const type = parseType(answer);
-  const before = editor.partition(index).entry.type;
+  const code = parseType(answer);
+  const type = (code ?? 0) & 0xff;
   if (isExtendedType(before) !== isExtendedType(type) && index >= 4) {
     dialog.warn('You cannot change a partition into an extended one or vice versa. Delete it first.');
+    unchanged();
     return;
+  }
+  if (type === 0) {
+    dialog.warn('Type 0 means free space to many systems. Having partitions of type 0 is probably unwise.');
   }
   const logicalCount = editor.partitions.slice(4).filter(({ used }) => used).length;
   if (index === editor.extendedIndex && !isExtendedType(type) && logicalCount > 0) {
     dialog.warn(
       'Cannot change type of the extended partition which is already used by logical partitions. Delete logical partitions first.',
     );
+    unchanged();
     return;
   }
-  if (type === 0) {
-    dialog.warn('Type 0 means free space to many systems. Having partitions of type 0 is probably unwise.');
-  }
   editor.setType(index, type);
-  const after = answer === '0' || type !== 0 ? partitionTypeName(type) : 'unknown';
+  const after = code === undefined ? 'unknown' : partitionTypeName(code);
   dialog.info(`Changed type of partition '${partitionTypeName(before)}' to '${after}'.`);
 }
 
@@ -114,7 +124,7 @@ function moveBeginning(context: Context): void {
     dialog.warn(`Partition ${index + 1}: no data area.`);
     return;
   }
-  let low = 0;
+  let low = index < 4 ? 0 : editor.tableSector(index) + 1;
   for (const other of editor.partitions) {
     const end = other.endSector + 1;
     if (other.used && end > low && end <= startSector) low = end;
@@ -136,11 +146,21 @@ function moveBeginning(context: Context): void {
 function changeIdentifier({ disk, dialog }: Context): void {
   const before = diskIdentifier(disk);
   const answer = dialog.ask('\nEnter the new disk identifier: ');
-  const identifier = /^(0x[\da-f]+|\d+)$/i.test(answer) ? Number(answer) : Number.NaN;
-  if (!(identifier <= 0xffff_ffff)) {
+  const identifier = parseIdentifier(answer);
+  if (identifier === undefined) {
     dialog.warn('Incorrect value.');
     return;
   }
   disk.editor!.diskIdentifier = identifier;
   dialog.info(`Disk identifier changed from ${before} to ${diskIdentifier(disk)}.`);
+}
+
+/** Decimal, hexadecimal or octal as strtoul(3) reads it; the low 32 bits of what fits into 64. */
+function parseIdentifier(answer: string): number | undefined {
+  const match = /^\s*([+-]?)(?:0x([\da-f]+)|(0[0-7]*)|([1-9]\d*))$/i.exec(answer);
+  if (match === null) return undefined;
+  const [, sign, hex, octal, decimal] = match;
+  const value = BigInt(hex === undefined ? (octal === undefined ? decimal! : `0o${octal}`) : `0x${hex}`);
+  if (value >= 1n << 64n) return undefined;
+  return Number(BigInt.asUintN(32, sign === '-' ? -value : value));
 }

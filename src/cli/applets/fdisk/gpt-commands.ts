@@ -9,6 +9,7 @@ import type { Context } from './dialog-context.ts';
 import { newGuid } from './disk.ts';
 import { humanSize } from './human-size.ts';
 import { choosePartition, numberList } from './partition-choice.ts';
+import { plainName } from './type-list.ts';
 
 /** The commands of the menus that are about a GPT. */
 
@@ -136,8 +137,15 @@ export function parseGptType(answer: string): string | undefined {
   if (guid !== undefined) return formatGuid(guid);
   const alias = GPT_ALIASES.find(({ name }) => name === answer);
   if (alias !== undefined) return alias.guid;
-  if (/^\d+$/.test(answer)) return GPT_TYPES[Number(answer) - 1]?.[0];
-  return undefined;
+  const name = plainName(answer);
+  const named = GPT_TYPES.find(([, each]) => plainName(each) === name);
+  if (named !== undefined) return named[0];
+  // Numbers in every notation of strtol(3).
+  const digits = /^(?:0x([\da-f]+)|(0[0-7]*)|([1-9]\d*))$/i.exec(answer);
+  if (digits === null) return undefined;
+  const [, hex, octal, decimal] = digits;
+  const number = hex === undefined ? Number.parseInt(octal ?? decimal!, octal === undefined ? 10 : 8) : Number.parseInt(hex, 16);
+  return GPT_TYPES[number - 1]?.[0];
 }
 
 /** What `l` shows. */

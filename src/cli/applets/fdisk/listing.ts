@@ -23,7 +23,7 @@ export function describeDisk(disk: Disk, detailed = false): string[] {
   const lines = [
     `Disk ${name}: ${humanSize(size, { digits: 2, long: true })}, ${size} bytes, ${layout.sectorCount} sectors`,
   ];
-  if ((disk.geometryMatters && disk.gpt === undefined) || disk.cylinders) {
+  if ((disk.geometryMatters && disk.label?.kind === 'dos') || disk.cylinders) {
     lines.push(
       `Geometry: ${geometry.heads} heads, ${geometry.sectorsPerTrack} sectors/track, ${geometry.cylinders} cylinders`,
     );
@@ -67,7 +67,7 @@ export function usedPartitions(disk: Disk): readonly (EditedPartition | EditedGp
   if (disk.label === undefined) return [];
   return disk.label.kind === 'gpt'
     ? disk.label.editor.partitions
-    : disk.label.editor.partitions.filter(({ used }) => used);
+    : disk.label.editor.partitions.filter(({ present }) => present);
 }
 
 /** The table of partitions with its heading; empty where there are none. */
@@ -97,7 +97,8 @@ function cell(
     case 'sectors':
       return String(sectorCount);
     case 'cylinders':
-      return String(Math.ceil(sectorCount / cylinderSize(geometry)));
+      // The tool counts one too many where they come out even.
+      return sectorCount === 0 ? '' : String(Math.floor(sectorCount / cylinderSize(geometry)) + 1);
     case 'size':
       return inBytes ? String(size) : humanSize(size, { digits: 1, long: false });
     default:

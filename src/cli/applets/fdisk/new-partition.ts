@@ -62,8 +62,12 @@ export function newPartition(disk: Disk, dialog: Dialog): number | undefined {
 function newPrimary(disk: Disk, dialog: Dialog, type: number): number | undefined {
   const free = disk
     .editor!.partitions.slice(0, 4)
-    .filter(({ used }) => !used)
+    .filter(({ present }) => !present)
     .map(({ index }) => index + 1);
+  if (free.length === 0) {
+    dialog.info('All primary partitions have been defined already.');
+    return undefined;
+  }
   let number = free[0]!;
   if (free.length === 1) dialog.info(`Selected partition ${number}`);
   else {
@@ -105,12 +109,13 @@ function place(disk: Disk, dialog: Dialog, index: number, type: number): number 
   // Beside a GPT, whose protective entry starts in sector 1, everything else may, too.
   const first = disk.parent === undefined ? layout.firstSector : 1;
   const lowest = logical ? extended!.startSector + layout.firstSector : first;
-  let limit = logical
+  const highest = logical
     ? extended!.endSector
     : Math.min(disk.cylinders ? layout.geometry.cylinders * unit - 1 : layout.sectorCount - 1, LAST_SECTOR);
-  limit = lastFree(editor, index, lowest, limit, layout.firstSector);
-  const start = chooseStart(disk, dialog, index, lowest, limit, unit);
-  if (start > limit && (index > 4 || start !== lowest)) {
+  const space: Space = { taken: takenRanges(editor, logical, layout.firstSector), lowest, highest };
+  let limit = lastFree(space);
+  let start = limit === undefined ? undefined : chooseStart(disk, dialog, space, limit, unit);
+  if (limit === undefined || start === undefined) {
     dialog.warn('No free sectors available.');
     return undefined;
   }
@@ -118,9 +123,16 @@ function place(disk: Disk, dialog: Dialog, index: number, type: number): number 
   if (logical) {
     tableSector = start - layout.firstSector;
     // The first sector of the extended partition holds the first boot record of the chain.
-    if (index > 4 && tableSector === extended!.startSector) tableSector++;
+    if (index > 4 && tableSector === extended!.startSector) {
+      tableSector++;
+      if (layout.firstSector === 1) start++;
+    }
   }
-  limit = limitOf(editor, index, start, limit, layout.firstSector);
+  limit = limitOf(space, start, limit);
+  if (limit === undefined) {
+    dialog.warn('No free sectors available.');
+    return undefined;
+  }
   let end = limit;
   if (Math.floor(start / unit) !== Math.floor(limit / unit)) {
     end = chooseEnd(disk, dialog, start, limit, unit);
@@ -134,89 +146,122 @@ function place(disk: Disk, dialog: Dialog, index: number, type: number): number 
   return index;
 }
 
+/** Where a partition may be put. */
+interface Space {
+  readonly lowest: number;
+  readonly highest: number;
+  /** What other partitions take, in the order of the table. */
+  readonly taken: readonly Taken[];
+}
+
+interface Taken {
+  readonly first: number;
+  readonly last: number;
+  /** Where the next may begin. */
+  readonly next: number;
+}
+
 function chooseStart(
   disk: Disk,
   dialog: Dialog,
-  index: number,
-  lowest: number,
+  space: Space,
   limit: number,
   unit: number,
-): number {
-  const editor = disk.editor!;
-  let start = lowest;
+): number | undefined {
+  const shift = disk.cylinders ? 1 : 0;
+  let start = space.lowest;
   let asked = false;
   for (;;) {
-    const wanted = start;
-    start = skipUsed(editor, index, start, disk.layout.firstSector);
+    let wanted = start;
+    const free = firstFree(space, start);
+    if (free === undefined) return undefined;
+    start = free;
+    const fallback = defaultStart(disk, space, start, limit);
     if (start > limit) return start;
-    if (start !== wanted) {
-      if (start >= wanted + unit && asked) {
-        dialog.info(`Sector ${wanted} is already allocated.`);
-        asked = false;
-      }
-      continue;
+    if (start >= wanted + unit && asked) {
+      dialog.info(`Sector ${wanted} is already allocated.`);
+      wanted = start;
+      asked = false;
     }
-    if (asked) return start;
-    const fallback = defaultStart(disk, index, start, limit);
-    const answer = dialog.askNumber({
-      prompt: disk.cylinders ? 'First cylinder' : 'First sector',
-      low: Math.floor(start / unit) + (disk.cylinders ? 1 : 0),
-      high: Math.floor(limit / unit) + (disk.cylinders ? 1 : 0),
-      fallback: Math.floor(fallback / unit) + (disk.cylinders ? 1 : 0),
-    });
-    start = disk.cylinders ? Math.max((answer - 1) * unit, start) : answer;
-    asked = true;
+    if (!asked && start === wanted) {
+      const answer = dialog.askNumber({
+        prompt: disk.cylinders ? 'First cylinder' : 'First sector',
+        low: Math.floor(start / unit) + shift,
+        high: Math.floor(limit / unit) + shift,
+        fallback: Math.floor(fallback / unit) + shift,
+      });
+      start = disk.cylinders ? Math.max((answer - 1) * unit, start) : answer;
+      asked = true;
+    }
+    if (start === wanted && asked) return start;
   }
 }
 
 /** The first free sector on the grain from `start` on, or `start` itself where there is none. */
-function defaultStart(disk: Disk, index: number, start: number, limit: number): number {
+function defaultStart(disk: Disk, space: Space, start: number, limit: number): number {
   let at = start;
-  for (let before = Number.NaN; before !== at;) {
-    before = at;
-    at = alignInRange(disk.layout, at, at, limit);
-    if (at < before || at > limit) return start;
-    at = skipUsed(disk.editor!, index, at, disk.layout.firstSector);
+  for (;;) {
+    const aligned = alignInRange(disk.layout, at, at, limit);
+    at = firstFree(space, aligned) ?? at;
+    if (at <= aligned || at >= limit) break;
   }
-  return at > limit ? start : at;
+  return at >= limit ? start : at;
 }
 
-/** What a partition takes from the one at `index`: between logical ones lies the gap of a boot record, on both sides. */
-function takenRanges(editor: MbrEditor, index: number, gap: number): { first: number; last: number }[] {
-  const logical = index >= 4;
+/**
+ * What partitions take from a new one: between logical ones lies the gap of a boot record, on both sides. Logical partitions take only from
+ * each other, since they lie in the extended one.
+ */
+function takenRanges(editor: MbrEditor, logical: boolean, gap: number): Taken[] {
   return editor.partitions
-    .filter(({ used, extended, ...one }) => used && one.index !== index && !(extended && logical))
-    .map((one) => {
-      const margin = logical && one.index >= 4 ? gap : 0;
-      return { first: one.startSector - margin, last: one.endSector + margin };
-    });
+    .slice(logical ? 4 : 0)
+    .filter(({ present }) => present)
+    .map(({ index, startSector, endSector }) => ({
+      first: index >= 4 ? startSector - gap : startSector,
+      last: endSector,
+      next: endSector + 1 + (logical ? gap : 0),
+    }));
 }
 
-/** One pass over the partitions: where it lands in one, the sector moves past its end. */
-function skipUsed(editor: MbrEditor, index: number, sector: number, gap: number): number {
-  let at = sector;
-  for (const { first, last } of takenRanges(editor, index, gap)) {
-    if (at >= first && at <= last) at = last + 1;
+/** The first sector from `start` on that nobody has; undefined where there is none. */
+function firstFree({ taken, highest }: Space, start: number): number | undefined {
+  let at = start;
+  for (let moved = true; moved;) {
+    moved = false;
+    for (const { first, last, next } of taken) {
+      if (at < first || at > last) continue;
+      at = next;
+      moved = true;
+      if (at > highest) return undefined;
+    }
   }
   return at;
 }
 
-/** One pass over the partitions from the end: the last sector that seems free; `limit` where none is. */
-function lastFree(editor: MbrEditor, index: number, lowest: number, limit: number, gap: number): number {
-  let at = limit;
-  for (const { first, last } of takenRanges(editor, index, gap)) {
-    if (at >= first && at <= last) at = first - 1;
+/** The last sector that nobody has; undefined where there is none. */
+function lastFree({ taken, lowest, highest }: Space): number | undefined {
+  let at = highest;
+  for (let moved = true; moved;) {
+    moved = false;
+    for (const { first, last } of taken) {
+      if (at < first || at > last) continue;
+      at = first - 1;
+      moved = true;
+      if (at < lowest) return undefined;
+    }
   }
-  return at < lowest ? limit : at;
+  return at;
 }
 
-/** The last sector before something else begins. */
-function limitOf(editor: MbrEditor, index: number, start: number, limit: number, gap: number): number {
+/** The last sector before something else begins; undefined where that is before `start`. */
+function limitOf({ taken }: Space, start: number, limit: number): number | undefined {
   let end = limit;
-  for (const { first } of takenRanges(editor, index, gap)) {
-    if (start < first && end >= first) end = first - 1;
+  for (const { first, last } of taken) {
+    if ((first >= start && first <= end) || (last >= start && last <= end)) end = first - 1;
+    if (end < start) return undefined;
   }
-  return end;
+  // Of a gap of one sector the tool takes no notice.
+  return end === start ? limit : end;
 }
 
 function chooseEnd(disk: Disk, dialog: Dialog, start: number, limit: number, unit: number): number {

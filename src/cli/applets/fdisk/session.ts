@@ -33,6 +33,11 @@ export interface SessionOptions {
   readonly wiping: Wiping;
 }
 
+/** The table cannot be written: the session is over. */
+export class WriteFailure extends Error {
+  override readonly name = 'WriteFailure';
+}
+
 /** The interactive fdisk: reads a command a line until `w`, `q` or the end of the input. Returns the exit status. */
 export function runSession(io: Io, disk: Disk, options: SessionOptions): number {
   return new Session(io, disk, options).run();
@@ -89,7 +94,10 @@ class Session {
     );
     if (this.#options.readOnly) dialog.warn('Device is open in read-only mode.');
     if (disk.label?.kind === 'dos') this.#warnOfLabel();
-    for (const warning of disk.warnings) dialog.warn(warning);
+    for (const { kind, text } of disk.messages) {
+      if (kind === 'information') dialog.info(text);
+      else dialog.warn(text);
+    }
     if (disk.gpt?.hybrid === true) {
       dialog.warn(
         "A hybrid GPT was detected. You have to sync the hybrid MBR manually (expert command 'M').",
@@ -408,11 +416,15 @@ class Session {
       this.#dialog.warn('Device is open in read-only mode.');
       return false;
     }
-    if (disk.gpt?.overlap() !== undefined) {
-      throw new FsError('EINVAL', { detail: 'failed to write disklabel' });
-    }
+    if (disk.label === undefined) throw new WriteFailure('Success');
+    if (disk.gpt?.overlap() !== undefined) throw new WriteFailure(new FsError('EINVAL').text);
     if (disk.gpt?.hybrid === true) this.#dialog.warn('The device contains hybrid MBR -- writing GPT only.');
-    disk.write((device) => this.#options.wiping.wipe(device));
+    try {
+      disk.write((device) => this.#options.wiping.wipe(device));
+    } catch (error) {
+      if (error instanceof FsError) throw new WriteFailure(error.text);
+      throw error;
+    }
     this.#dialog.info('The partition table has been altered.');
     // The MBR beside a GPT is written at once, and work goes on.
     if (disk.parent !== undefined) return false;

@@ -34,14 +34,24 @@ export function typeList(width: number): string {
   return text;
 }
 
-/** The type that an answer names: an alias, or hexadecimal digits of which the last two count. */
-export function parseType(answer: string): number {
+/**
+ * The type that an answer names: an alias, a name without regard to case and to what is no letter or digit, or a hexadecimal number, of which
+ * the low eight bits are written. Undefined for anything else.
+ */
+export function parseType(answer: string): number | undefined {
   const alias = ALIASES.find(([name]) => name === answer);
   if (alias !== undefined) return alias[1];
-  const digits = /^\s*(?:0x)?([\da-f]+)/i.exec(answer)?.[1];
-  return digits === undefined ? 0 : Number.parseInt(digits.slice(-2), 16);
+  const digits = /^(?:0x)?([\da-f]+)$/i.exec(answer)?.[1];
+  if (digits !== undefined) return Number(BigInt.asUintN(32, BigInt(`0x${digits}`)));
+  const name = plainName(answer);
+  return [...PARTITION_TYPES].find(([, each]) => plainName(each) === name)?.[0];
 }
 
 function hexId(id: number): string {
   return id.toString(16).padStart(2, '0');
+}
+
+/** A name of a type as it is compared: letters and digits only, in lower case. */
+export function plainName(name: string): string {
+  return name.replaceAll(/[^\da-z]/gi, '').toLowerCase();
 }
