@@ -65,10 +65,7 @@ function checkAddresses(editor: MbrEditor, partition: EditedPartition, errors: s
         `${name}: different physical/logical endings: phys=${triple(entry.lastChs)}, logical=${triple(last)}`,
       );
     }
-    if (
-      last.cylinder <= MAX_CYLINDER &&
-      (entry.lastChs.head !== geometry.heads - 1 || entry.lastChs.sector !== geometry.sectorsPerTrack)
-    ) {
+    if (entry.lastChs.head !== geometry.heads - 1 || entry.lastChs.sector !== geometry.sectorsPerTrack) {
       errors.push(`${name}: does not end on cylinder boundary.`);
     }
   }

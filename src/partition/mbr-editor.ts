@@ -398,7 +398,10 @@ export class MbrEditor {
   /** ENOSPC, before anything is written, where a boot record would lie past the end of the device. */
   #requireRoom(device: BlockDevice): void {
     const { sectorSize } = this.layout;
-    const sectors = this.#slots.slice(4).filter(({ changed }) => changed).map(({ tableSector }) => tableSector);
+    const sectors = this.#slots
+      .slice(4)
+      .filter(({ changed }) => changed)
+      .map(({ tableSector }) => tableSector);
     if (this.#extendedIndex !== undefined) sectors.push(this.#extendedStart());
     const last = Math.max(0, ...sectors);
     if ((last + 1) * sectorSize <= device.size) return;
@@ -531,9 +534,17 @@ export class MbrEditor {
       if (sectorCount === 0 || type === 0) continue;
       if (isExtendedType(type)) {
         if (linkIndex < 0) linkIndex = index;
-        else this.messages.push({ kind: 'warning', text: `Extra link pointer in partition table ${tableNumber}.` });
+        else
+          this.messages.push({
+            kind: 'warning',
+            text: `Extra link pointer in partition table ${tableNumber}.`,
+          });
       } else if (entryIndex < 0) entryIndex = index;
-      else this.messages.push({ kind: 'warning', text: `Ignoring extra data in partition table ${tableNumber}.` });
+      else
+        this.messages.push({
+          kind: 'warning',
+          text: `Ignoring extra data in partition table ${tableNumber}.`,
+        });
     }
     if (entryIndex < 0) entryIndex = linkIndex === 0 ? 1 : 0;
     if (linkIndex < 0) linkIndex = entryIndex === 0 ? 1 : 0;

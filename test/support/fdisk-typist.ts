@@ -32,8 +32,50 @@ export class Dice {
 }
 
 const GUIDS = ['11111111-2222-3333-4444-555555555555', 'c12a7328-f81f-11d2-ba4b-00a0c93ec93b', 'bad', ''];
-const DOS_TYPES = ['83', 'c', '7', '82', 'lvm', 'ff', '5', 'f', '85', 'a5', 'a6', 'a9', '0', '00', 'zz', '1ff', 'uefi', 'L', '', 'swap', 'Linux', '0x83', 'linux'];
-const GPT_TYPES = ['1', '19', '20', '200', '201', '0', 'lvm', 'uefi', 'nonsense', 'L', '', 'swap', '0FC63DAF-8483-4772-8E79-3D69D8477DE4', '12345678-1234-1234-1234-123456789abc', 'U', 'H', '-1'];
+const DOS_TYPES = [
+  '83',
+  'c',
+  '7',
+  '82',
+  'lvm',
+  'ff',
+  '5',
+  'f',
+  '85',
+  'a5',
+  'a6',
+  'a9',
+  '0',
+  '00',
+  'zz',
+  '1ff',
+  'uefi',
+  'L',
+  '',
+  'swap',
+  'Linux',
+  '0x83',
+  'linux',
+];
+const GPT_TYPES = [
+  '1',
+  '19',
+  '20',
+  '200',
+  '201',
+  '0',
+  'lvm',
+  'uefi',
+  'nonsense',
+  'L',
+  '',
+  'swap',
+  '0FC63DAF-8483-4772-8E79-3D69D8477DE4',
+  '12345678-1234-1234-1234-123456789abc',
+  'U',
+  'H',
+  '-1',
+];
 const BSD_TYPES = ['7', '1', '0', '8', '10', 'a', 'ff', 'zz', 'L', '', 'swap', '1ff'];
 
 /** What is typed is kept, to be typed into another tool. */
@@ -54,7 +96,7 @@ export class Typist {
     this.#options = options;
     this.#dice = new Dice(options.seed);
     this.#left = options.commandCount;
-    this.#ending = [...(options.ending ?? ['p', 'F', 'w'])];
+    this.#ending = [...(options.ending ?? ['p', 'v', 'F', 'w'])];
   }
 
   /** A line for a tool that has printed this; undefined when there is no more. */
@@ -75,13 +117,22 @@ export class Typist {
     if (this.#again > 4) return dice.below(8) === 0 ? undefined : this.#number(prompt, true);
     if (dice.below(400) === 0) return undefined;
     if (prompt.includes('[Y]es/[N]o')) return dice.pick(['y', 'Y', 'yes', 'n', 'x', '']);
-    if (prompt.startsWith('Select (')) return dice.pick(['', '', 'p', 'p', 'e', 'l', 'l', 'E', 'x', 'primary']);
+    if (prompt.startsWith('Select ('))
+      return dice.pick(['', '', 'p', 'p', 'e', 'l', 'l', 'E', 'x', 'primary']);
     if (prompt.startsWith('Hex code (type')) return dice.pick(BSD_TYPES);
     if (prompt.startsWith('Hex code')) return dice.pick(DOS_TYPES);
     if (prompt.startsWith('Partition type')) return dice.pick(GPT_TYPES);
     if (prompt.includes('UUID')) return dice.pick(GUIDS);
-    if (prompt.includes('disk identifier')) return dice.pick(['0x1234', '77', 'bad', '', '0x123456789', '-1', '010', '0xdeadbeef']);
-    if (prompt.startsWith('New name')) return dice.pick(['name', 'n\u00e4me', '', 'a name that is longer than the field can hold it', ' blank']);
+    if (prompt.includes('disk identifier'))
+      return dice.pick(['0x1234', '77', 'bad', '', '0x123456789', '-1', '010', '0xdeadbeef']);
+    if (prompt.startsWith('New name'))
+      return dice.pick([
+        'name',
+        'n\u00e4me',
+        '',
+        'a name that is longer than the field can hold it',
+        ' blank',
+      ]);
     if (prompt.startsWith('Enter script')) return dice.pick(['script', 'absent', 'folder']);
     return this.#number(prompt, false);
   }
@@ -91,7 +142,7 @@ export class Typist {
     const expert = prompt.startsWith('Expert');
     if (this.#left-- > 0) {
       if (dice.below(expert ? 6 : 12) === 0) return expert ? 'r' : 'x';
-      return dice.pick([...(expert ? this.#options.expert : this.#options.main)]);
+      return dice.pick((expert ? this.#options.expert : this.#options.main).split(''));
     }
     const last = -this.#left - 1;
     if (this.#ending.length > 0 && last < 12) {
@@ -109,16 +160,72 @@ export class Typist {
     const [from, to] = [Number(low), Number(high === '' ? low : high)];
     const within = from + dice.below(Math.max(1, to - from + 1));
     const near = String(from + dice.below(Math.max(1, Math.floor((to - from) / 20))));
-    if (/[a-p]-?/.test(prompt.slice(prompt.indexOf('(')).replace(/default /, '')) && !prompt.includes('sector')) {
+    if (
+      /[a-p]-?/.test(prompt.slice(prompt.indexOf('(')).replace(/default /, '')) &&
+      !prompt.includes('sector')
+    ) {
       return dice.pick(['', '', 'a', 'b', 'c', 'd', 'e', 'h', 'p', 'q', '1', '3', 'B']);
     }
     if (tame) return dice.pick(['', String(within), low]);
     const offset = prompt.includes('size{');
     return dice.pick([
-      '', '', '', '', low, high, String(within), String(within), near, near,
-      String(to + 1), String(from - 1), '0', 'x', '-', '00', String(2048 * dice.below(Math.ceil(this.#options.sectorCount / 2048) + 1)),
-      ...(offset ? ['+1M', '+1M', '+3M', '+10M', '+100', '+1K', '+5MB', '-1M', '-5', '+2.5M', '+700K', '+0', '+', '+z', '+1G', '+1T', '1M', '+511', '+1s', '+50%', '0x1000', '+0x100', ' +2M', '+2M ', '+5 M', '-0', '+1MiB', '+999999999999999999999', '+16E'] : []),
-      '1 ', ' 2', '5', '6', '1-2', '1,2', '99999999999999999999999',
+      '',
+      '',
+      '',
+      '',
+      low,
+      high,
+      String(within),
+      String(within),
+      near,
+      near,
+      String(to + 1),
+      String(from - 1),
+      '0',
+      'x',
+      '-',
+      '00',
+      String(2048 * dice.below(Math.ceil(this.#options.sectorCount / 2048) + 1)),
+      ...(offset
+        ? [
+            '+1M',
+            '+1M',
+            '+3M',
+            '+10M',
+            '+100',
+            '+1K',
+            '+5MB',
+            '-1M',
+            '-5',
+            '+2.5M',
+            '+700K',
+            '+0',
+            '+',
+            '+z',
+            '+1G',
+            '+1T',
+            '1M',
+            '+511',
+            '+1s',
+            '+50%',
+            '0x1000',
+            '+0x100',
+            ' +2M',
+            '+2M ',
+            '+5 M',
+            '-0',
+            '+1MiB',
+            '+999999999999999999999',
+            '+16E',
+          ]
+        : []),
+      '1 ',
+      ' 2',
+      '5',
+      '6',
+      '1-2',
+      '1,2',
+      '99999999999999999999999',
     ]);
   }
 }

@@ -24,7 +24,8 @@ export function toggleActive(context: Context): void {
   const index = choosePartition(disk, dialog);
   if (index === undefined) return;
   const { entry } = editor.partition(index);
-  if (isExtendedType(entry.type) && entry.bootIndicator === 0) dialog.warn(`Partition ${index + 1}: is an extended partition.`);
+  if (isExtendedType(entry.type) && entry.bootIndicator === 0)
+    dialog.warn(`Partition ${index + 1}: is an extended partition.`);
   const state = editor.toggleActive(index) ? 'enabled' : 'disabled';
   dialog.info(`The bootable flag on partition ${index + 1} is ${state} now.`);
 }

@@ -144,7 +144,10 @@ export function parseGptType(answer: string): string | undefined {
   const digits = /^(?:0x([\da-f]+)|(0[0-7]*)|([1-9]\d*))$/i.exec(answer);
   if (digits === null) return undefined;
   const [, hex, octal, decimal] = digits;
-  const number = hex === undefined ? Number.parseInt(octal ?? decimal!, octal === undefined ? 10 : 8) : Number.parseInt(hex, 16);
+  const number =
+    hex === undefined
+      ? Number.parseInt(octal ?? decimal!, octal === undefined ? 10 : 8)
+      : Number.parseInt(hex, 16);
   return GPT_TYPES[number - 1]?.[0];
 }
 

@@ -65,6 +65,7 @@ function newPrimary(disk: Disk, dialog: Dialog, type: number): number | undefine
     .filter(({ present }) => !present)
     .map(({ index }) => index + 1);
   if (free.length === 0) {
+    dialog.warn('No free partition available!');
     dialog.info('All primary partitions have been defined already.');
     return undefined;
   }
@@ -253,15 +254,17 @@ function lastFree({ taken, lowest, highest }: Space): number | undefined {
   return at;
 }
 
-/** The last sector before something else begins; undefined where that is before `start`. */
+/**
+ * The last sector before something else begins; undefined where that is before `start`. util-linux 2.38 overlooks what lies behind a gap of a
+ * single sector, and lets partitions overlap.
+ */
 function limitOf({ taken }: Space, start: number, limit: number): number | undefined {
   let end = limit;
   for (const { first, last } of taken) {
     if ((first >= start && first <= end) || (last >= start && last <= end)) end = first - 1;
     if (end < start) return undefined;
   }
-  // Of a gap of one sector the tool takes no notice.
-  return end === start ? limit : end;
+  return end;
 }
 
 function chooseEnd(disk: Disk, dialog: Dialog, start: number, limit: number, unit: number): number {
