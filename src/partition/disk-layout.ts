@@ -20,6 +20,8 @@ export interface DiskLayoutOptions {
   readonly sectorSize: number;
   readonly geometry: Geometry;
   readonly dosCompatible: boolean;
+  /** Bytes: what partitions are aligned to, where it is not the usual. */
+  readonly grain?: number;
 }
 
 /** Bytes: what partitions are aligned to outside DOS mode, whatever the disk's blocks are. */
@@ -37,8 +39,13 @@ export function diskLayout(options: DiskLayoutOptions): DiskLayout {
     geometry,
     dosCompatible,
     firstSector: dosCompatible ? geometry.sectorsPerTrack : small ? 1 : aligned,
-    grain: dosCompatible || small ? 1 : aligned,
+    grain: dosCompatible ? 1 : usualGrain(options.grain, sectorSize, small),
   };
+}
+
+function usualGrain(bytes: number | undefined, sectorSize: number, small: boolean): number {
+  if (bytes !== undefined) return Math.max(1, Math.floor(bytes / sectorSize));
+  return small ? 1 : ALIGNMENT / sectorSize;
 }
 
 export function alignUp(layout: DiskLayout, sector: number): number {

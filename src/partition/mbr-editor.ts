@@ -190,9 +190,16 @@ export class MbrEditor {
   }
 
   /** Fills a place. A logical partition is also linked from the one before it. */
-  setPartition(index: number, type: number, startSector: number, endSector: number): void {
+  setPartition(
+    index: number,
+    type: number,
+    startSector: number,
+    endSector: number,
+    options: { readonly active?: boolean } = {},
+  ): void {
     const slot = this.#slots[index]!;
     this.#writeEntry(slot, slot.entryIndex, type, slot.tableSector, startSector, endSector);
+    if (options.active === true) this.#patch(index, { bootIndicator: 0x80 });
     if (index > 4) {
       const previous = this.#slots[index - 1]!;
       this.#writeEntry(
@@ -226,8 +233,12 @@ export class MbrEditor {
   /** Returns whether the partition is active now. */
   toggleActive(index: number): boolean {
     const active = this.partition(index).entry.bootIndicator === 0;
-    this.#patch(index, { bootIndicator: active ? 0x80 : 0 });
+    this.setActive(index, active);
     return active;
+  }
+
+  setActive(index: number, active: boolean): void {
+    this.#patch(index, { bootIndicator: active ? 0x80 : 0 });
   }
 
   delete(index: number): void {
@@ -278,10 +289,16 @@ export class MbrEditor {
 
   /** Moves where the data of a partition begins; its end stays. */
   moveBeginning(index: number, startSector: number): void {
-    const slot = this.#slots[index]!;
-    const { entry, endSector, sectorCount } = this.partition(index);
+    const { endSector, sectorCount } = this.partition(index);
     // util-linux takes such a partition for one that has been moved already.
-    if (startSector - slot.tableSector === sectorCount) return;
+    if (startSector - this.tableSector(index) === sectorCount) return;
+    this.setRange(index, startSector, endSector);
+  }
+
+  /** Another range for a partition; the boot records of the chain stay where they are. */
+  setRange(index: number, startSector: number, endSector: number): void {
+    const slot = this.#slots[index]!;
+    const { entry } = this.partition(index);
     this.#put(slot, slot.entryIndex, {
       ...entry,
       firstChs: this.#chs(startSector),

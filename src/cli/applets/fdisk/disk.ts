@@ -53,6 +53,8 @@ export class Disk {
   cylinders: boolean;
   /** The geometry has mattered since DOS mode was on. */
   geometryMatters: boolean;
+  /** Bytes: what a script has partitions aligned to, where it is not the usual. */
+  grain: number | undefined;
   readonly #io: Io;
   /** What was typed since the table was read or made. */
   #typed: Partial<Geometry> = {};
@@ -143,6 +145,12 @@ export class Disk {
     this.parent = undefined;
   }
 
+  /** What partitions of the next label are aligned to. */
+  setGrain(grain: number): void {
+    this.grain = grain;
+    this.#relayout(this.layout.dosCompatible);
+  }
+
   setDosCompatible(dosCompatible: boolean): void {
     this.geometryMatters ||= dosCompatible;
     this.#relayout(dosCompatible);
@@ -199,7 +207,13 @@ export class Disk {
   #layout(dosCompatible: boolean): DiskLayout {
     const { size } = this.device;
     const { sectorSize } = this;
-    return diskLayout({ size, sectorSize, geometry: this.#geometry(), dosCompatible });
+    return diskLayout({
+      size,
+      sectorSize,
+      geometry: this.#geometry(),
+      dosCompatible,
+      ...(this.grain === undefined ? {} : { grain: this.grain }),
+    });
   }
 
   /** What was typed, then what the command line says, then what the table was made with, then what everybody assumes. */

@@ -1,8 +1,16 @@
 import { cylinderSize } from '../../../bytes/chs.ts';
 import { alignInRange } from '../../../partition/disk-layout.ts';
 import { hasPrimarySpace } from '../../../partition/free-space.ts';
-import { MAX_PARTITIONS, type MbrEditor } from '../../../partition/mbr-editor.ts';
+import { MAX_PARTITIONS } from '../../../partition/mbr-editor.ts';
 import { partitionTypeName } from '../../../partition/mbr-type.ts';
+import {
+  type MbrSpace,
+  firstFree,
+  lastFree,
+  limitOf,
+  takenRanges,
+  usualStart,
+} from '../../../partition/mbr-space.ts';
 import { numberList } from './partition-choice.ts';
 import type { Dialog } from './dialog.ts';
 import type { Disk } from './disk.ts';
@@ -113,7 +121,7 @@ function place(disk: Disk, dialog: Dialog, index: number, type: number): number 
   const highest = logical
     ? extended!.endSector
     : Math.min(disk.cylinders ? layout.geometry.cylinders * unit - 1 : layout.sectorCount - 1, LAST_SECTOR);
-  const space: Space = { taken: takenRanges(editor, logical, layout.firstSector), lowest, highest };
+  const space: MbrSpace = { taken: takenRanges(editor, logical), lowest, highest };
   let limit = lastFree(space);
   let start = limit === undefined ? undefined : chooseStart(disk, dialog, space, limit, unit);
   if (limit === undefined || start === undefined) {
@@ -147,25 +155,10 @@ function place(disk: Disk, dialog: Dialog, index: number, type: number): number 
   return index;
 }
 
-/** Where a partition may be put. */
-interface Space {
-  readonly lowest: number;
-  readonly highest: number;
-  /** What other partitions take, in the order of the table. */
-  readonly taken: readonly Taken[];
-}
-
-interface Taken {
-  readonly first: number;
-  readonly last: number;
-  /** Where the next may begin. */
-  readonly next: number;
-}
-
 function chooseStart(
   disk: Disk,
   dialog: Dialog,
-  space: Space,
+  space: MbrSpace,
   limit: number,
   unit: number,
 ): number | undefined {
@@ -177,7 +170,7 @@ function chooseStart(
     const free = firstFree(space, start);
     if (free === undefined) return undefined;
     start = free;
-    const fallback = defaultStart(disk, space, start, limit);
+    const fallback = usualStart(disk.layout, space, start, limit);
     if (start > limit) return start;
     if (start >= wanted + unit && asked) {
       dialog.info(`Sector ${wanted} is already allocated.`);
@@ -196,75 +189,6 @@ function chooseStart(
     }
     if (start === wanted && asked) return start;
   }
-}
-
-/** The first free sector on the grain from `start` on, or `start` itself where there is none. */
-function defaultStart(disk: Disk, space: Space, start: number, limit: number): number {
-  let at = start;
-  for (;;) {
-    const aligned = alignInRange(disk.layout, at, at, limit);
-    at = firstFree(space, aligned) ?? at;
-    if (at <= aligned || at >= limit) break;
-  }
-  return at >= limit ? start : at;
-}
-
-/**
- * What partitions take from a new one: between logical ones lies the gap of a boot record, on both sides. Logical partitions take only from
- * each other, since they lie in the extended one.
- */
-function takenRanges(editor: MbrEditor, logical: boolean, gap: number): Taken[] {
-  return editor.partitions
-    .slice(logical ? 4 : 0)
-    .filter(({ present }) => present)
-    .map(({ index, startSector, endSector }) => ({
-      first: index >= 4 ? startSector - gap : startSector,
-      last: endSector,
-      next: endSector + 1 + (logical ? gap : 0),
-    }));
-}
-
-/** The first sector from `start` on that nobody has; undefined where there is none. */
-function firstFree({ taken, highest }: Space, start: number): number | undefined {
-  let at = start;
-  for (let moved = true; moved;) {
-    moved = false;
-    for (const { first, last, next } of taken) {
-      if (at < first || at > last) continue;
-      at = next;
-      moved = true;
-      if (at > highest) return undefined;
-    }
-  }
-  return at;
-}
-
-/** The last sector that nobody has; undefined where there is none. */
-function lastFree({ taken, lowest, highest }: Space): number | undefined {
-  let at = highest;
-  for (let moved = true; moved;) {
-    moved = false;
-    for (const { first, last } of taken) {
-      if (at < first || at > last) continue;
-      at = first - 1;
-      moved = true;
-      if (at < lowest) return undefined;
-    }
-  }
-  return at;
-}
-
-/**
- * The last sector before something else begins; undefined where that is before `start`. util-linux 2.38 overlooks what lies behind a gap of a
- * single sector, and lets partitions overlap.
- */
-function limitOf({ taken }: Space, start: number, limit: number): number | undefined {
-  let end = limit;
-  for (const { first, last } of taken) {
-    if ((first >= start && first <= end) || (last >= start && last <= end)) end = first - 1;
-    if (end < start) return undefined;
-  }
-  return end;
 }
 
 function chooseEnd(disk: Disk, dialog: Dialog, start: number, limit: number, unit: number): number {

@@ -9,16 +9,9 @@ import { Dialog, EndOfInput } from './dialog.ts';
 import type { Disk } from './disk.ts';
 import { changeDosType, chooseUsed, runDosExpert, toggleActive, verifyDos } from './dos-commands.ts';
 import { gptTypeList, newGptPartition, parseGptType, runGptExpert, verifyGpt } from './gpt-commands.ts';
-import { humanSize } from './human-size.ts';
-import {
-  describeDisk,
-  describeFreeSpace,
-  diskIdentifier,
-  outOfOrder,
-  partitionDetails,
-  partitionTable,
-} from './listing.ts';
+import { describeDisk, describeFreeSpace, outOfOrder, partitionDetails, partitionTable } from './listing.ts';
 import { type MenuState, UNSUPPORTED_COMMANDS, isCommand, menuText } from './menu.ts';
+import { createDosLabel, createGptLabel, warnOfDosLabel } from './new-label.ts';
 import { newPartition } from './new-partition.ts';
 import { choosePartition } from './partition-choice.ts';
 import { printFirstSector, printLabelData } from './raw-data.ts';
@@ -93,7 +86,7 @@ class Session {
         'Be careful before using the write command.\n\n',
     );
     if (this.#options.readOnly) dialog.warn('Device is open in read-only mode.');
-    if (disk.label?.kind === 'dos') this.#warnOfLabel();
+    if (disk.label?.kind === 'dos') warnOfDosLabel(disk, dialog);
     for (const { kind, text } of disk.messages) {
       if (kind === 'information') dialog.info(text);
       else dialog.warn(text);
@@ -110,50 +103,16 @@ class Session {
     }
   }
 
-  #warnOfCylinders(): void {
-    this.#dialog.warn('Cylinders as display units are deprecated.');
-  }
-
-  /** What is said of an MBR when it is read and when it is made. */
-  #warnOfLabel(): void {
-    const { layout, options } = this.#disk;
-    if (this.#disk.geometryMatters && layout.geometry.cylinders === 0) {
-      this.#dialog.warn('Incomplete geometry setting.\nYou can set geometry from the extra functions menu.');
-    }
-    if (layout.dosCompatible && !options.classic) this.#dialog.warn('DOS-compatible mode is deprecated.');
-    if (this.#disk.cylinders) this.#warnOfCylinders();
-    const limit = 0xffff_ffff;
-    if (layout.sectorCount > limit) {
-      const size = layout.sectorCount * layout.sectorSize;
-      this.#dialog.warn(
-        `The size of this disk is ${humanSize(size, { digits: 1, long: true })} (${size} bytes). ` +
-          `DOS partition table format cannot be used on drives for volumes larger than ${limit * layout.sectorSize} ` +
-          `bytes for ${layout.sectorSize}-byte sectors. Use GUID partition table format (GPT).`,
-      );
-    }
-  }
-
   #createDos(): void {
-    this.#disk.createDos();
-    this.#warnOfLabel();
-    this.#dialog.info(
-      `Created a new DOS (MBR) disklabel with disk identifier ${diskIdentifier(this.#disk)}.`,
-    );
+    createDosLabel(this.#disk, this.#dialog);
   }
 
   #createGpt(): void {
-    const dialog = this.#dialog;
     try {
-      this.#disk.createGpt();
+      createGptLabel(this.#disk, this.#dialog);
     } catch (error) {
       if (!(error instanceof FsError) || error.code !== 'ENOSPC') throw error;
-      dialog.warn(`Failed to create 'gpt' disk label: ${error.text}`);
-      return;
-    }
-    dialog.info(`Created a new GPT disklabel (GUID: ${diskIdentifier(this.#disk)}).`);
-    const { entryCount } = this.#disk.gpt!;
-    if (entryCount < 128) {
-      dialog.info(`The maximal number of partitions is ${entryCount} (default is 128).`);
+      this.#dialog.warn(`Failed to create 'gpt' disk label: ${error.text}`);
     }
   }
 

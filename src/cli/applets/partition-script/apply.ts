@@ -1,0 +1,195 @@
+import { FsError } from '../../../errors.ts';
+import { freeRanges } from '../../../partition/free-space.ts';
+import { addGptPartition, setGptAttributes } from '../../../partition/gpt-placement.ts';
+import { gptGaps } from '../../../partition/gpt-space.ts';
+import { formatGuid, parseGuid } from '../../../partition/guid.ts';
+import type { MbrEditor } from '../../../partition/mbr-editor.ts';
+import { addMbrPartition } from '../../../partition/mbr-placement.ts';
+import { isExtendedType, partitionTypeName } from '../../../partition/mbr-type.ts';
+import type { GptEditor } from '../../../partition/gpt-editor.ts';
+import { gptTypeName } from '../../../partition/gpt-type.ts';
+import { changedRange } from '../../../partition/partition-change.ts';
+import type { PartitionTemplate, Speaker } from '../../../partition/partition-template.ts';
+import { type Disk, newGuid } from '../fdisk/disk.ts';
+import { humanSize } from '../fdisk/human-size.ts';
+import { createDosLabel, createGptLabel } from '../fdisk/new-label.ts';
+import { parseClassicSize } from './size.ts';
+
+/** What the headers of a script do: an empty label in place of what there is. FsError, after the speaker has said why, where they cannot. */
+export function applyHeaders(disk: Disk, headers: ReadonlyMap<string, string>, speaker: Speaker): void {
+  const grain = headers.get('grain');
+  if (grain !== undefined) {
+    const size = parseClassicSize(grain)?.value;
+    if (size === undefined || size % 512 !== 0) throw new FsError('EINVAL');
+    disk.setGrain(size);
+  }
+  const kind = headers.get('label');
+  const identifier = headers.get('label-id');
+  const length = headers.get('table-length');
+  if (kind === 'gpt') {
+    const guid = identifier === undefined ? undefined : parseGuid(identifier);
+    const firstUsable = sector(headers.get('first-lba'));
+    const lastUsable = sector(headers.get('last-lba'));
+    createGptLabel(disk, speaker, {
+      ...(guid === undefined ? {} : { diskGuid: formatGuid(guid) }),
+      ...(firstUsable === undefined ? {} : { firstUsable }),
+      ...(lastUsable === undefined ? {} : { lastUsable }),
+    });
+  } else {
+    const id = identifier === undefined ? undefined : parseClassicSize(identifier);
+    createDosLabel(disk, speaker, id === undefined || id.value > 0xffff_ffff ? undefined : id.value);
+  }
+  if (length !== undefined) setTableLength(disk, length, speaker);
+}
+
+function sector(text: string | undefined): number | undefined {
+  return text === undefined ? undefined : parseClassicSize(text)?.value;
+}
+
+function setTableLength(disk: Disk, text: string, speaker: Speaker): void {
+  const count = parseClassicSize(text)?.value;
+  if (count === undefined || disk.gpt === undefined) throw new FsError('EINVAL');
+  const before = disk.gpt.entryCount;
+  if (count === before) return;
+  const problems = disk.gpt.resizeTable(count);
+  for (const problem of problems) speaker.warn(problem);
+  if (problems.length > 0) throw new FsError(problems[0]!.startsWith('Not enough') ? 'ENOSPC' : 'EINVAL');
+  speaker.info(`Partition table length changed from ${before} to ${count}.`);
+}
+
+/** Makes a partition and says so. Returns its index; FsError where it cannot be made. */
+export function addPartition(disk: Disk, template: PartitionTemplate, speaker: Speaker): number {
+  const label = disk.label!;
+  if (label.kind === 'gpt') {
+    const index = addGptPartition(label.editor, template, { speaker, newGuid });
+    const { type, sectorCount } = label.editor.partition(index);
+    sayNew(disk, index, gptTypeName(type), sectorCount, speaker);
+    return index;
+  }
+  const index = addMbrPartition(label.editor, template, { speaker, nested: disk.parent !== undefined });
+  const { entry, sectorCount } = label.editor.partition(index);
+  sayNew(disk, index, partitionTypeName(entry.type), sectorCount, speaker);
+  return index;
+}
+
+function sayNew(disk: Disk, index: number, type: string, sectorCount: number, speaker: Speaker): void {
+  const size = humanSize(sectorCount * disk.layout.sectorSize, { digits: 1, long: true });
+  speaker.info(`Created a new partition ${index + 1} of type '${type}' and of size ${size}.`);
+}
+
+/** Changes a partition as a template says; one that is not there is made, at its own place. FsError where it cannot be. */
+export function changePartition(
+  disk: Disk,
+  index: number,
+  template: PartitionTemplate,
+  speaker: Speaker,
+): number {
+  const label = disk.label!;
+  const exists = index < partitionCount(disk) && label.editor.partition(index).used;
+  if (!exists) return addPartition(disk, template, speaker);
+  const { startSector, startMove, sectorCount, resize } = template;
+  const moves =
+    startSector !== undefined || startMove !== undefined || sectorCount !== undefined || resize !== undefined;
+  if (label.kind === 'gpt') changeGpt(label.editor, index, template, moves, speaker);
+  else changeMbr(label.editor, index, template, moves, speaker);
+  return index;
+}
+
+/** Entries of a GPT; of an MBR the places that there are. */
+export function partitionCount(disk: Disk): number {
+  if (disk.label === undefined) return 0;
+  return disk.label.kind === 'gpt' ? disk.label.editor.entryCount : disk.label.editor.slotCount;
+}
+
+function changeMbr(
+  editor: MbrEditor,
+  index: number,
+  template: PartitionTemplate,
+  moves: boolean,
+  speaker: Speaker,
+): void {
+  const current = editor.partition(index);
+  const before = editor.extendedIndex;
+  const { layout } = editor;
+  let range: ReturnType<typeof changedRange> | undefined;
+  if (moves) {
+    // To the sector, whatever partitions are aligned to.
+    editor.layout = { ...layout, grain: 1 };
+    const inside = before === undefined ? undefined : editor.partition(before);
+    const free = freeRanges(editor).filter(({ startSector }) => {
+      const nested =
+        inside !== undefined && startSector >= inside.startSector && startSector <= inside.endSector;
+      return nested === index >= 4;
+    });
+    editor.layout = layout;
+    const { firstSector, grain } = layout;
+    range = changedRange(template, { index, current, free, firstSector, grain }, speaker);
+  }
+  const type = typeof template.type === 'number' ? template.type : undefined;
+  if (type !== undefined) checkType(editor, index, type, speaker);
+  if (range !== undefined) {
+    if (range.startSector < editor.tableSector(index) || range.sectorCount === 0) {
+      // The entry counts from its boot record, and cannot count backwards.
+      speaker.warn(`Failed to resize partition #${index + 1}.`);
+      throw new FsError('ERANGE');
+    }
+    editor.setRange(index, range.startSector, range.startSector + range.sectorCount - 1);
+  }
+  if (type !== undefined) editor.setType(index, type);
+  if (template.bootable !== undefined) editor.setActive(index, template.bootable);
+}
+
+/** Throws EINVAL, after the speaker has been told, when the partition cannot get that type. */
+export function checkType(editor: MbrEditor, index: number, type: number, speaker: Speaker): void {
+  const extended = editor.extendedIndex;
+  if (isExtendedType(type) && extended !== undefined && extended !== index) {
+    speaker.warn('Extended partition already exists.');
+    throw new FsError('EINVAL');
+  }
+  if (type === 0) {
+    speaker.warn('Type 0 means free space to many systems. Having partitions of type 0 is probably unwise.');
+  }
+  const hasLogical = editor.partitions.slice(4).some(({ used }) => used);
+  if (extended === index && !isExtendedType(type) && hasLogical) {
+    speaker.warn(
+      'Cannot change type of the extended partition which is already used by logical partitions. Delete logical partitions first.',
+    );
+    throw new FsError('EINVAL');
+  }
+}
+
+function changeGpt(
+  editor: GptEditor,
+  index: number,
+  template: PartitionTemplate,
+  moves: boolean,
+  speaker: Speaker,
+): void {
+  const current = editor.partition(index);
+  let range: { startSector: number; sectorCount: number } | undefined;
+  if (moves) {
+    const { firstSector, grain } = editor.layout;
+    range = changedRange(template, { index, current, free: gptGaps(editor), firstSector, grain }, speaker);
+  }
+  if (template.uuid !== undefined) {
+    const guid = parseGuid(template.uuid);
+    if (guid === undefined) throw new FsError('EINVAL');
+    editor.setPartition(index, { uuid: formatGuid(guid) });
+    speaker.info(`Partition UUID changed from ${current.uuid} to ${formatGuid(guid)}.`);
+  }
+  if (template.name !== undefined) {
+    editor.setPartition(index, { name: template.name });
+    speaker.info(`Partition name changed from '${current.name}' to '${editor.partition(index).name}'.`);
+  }
+  if (template.type !== undefined) {
+    const guid = parseGuid(String(template.type));
+    if (guid === undefined) throw new FsError('EINVAL');
+    editor.setPartition(index, { type: formatGuid(guid) });
+  }
+  if (template.attributes !== undefined && !setGptAttributes(editor, index, template.attributes, speaker)) {
+    throw new FsError('EINVAL');
+  }
+  if (range === undefined) return;
+  const { startSector, sectorCount } = range;
+  editor.setPartition(index, { startSector, endSector: startSector + sectorCount - 1 });
+}

@@ -1,0 +1,83 @@
+import { FsError } from '../errors.ts';
+import type { PartitionTemplate, Speaker } from './partition-template.ts';
+
+/** A run of sectors, both ends included. */
+interface Range {
+  readonly startSector: number;
+  readonly endSector: number;
+}
+
+/** What surrounds the partition that changes. */
+export interface Surroundings {
+  /** From 0. */
+  readonly index: number;
+  readonly current: Range;
+  /** The free sectors that count for it, to the sector. */
+  readonly free: readonly Range[];
+  /** Before the first partition sectors from `firstSector` on count as free, `grain` of them. */
+  readonly firstSector: number;
+  readonly grain: number;
+}
+
+/**
+ * Where a partition that is there comes to lie when a template moves it or changes its size, by util-linux' rules: it stays within its place and the free
+ * sectors around it. ERANGE, after the speaker has been told, where it would not.
+ */
+export function changedRange(
+  template: PartitionTemplate,
+  surroundings: Surroundings,
+  speaker: Speaker,
+): { readonly startSector: number; readonly sectorCount: number } {
+  const startSector = changedStart(template, surroundings);
+  const room = startSector === undefined ? undefined : roomFrom(surroundings, startSector);
+  const sectorCount = room === undefined ? undefined : changedSize(template, surroundings, room);
+  if (startSector === undefined || sectorCount === undefined || sectorCount > room!) {
+    speaker.warn(`Failed to resize partition #${surroundings.index + 1}.`);
+    throw new FsError('ERANGE');
+  }
+  return { startSector, sectorCount };
+}
+
+function changedStart(
+  { startSector: by, startMove }: PartitionTemplate,
+  { current, free, firstSector, grain }: Surroundings,
+): number | undefined {
+  let start = current.startSector;
+  if (by !== undefined) {
+    if (startMove === 'down') start -= by;
+    else if (startMove === 'up') start += by;
+    else start = by;
+  } else if (startMove === 'down') {
+    const lowest = before({ current, free });
+    if (lowest === undefined) return undefined;
+    start = lowest;
+  } else return start;
+  const within = [current, ...free].some((range) => start >= range.startSector && start <= range.endSector);
+  return within || (start >= firstSector && start < firstSector + grain) ? start : undefined;
+}
+
+/** The first sector of the free ones right before the partition. */
+function before({ current, free }: Pick<Surroundings, 'current' | 'free'>): number | undefined {
+  return free.find(({ endSector }) => endSector === current.startSector - 1)?.startSector;
+}
+
+/** How many sectors there are from `start` to the end of what is free or the partition's own. */
+function roomFrom({ current, free }: Surroundings, start: number): number {
+  let end = start;
+  const ranges = [current, ...free].sort((a, b) => a.startSector - b.startSector);
+  for (const range of ranges) {
+    if (range.startSector <= end && range.endSector >= end) end = range.endSector + 1;
+  }
+  return end - start;
+}
+
+function changedSize(
+  { sectorCount: by, resize }: PartitionTemplate,
+  { current }: Surroundings,
+  room: number,
+): number | undefined {
+  const size = current.endSector - current.startSector + 1;
+  if (by === undefined) return resize === 'enlarge' ? room : size;
+  if (resize === 'reduce') return by > size ? undefined : size - by;
+  return resize === 'enlarge' ? size + by : by;
+}
