@@ -69,7 +69,7 @@ export class LongNameReader {
     }
     this.slotCount++;
     this.#expected = piece - 1;
-    this.#pieces.push(decodePiece(view, base));
+    this.#pieces.push(decodeLongSlot(view, base));
   }
 
   /** The name that belongs to the short entry at `base`, or undefined when what was gathered does not. */
@@ -81,7 +81,8 @@ export class LongNameReader {
   }
 }
 
-function decodePiece(view: DataView, base: number): string {
+/** What the slot at `base` holds of a name, up to its zero. */
+export function decodeLongSlot(view: DataView, base: number): string {
   let text = '';
   for (let i = 0; i < UNITS_PER_SLOT; i++) {
     const unit = view.getUint16(base + UNIT_OFFSETS[i]!, true);

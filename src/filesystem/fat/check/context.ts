@@ -1,0 +1,78 @@
+import type { BlockDevice } from '../../../device/block-device.ts';
+import {
+  CheckEnd,
+  type CheckFinding,
+  type CheckObserver,
+  LEAVE,
+  type Mend,
+} from '../../check.ts';
+import type { CodePage } from '../code-page.ts';
+import type { FatGeometry } from '../geometry.ts';
+import type { ClusterOwners } from './owners.ts';
+import type { CheckedTable } from './table.ts';
+
+export interface FatCheckOptions {
+  /** For short names. Default: 850, as dosfstools has it. */
+  readonly codePage?: CodePage;
+  /** Make files of chains that belong to nobody, instead of freeing them. */
+  readonly salvage?: boolean;
+  /** Spaces in the middle of short names are wrong. */
+  readonly noSpacesInNames?: boolean;
+  /** Lower case in labels is wrong. */
+  readonly upperCaseLabels?: boolean;
+  /** The FAT to go by, from 1; 0 or undefined: the first that is intact. */
+  readonly table?: number;
+  /** Names of files to remove, each with the path from the root. */
+  readonly drop?: readonly string[];
+  /** Told each file as it is come across, with its alias in parentheses where it has a long name. */
+  readonly onFile?: (path: string) => void;
+  /** Minutes east of UTC: dates of findings are told as they are on disk, so this is not used for them. */
+  readonly bootOnly?: boolean;
+  /** Say what is gone over, in the tool's words. */
+  readonly verbose?: boolean;
+}
+
+export interface FatCheckResult {
+  /** Files and directories but not the root, nor `.` and `..`. */
+  readonly fileCount: number;
+  readonly usedClusters: number;
+  readonly clusterCount: number;
+}
+
+/** What the passes share. */
+export interface FatCheck {
+  readonly device: BlockDevice;
+  readonly geometry: FatGeometry;
+  readonly table: CheckedTable;
+  readonly owners: ClusterOwners;
+  readonly observer: CheckObserver;
+  readonly options: FatCheckOptions;
+  readonly codePage: CodePage;
+}
+
+/** Tells a finding after which the check cannot go on. */
+export function giveUp(observer: CheckObserver, finding: Omit<CheckFinding, 'severity'>): never {
+  observer.report({ ...finding, severity: 'fatal' });
+  throw new CheckEnd(finding.meaning);
+}
+
+/** A mend with several ways; the labels are the tool's. The last choice leaves everything as it is when its action is empty. */
+export function choice(
+  choices: readonly (readonly [label: string, action: string])[],
+  automatic: number,
+  automaticText: string,
+  safe = true,
+): Mend {
+  return {
+    choices: choices.map(([label, action]) => ({ label, action })),
+    automatic,
+    asks: true,
+    safe,
+    automaticText,
+  };
+}
+
+/** Was something chosen that changes the file system? */
+export function isMended(finding: CheckFinding, chosen: number): boolean {
+  return chosen !== LEAVE && finding.mend?.choices[chosen]?.action !== '';
+}
