@@ -110,6 +110,12 @@ export const REGISTRY: readonly RegistryEntry[] = [
     load: async () => (await import('./verbs/df.ts')).df,
   },
   {
+    names: ['check'],
+    kind: 'verb',
+    summary: 'find and mend what is wrong with a file system',
+    load: async () => (await import('./verbs/check.ts')).check,
+  },
+  {
     names: ['attach'],
     kind: 'verb',
     summary: 'make a device of an image',
@@ -210,6 +216,12 @@ export const REGISTRY: readonly RegistryEntry[] = [
     kind: 'applet',
     summary: 'make an ext2 file system',
     load: async () => (await import('./applets/mke2fs.ts')).mke2fs,
+  },
+  {
+    names: ['fsck.fat', 'fsck.vfat', 'fsck.msdos', 'dosfsck'],
+    kind: 'applet',
+    summary: 'check and repair a FAT file system',
+    load: async () => (await import('./applets/fsck-fat.ts')).fsckFat,
   },
   {
     names: ['mkfs'],

@@ -17,7 +17,11 @@ const SIGNATURES = [
 ] as const;
 
 /** Reads and checks the boot sector, its copy and FSInfo; ends the check where nothing can be found by it. */
-export function checkBoot(device: BlockDevice, observer: CheckObserver): FatGeometry {
+export function checkBoot(
+  device: BlockDevice,
+  observer: CheckObserver,
+  onBoot?: (sector: Uint8Array, geometry: FatGeometry) => void,
+): FatGeometry {
   if (device.size < 512) {
     giveUp(observer, {
       code: 'fat-too-small',
@@ -33,6 +37,7 @@ export function checkBoot(device: BlockDevice, observer: CheckObserver): FatGeom
   const view = viewOf(sector);
   checkFields(view, device.size, observer);
   const geometry = checkLayout(sector, observer);
+  onBoot?.(sector, geometry);
   if (geometry.type === 'fat32') {
     checkBackup(device, view, geometry, observer);
     checkFsInfo(device, view, geometry, observer);
@@ -105,7 +110,14 @@ function checkLayout(sector: Uint8Array, observer: CheckObserver): FatGeometry {
   const dataOffset = found.rootOffset + rootSize;
   const end = totalSectorsOf(view) * found.sectorSize;
   const clusterCount = Math.floor((end - dataOffset) / found.clusterSize);
-  const refuse = (code: string, field: string, offset: number, value: number, expected: string, text: string) =>
+  const refuse = (
+    code: string,
+    field: string,
+    offset: number,
+    value: number,
+    expected: string,
+    text: string,
+  ) =>
     giveUp(observer, {
       code,
       structure: STRUCTURE,
@@ -129,14 +141,28 @@ function checkLayout(sector: Uint8Array, observer: CheckObserver): FatGeometry {
   if (clusterCount > entries - 2) {
     const text = `Filesystem has ${clusterCount} clusters but only space for ${entries - 2} FAT entries.`;
     const field = isFat32 ? 'BPB_FATSz32' : 'BPB_FATSz16';
-    refuse('fat-boot-sector', field, isFat32 ? 0x024 : 0x016, fatSectorsOf(view), `a FAT for ${clusterCount} clusters`, text);
+    refuse(
+      'fat-boot-sector',
+      field,
+      isFat32 ? 0x024 : 0x016,
+      fatSectorsOf(view),
+      `a FAT for ${clusterCount} clusters`,
+      text,
+    );
   }
   if (!isFat32) {
     if (rootEntries === 0)
       refuse('fat-boot-sector', 'BPB_RootEntCnt', 0x011, 0, 'at least 1', 'Root directory has zero size.');
     if ((rootEntries * 32) % found.sectorSize !== 0) {
       const text = `Root directory (${rootEntries} entries) doesn't span an integral number of sectors.`;
-      refuse('fat-boot-sector', 'BPB_RootEntCnt', 0x011, rootEntries, 'a number that fills whole sectors', text);
+      refuse(
+        'fat-boot-sector',
+        'BPB_RootEntCnt',
+        0x011,
+        rootEntries,
+        'a number that fills whole sectors',
+        text,
+      );
     }
   }
   return { ...found, rootSize: isFat32 ? 0 : rootSize, dataOffset, clusterCount };
@@ -188,16 +214,20 @@ function checkRoot32(view: DataView, clusterCount: number, observer: CheckObserv
   }
 }
 
-function checkBackup(device: BlockDevice, view: DataView, geometry: FatGeometry, observer: CheckObserver): void {
+function checkBackup(
+  device: BlockDevice,
+  view: DataView,
+  geometry: FatGeometry,
+  observer: CheckObserver,
+): void {
   const { sectorSize } = geometry;
   const reserved = BootSector.BPB_RsvdSecCnt.get(view, 0);
   const backup = ExtendedBpb32.BPB_BkBootSec.get(view, 0);
-  if (backup === 0) {
+  if (backup === 0 || (backup + 1) * sectorSize > device.size) {
     createBackup(device, reserved, sectorSize, observer);
     return;
   }
   const original = new Uint8Array(view.buffer, view.byteOffset, 512);
-  if ((backup + 1) * sectorSize > device.size) return;
   const copy = readBytes(device, backup * sectorSize, 512);
   const differences: string[] = [];
   for (let i = 0; i < 512; i++) {
@@ -255,11 +285,19 @@ function wrapDifferences(differences: readonly string[]): string {
   return text;
 }
 
-function createBackup(device: BlockDevice, reserved: number, sectorSize: number, observer: CheckObserver): void {
-  const fsInfo = ExtendedBpb32.BPB_FSInfo.get(viewOf(readBytes(device, 0, 512)), 0);
+function createBackup(
+  device: BlockDevice,
+  reserved: number,
+  sectorSize: number,
+  observer: CheckObserver,
+): void {
+  const old = viewOf(readBytes(device, 0, 512));
+  const backup = ExtendedBpb32.BPB_BkBootSec.get(old, 0);
+  const fsInfo = ExtendedBpb32.BPB_FSInfo.get(old, 0);
   let sector = 0;
   if (reserved >= 3) {
-    if (fsInfo !== DEFAULT_BACKUP_SECTOR && reserved >= DEFAULT_BACKUP_SECTOR + 1) sector = DEFAULT_BACKUP_SECTOR;
+    if (fsInfo !== DEFAULT_BACKUP_SECTOR && reserved >= DEFAULT_BACKUP_SECTOR + 1)
+      sector = DEFAULT_BACKUP_SECTOR;
     else sector = fsInfo === reserved - 1 ? reserved - 2 : reserved - 1;
   }
   const finding: CheckFinding = {
@@ -268,7 +306,7 @@ function createBackup(device: BlockDevice, reserved: number, sectorSize: number,
     structure: STRUCTURE,
     field: 'BPB_BkBootSec',
     offset: 0x032,
-    found: '0',
+    found: `${backup}`,
     expected: 'the sector of a copy, usually 6',
     meaning: 'There is no copy of the boot sector, which FAT32 should have',
     toolText: `There is no backup boot sector.\n${sector === 0 ? 'And there is no space for creating one!\n' : ''}`,
@@ -291,7 +329,12 @@ function createBackup(device: BlockDevice, reserved: number, sectorSize: number,
   observer.tell(`Created backup of boot sector in sector ${sector}\n`);
 }
 
-function checkFsInfo(device: BlockDevice, view: DataView, geometry: FatGeometry, observer: CheckObserver): void {
+function checkFsInfo(
+  device: BlockDevice,
+  view: DataView,
+  geometry: FatGeometry,
+  observer: CheckObserver,
+): void {
   const sector = ExtendedBpb32.BPB_FSInfo.get(view, 0);
   if (sector === 0 || geometry.fsInfoOffset === undefined) {
     observer.report({

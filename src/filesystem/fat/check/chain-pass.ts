@@ -101,7 +101,10 @@ function checkDirectoryStart(
   if (start === 0) {
     [text, where] = [' Start does point to root directory. Deleting dir. \n', 'the root directory'];
   } else if (start === parent) {
-    [text, where] = [' Start does point to containing directory. Deleting entry.\n', 'the directory that it is in'];
+    [text, where] = [
+      ' Start does point to containing directory. Deleting entry.\n',
+      'the directory that it is in',
+    ];
   } else if (start === above) {
     [text, where] = [
       " Start does point to containing directory's parent. Deleting entry.\n",
@@ -146,46 +149,52 @@ function claimChain(check: FatCheck, files: CheckedFiles, file: CheckedFile, sta
   const size = file.isDirectory || file.entry === undefined ? undefined : sizeOf(file.entry);
   let count = 0;
   let previous = 0;
-  for (let cluster = start; ; ) {
+  for (let cluster = start; ;) {
     const next = table.get(cluster);
     if (next === 0 || next === table.codec.bad) {
       const kind = next === 0 ? 'free' : 'bad';
-      const chosen = observer.report(chainFinding(check, file, cluster, {
-        code: `fat-${kind}-in-chain`,
-        found: `${kind}`,
-        expected: 'the next cluster, or the end',
-        meaning: `${file.path} uses cluster ${cluster}, which is marked ${kind}: its content ends after ${count * clusterSize} bytes`,
-        toolText: `${file.path}\n  Contains a ${kind} cluster (${cluster}). Assuming EOF.\n`,
-        mend: unasked(`ends it after ${counted(count, 'cluster')}`, false),
-      }));
+      const chosen = observer.report(
+        chainFinding(check, file, cluster, {
+          code: `fat-${kind}-in-chain`,
+          found: `${kind}`,
+          expected: 'the next cluster, or the end',
+          meaning: `${file.path} uses cluster ${cluster}, which is marked ${kind}: its content ends after ${count * clusterSize} bytes`,
+          toolText: `${file.path}\n  Contains a ${kind} cluster (${cluster}). Assuming EOF.\n`,
+          mend: unasked(`ends it after ${counted(count, 'cluster')}`, false),
+        }),
+      );
       if (chosen !== LEAVE) endChain(check, file, previous);
       break;
     }
     const owner = owners.get(cluster);
     if (owner === file.index) {
-      const chosen = observer.report(chainFinding(check, file, previous, {
-        code: 'fat-circular-chain',
-        found: `${cluster}`,
-        expected: 'the end',
-        meaning: `The chain of ${file.path} comes back to cluster ${cluster} after ${counted(count, 'cluster')}`,
-        toolText: `${file.path}\n  Circular cluster chain. Truncating to ${counted(count, 'cluster')}.\n`,
-        mend: unasked(`ends it after ${counted(count, 'cluster')}`),
-      }));
+      const chosen = observer.report(
+        chainFinding(check, file, previous, {
+          code: 'fat-circular-chain',
+          found: `${cluster}`,
+          expected: 'the end',
+          meaning: `The chain of ${file.path} comes back to cluster ${cluster} after ${counted(count, 'cluster')}`,
+          toolText: `${file.path}\n  Circular cluster chain. Truncating to ${counted(count, 'cluster')}.\n`,
+          mend: unasked(`ends it after ${counted(count, 'cluster')}`),
+        }),
+      );
       if (chosen !== LEAVE) table.set(previous, table.codec.end);
       break;
     }
     if (size !== undefined && size <= count * clusterSize) {
       const length = count * clusterSize;
-      const chosen = observer.report(chainFinding(check, file, previous, {
-        code: 'fat-chain-too-long',
-        found: `more than ${length} bytes of clusters`,
-        expected: `${size} bytes`,
-        meaning: `${file.path} has ${size} bytes, but its clusters go on after ${length} bytes`,
-        toolText:
-          `${file.path}\n  File size is ${size} bytes, cluster chain length is > ${length} bytes.\n` +
-          `  Truncating file to ${size} bytes.\n`,
-        mend: unasked(`cuts the clusters after ${counted(count, 'cluster')}`),
-      }));
+      const chosen = observer.report(
+        chainFinding(check, file, previous, {
+          code: 'fat-chain-too-long',
+          found: `more than ${length} bytes of clusters`,
+          expected: `${size} bytes`,
+          meaning: `${file.path} has ${size} bytes, but its clusters go on after ${length} bytes`,
+          toolText:
+            `${file.path}\n  File size is ${size} bytes, cluster chain length is > ${length} bytes.\n` +
+            `  Truncating file to ${size} bytes.\n`,
+          mend: unasked(`cuts the clusters after ${counted(count, 'cluster')}`),
+        }),
+      );
       if (chosen !== LEAVE) endChain(check, file, previous);
       break;
     }

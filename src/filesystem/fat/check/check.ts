@@ -25,7 +25,8 @@ export function checkFat(
   observer: CheckObserver,
   options: FatCheckOptions = {},
 ): FatCheckResult | undefined {
-  const geometry = checkBootTwice(device, observer);
+  const geometry = checkBootTwice(device, observer, options);
+  options.onStart?.();
   if (options.bootOnly === true) return undefined;
   const wanted = options.table ?? 0;
   const table = new CheckedTable(device, geometry, wanted === 2 ? 1 : 0);
@@ -53,11 +54,15 @@ export function checkFat(
 }
 
 /** Once more when the boot sector was replaced by its copy. */
-function checkBootTwice(device: BlockDevice, observer: CheckObserver): FatGeometry {
+function checkBootTwice(
+  device: BlockDevice,
+  observer: CheckObserver,
+  { onBoot }: FatCheckOptions,
+): FatGeometry {
   try {
-    return checkBoot(device, observer);
+    return checkBoot(device, observer, onBoot);
   } catch (error) {
     if (!(error instanceof BootSectorChanged)) throw error;
-    return checkBoot(device, observer);
+    return checkBoot(device, observer, onBoot);
   }
 }

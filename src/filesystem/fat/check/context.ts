@@ -1,11 +1,5 @@
 import type { BlockDevice } from '../../../device/block-device.ts';
-import {
-  CheckEnd,
-  type CheckFinding,
-  type CheckObserver,
-  LEAVE,
-  type Mend,
-} from '../../check.ts';
+import { CheckEnd, type CheckFinding, type CheckObserver, LEAVE, type Mend } from '../../check.ts';
 import type { CodePage } from '../code-page.ts';
 import type { FatGeometry } from '../geometry.ts';
 import type { ClusterOwners } from './owners.ts';
@@ -18,16 +12,18 @@ export interface FatCheckOptions {
   readonly salvage?: boolean;
   /** Spaces in the middle of short names are wrong. */
   readonly noSpacesInNames?: boolean;
-  /** Lower case in labels is wrong. */
-  readonly upperCaseLabels?: boolean;
   /** The FAT to go by, from 1; 0 or undefined: the first that is intact. */
   readonly table?: number;
   /** Names of files to remove, each with the path from the root. */
   readonly drop?: readonly string[];
   /** Told each file as it is come across, with its alias in parentheses where it has a long name. */
   readonly onFile?: (path: string) => void;
-  /** Minutes east of UTC: dates of findings are told as they are on disk, so this is not used for them. */
+  /** Look at the boot sector and nothing else. */
   readonly bootOnly?: boolean;
+  /** Told the boot sector as soon as it can be understood. */
+  readonly onBoot?: (sector: Uint8Array, geometry: FatGeometry) => void;
+  /** Called when the boot sector has been gone over. */
+  readonly onStart?: () => void;
   /** Say what is gone over, in the tool's words. */
   readonly verbose?: boolean;
 }

@@ -2,6 +2,7 @@ import { viewOf } from '../../../bytes/struct.ts';
 import { type CheckFinding, LEAVE, unasked } from '../../check.ts';
 import { DosAttribute } from '../../file-system.ts';
 import { DELETED, LONG_NAME_ATTRIBUTES, SLOT_SIZE, ShortEntry } from '../directory-entry.ts';
+import { clusterOffset } from '../geometry.ts';
 import { choice, type FatCheck } from './context.ts';
 import { type CheckedDirectory, joinPath, shortNameOf, slotRuns } from './directory-reader.ts';
 
@@ -33,14 +34,19 @@ function checkDot(check: FatCheck, directory: CheckedDirectory, slot: DotSlot): 
   const dot = place === 0 ? '.' : '..';
   const target = targetOf(check, directory, place);
   if (raw[0] === 0 || raw[0] === DELETED) {
-    const finding = missing(directory, slot, dot, choice(
-      [
-        ['Create entry', `makes the entry ${dot}`],
-        ['Drop parent', ''],
-      ],
-      0,
-      '  Creating.\n',
-    ));
+    const finding = missing(
+      directory,
+      slot,
+      dot,
+      choice(
+        [
+          ['Create entry', `makes the entry ${dot}`],
+          ['Drop parent', ''],
+        ],
+        0,
+        '  Creating.\n',
+      ),
+    );
     if (check.observer.report(finding) === 0) writeDot(check, slot, target);
     return;
   }
@@ -71,7 +77,7 @@ function checkDot(check: FatCheck, directory: CheckedDirectory, slot: DotSlot): 
   });
   if (chosen === LEAVE) return;
   if (chosen === 1) {
-    const free = name === '' ? undefined : findFreeSlot(check, slot.runs);
+    const free = name === '' ? slot.offset : (findFreeSlot(check, slot.runs) ?? extend(check, directory));
     if (free === undefined) {
       check.observer.tell('No free entry found.\n');
       return;
@@ -89,7 +95,7 @@ function checkTarget(check: FatCheck, directory: CheckedDirectory, slot: DotSlot
   const start = high * 0x10000 + ShortEntry.DIR_FstClusLO.get(view, 0);
   const attributes = ShortEntry.DIR_Attr.get(view, 0);
   const isDirectory = (attributes & DosAttribute.directory) !== 0;
-  if (!isDirectory || start !== target || (attributes & 0x08) !== 0) {
+  if (!isDirectory || start !== target) {
     const chosen = check.observer.report({
       code: 'fat-dot-entry',
       severity: 'damage',
@@ -181,4 +187,20 @@ function findFreeSlot(check: FatCheck, runs: readonly number[]): number | undefi
     }
   }
   return undefined;
+}
+
+/** Gives the directory one more cluster; the byte offset of its first slot, or undefined when there is no free cluster. */
+function extend(check: FatCheck, directory: CheckedDirectory): number | undefined {
+  const { table, owners, device, geometry } = check;
+  let last = directory.startCluster;
+  for (let count = 0; table.isLink(table.get(last)) && count < table.lastCluster; count++)
+    last = table.get(last);
+  const cluster = table.takeFree();
+  if (cluster === undefined) return undefined;
+  const offset = clusterOffset(geometry, cluster);
+  device.write(offset, new Uint8Array(geometry.clusterSize));
+  table.set(cluster, table.codec.end);
+  table.set(last, cluster);
+  owners.set(cluster, owners.get(directory.startCluster));
+  return offset;
 }

@@ -41,7 +41,8 @@ export class CheckedFiles {
 
   pathOf(file: number): string {
     const names: string[] = [];
-    for (let at = file; this.#offsets[at]! >= 0; at = this.#parents[at]!) names.push(this.#nameAt(this.#offsets[at]!));
+    for (let at = file; this.#offsets[at]! >= 0; at = this.#parents[at]!)
+      names.push(this.#nameAt(this.#offsets[at]!));
     return names.length === 0 ? '/' : names.reverse().reduce((path, name) => joinPath(path, name), '/');
   }
 

@@ -18,7 +18,9 @@ export function reclaimLost(check: FatCheck): number {
     if (value !== 0 && value !== codec.bad && owners.get(cluster) === 0) count++;
   }
   if (options.verbose === true)
-    observer.tell(options.salvage === true ? 'Reclaiming unconnected clusters.\n' : 'Checking for unused clusters.\n');
+    observer.tell(
+      options.salvage === true ? 'Reclaiming unconnected clusters.\n' : 'Checking for unused clusters.\n',
+    );
   if (count === 0) return 0;
   const bytes = count * geometry.clusterSize;
   const heads = options.salvage === true ? cutIntoChains(check) : [];

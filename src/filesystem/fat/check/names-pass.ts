@@ -15,13 +15,17 @@ import {
 
 const VOLUME = 0x08;
 /** Microsoft FAT specification 1.03, section 6.1, but for those that DOS itself has used all the same. */
-const FORBIDDEN = new Set([...'*?<>|":/\\'].map((character) => character.charCodeAt(0)));
+const FORBIDDEN = new Set(Array.from('*?<>|":/\\.', (character) => character.charCodeAt(0)));
 /** Files of OS/2, whose names break the rule about spaces. */
 const KNOWN_NAMES = new Set(['EA DATA  SF', 'WP ROOT  SF']);
 const MONTHS = ['Jan', 'Feb', 'Mar', 'Apr', 'May', 'Jun', 'Jul', 'Aug', 'Sep', 'Oct', 'Nov', 'Dec'];
 
 /** Short names that cannot be, and those that are there twice. */
-export function checkNames(check: FatCheck, directory: CheckedDirectory, entries: readonly CheckedEntry[]): void {
+export function checkNames(
+  check: FatCheck,
+  directory: CheckedDirectory,
+  entries: readonly CheckedEntry[],
+): void {
   const files = entries.filter((entry) => !isDot(directory, entry));
   const named = files.filter((entry) => (ShortEntry.DIR_Attr.get(entry.view, 0) & VOLUME) === 0);
   const badCount = named.filter((entry) => isBadName(check, entry.raw)).length;
@@ -57,7 +61,8 @@ function isBadName(check: FatCheck, raw: Uint8Array): boolean {
   if (isDotName(raw)) return true;
   for (let i = 0; i < 11; i++) {
     const byte = raw[i]!;
-    if ((byte < 0x20 && !(i === 0 && byte === ESCAPED_E5)) || byte === 0x7f || FORBIDDEN.has(byte)) return true;
+    if ((byte < 0x20 && !(i === 0 && byte === ESCAPED_E5)) || byte === 0x7f || FORBIDDEN.has(byte))
+      return true;
   }
   return check.options.noSpacesInNames === true && (hasInnerSpace(raw, 0, 8) || hasInnerSpace(raw, 8, 11));
 }

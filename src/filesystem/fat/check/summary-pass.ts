@@ -10,6 +10,7 @@ const NO_LABEL = 'NO NAME    ';
 const DIRTY = 0x01;
 /** FAT[1]: set when the volume was closed properly. Microsoft FAT specification 1.03, section 4. */
 const CLEAN_BITS = { fat12: 0, fat16: 0x8000, fat32: 0x08000000 } as const;
+// eslint-disable-next-line no-control-regex -- control characters are what this is about
 const FORBIDDEN_IN_LABEL = /[\x00-\x1f\x7f*?<>|":/\\.,;+=[\]]/;
 
 /** The mark of a volume that was not closed. */
@@ -58,14 +59,12 @@ export function checkLabels(check: FatCheck): void {
   if (latin1(bootRaw) === NO_LABEL || latin1(bootRaw).trim() === '') bootRaw = undefined;
   const labels = rootLabels(check);
   tellSecondLabels(check, labels);
-  const [root] = labels;
   if (bootRaw !== undefined && !isValid(bootRaw)) {
     if (reportBadBoot(check, bootRaw, bootOffset)) bootRaw = undefined;
   }
-  let rootRaw = root?.raw;
-  if (root !== undefined && !isValid(root.raw)) {
-    if (reportBadRoot(check, root)) rootRaw = undefined;
-  }
+  // Where one is taken out, the next becomes the label.
+  const root = labels.find((label) => isValid(label.raw) || !reportBadRoot(check, label));
+  const rootRaw = root?.raw;
   const bootName = bootRaw === undefined ? undefined : textOf(check, bootRaw);
   const rootName = rootRaw === undefined ? undefined : textOf(check, rootRaw);
   if (bootName === rootName) return;
@@ -156,7 +155,11 @@ function reportBadRoot(check: FatCheck, root: RootLabel): boolean {
     expected: 'a label of permitted characters',
     meaning: `The label "${label}" in the root directory cannot be`,
     toolText: `Volume label '${label}' stored in root directory is not valid.\n`,
-    mend: choice([['Remove invalid label', 'takes the label out of the root directory']], 0, '  Auto-removing label.\n'),
+    mend: choice(
+      [['Remove invalid label', 'takes the label out of the root directory']],
+      0,
+      '  Auto-removing label.\n',
+    ),
   });
   if (chosen === LEAVE) return false;
   check.device.write(root.offset, Uint8Array.of(DELETED));
@@ -194,7 +197,8 @@ function rootLabels(check: FatCheck): RootLabel[] {
     for (let base = 0; base < content.length; base += SLOT_SIZE) {
       if (content[base] === 0) return labels;
       const attributes = content[base + 0x0b]!;
-      if (content[base] === DELETED || attributes === LONG_NAME_ATTRIBUTES || (attributes & 0x18) !== 0x08) continue;
+      if (content[base] === DELETED || attributes === LONG_NAME_ATTRIBUTES || (attributes & 0x18) !== 0x08)
+        continue;
       labels.push({ offset: runs[run]! + base, raw: content.slice(base, base + 11) });
     }
   }
@@ -207,7 +211,10 @@ function isValid(raw: Uint8Array): boolean {
 }
 
 function writeNoLabel(check: FatCheck, offset: number): void {
-  check.device.write(offset, Uint8Array.from(NO_LABEL, (character) => character.charCodeAt(0)));
+  check.device.write(
+    offset,
+    Uint8Array.from(NO_LABEL, (character) => character.charCodeAt(0)),
+  );
 }
 
 function textOf(check: FatCheck, raw: Uint8Array): string {
@@ -230,7 +237,11 @@ export function checkFreeCount(check: FatCheck): number {
   if (check.options.verbose === true) observer.tell('Checking free cluster summary.\n');
   const info = viewOf(readBytes(device, offset, FsInfo.$size));
   const summary = FsInfo.FSI_Free_Count.get(info, 0);
-  const where = { structure: 'FSInfo', field: 'FSI_Free_Count', offset: offset + FsInfo.FSI_Free_Count.offset };
+  const where = {
+    structure: 'FSInfo',
+    field: 'FSI_Free_Count',
+    offset: offset + FsInfo.FSI_Free_Count.offset,
+  };
   let chosen = LEAVE;
   if (summary === 0xffffffff) {
     chosen = observer.report({

@@ -17,6 +17,7 @@ export class CheckedTable {
   readonly #pages = new Map<number, DataView>();
   readonly #pageBytes: number;
   #source: number;
+  #nextFree = 2;
 
   constructor(device: BlockDevice, geometry: FatGeometry, source: number) {
     this.#device = device;
@@ -60,6 +61,15 @@ export class CheckedTable {
     for (let copy = 0; copy < fatCount; copy++) {
       this.#device.write(fatOffset + copy * fatSize + index * this.#pageBytes + start, bytes);
     }
+  }
+
+  /** A free cluster, each once; undefined when there is none left. */
+  takeFree(): number | undefined {
+    while (this.#nextFree <= this.lastCluster) {
+      const cluster = this.#nextFree++;
+      if (this.get(cluster) === 0) return cluster;
+    }
+    return undefined;
   }
 
   #load(index: number): DataView {

@@ -28,8 +28,10 @@ export function checkTree(check: FatCheck): number {
   const files = new CheckedFiles(check.device, check.codePage);
   const { geometry } = check;
   const rootCluster = geometry.type === 'fat32' ? geometry.rootCluster : 0;
-  if (rootCluster !== 0) checkRootChain(check, files);
-  else files.add(-1, 0);
+  if (rootCluster !== 0) {
+    check.options.onFile?.('/');
+    checkRootChain(check, files);
+  } else files.add(-1, 0);
   const pending: Pending[] = [
     { directory: { path: '/', startCluster: rootCluster, parent: undefined }, index: 1 },
   ];

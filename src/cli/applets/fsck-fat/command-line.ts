@@ -1,0 +1,129 @@
+import { UsageError } from '../../../errors.ts';
+import { CODE_PAGES, type CodePage } from '../../../filesystem/fat/code-page.ts';
+import { getopt, type OptionSpec } from '../../getopt.ts';
+
+export interface CommandLine {
+  readonly target: string;
+  /** `no`: nothing is written; `automatic`: what is found is mended; `ask`: each is asked. */
+  readonly manner: 'no' | 'automatic' | 'ask';
+  readonly bootOnly: boolean;
+  readonly codePage: CodePage;
+  readonly drop: readonly string[];
+  readonly salvage: boolean;
+  readonly table: number;
+  readonly list: boolean;
+  readonly noSpaces: boolean;
+  readonly verbose: boolean;
+  readonly verify: boolean;
+  readonly undoFile: string | undefined;
+}
+
+export const OPTIONS: readonly OptionSpec[] = [
+  { short: 'a', description: 'repair without asking' },
+  { short: 'A', description: 'Atari variant; not supported' },
+  { short: 'b', description: 'check the boot sector only, and write nothing' },
+  {
+    short: 'c',
+    argument: 'required',
+    argumentName: 'N',
+    description: 'DOS code page of short names: 437 or 850, the default',
+  },
+  {
+    short: 'd',
+    argument: 'required',
+    argumentName: 'PATH',
+    description: 'remove this file; can be given several times',
+  },
+  { short: 'f', description: 'make files of chains that belong to no file' },
+  {
+    short: 'F',
+    argument: 'required',
+    argumentName: 'NUM',
+    description: 'go by this FAT: 1 or 2; 0, the default, is the first intact one',
+  },
+  { short: 'l', description: 'list the paths of files' },
+  { short: 'n', description: 'only check: ask nothing and write nothing' },
+  { short: 'p', description: 'the same as -a' },
+  { short: 'r', description: 'ask about repairs; the default' },
+  { short: 'S', description: 'spaces in the middle of short names are wrong' },
+  { short: 't', description: 'test for bad clusters; not supported' },
+  { short: 'u', argument: 'required', argumentName: 'PATH', description: 'undelete a file; not supported' },
+  { short: 'U', description: 'lower case in labels is wrong; not supported' },
+  { short: 'v', description: 'tell more' },
+  { short: 'V', description: 'check once more after the repair' },
+  {
+    long: 'variant',
+    argument: 'required',
+    argumentName: 'TYPE',
+    description: 'standard; atari is not supported',
+  },
+  { short: 'w', description: 'write at once; not supported: everything is written at the end' },
+  { short: 'y', description: 'the same as -a' },
+  {
+    long: 'undo',
+    argument: 'required',
+    argumentName: 'FILE',
+    description: 'keep what is overwritten in the new file FILE',
+  },
+  { long: 'help', description: 'show this help' },
+];
+
+/** What is refused, and what it would be. */
+const REFUSED: readonly (readonly [option: string, what: string])[] = [
+  ['A', 'the Atari variant (-A)'],
+  ['t', 'the test for bad clusters (-t)'],
+  ['u', 'undeleting files (-u)'],
+  ['U', 'the case of labels (-U)'],
+  ['w', 'writing at once (-w)'],
+];
+
+export function parseCommandLine(argv: readonly string[]): CommandLine | 'help' {
+  const args = getopt(argv, OPTIONS);
+  if (args.has('help')) return 'help';
+  for (const [option, what] of REFUSED) {
+    if (args.has(option)) throw new UsageError(`${what} is not supported`);
+  }
+  const variant = args.value('variant');
+  if (variant !== undefined && variant !== 'standard') {
+    throw new UsageError(
+      variant === 'atari' ? 'the Atari variant is not supported' : `Unknown variant: ${variant}`,
+    );
+  }
+  const [target, ...excess] = args.operands;
+  if (target === undefined || excess.length > 0) throw new UsageError('');
+  // The last of these counts.
+  const last = args.options.findLast(({ spec }) => 'apyr'.includes(spec.short ?? '-'))?.spec.short;
+  const bootOnly = args.has('b');
+  const manner = args.has('n') || bootOnly ? 'no' : last === undefined || last === 'r' ? 'ask' : 'automatic';
+  return {
+    target,
+    manner,
+    bootOnly,
+    codePage: codePageOf(args.value('c')),
+    drop: args.options.filter(({ spec }) => spec.short === 'd').map(({ value }) => pathOf(value!)),
+    salvage: args.has('f'),
+    table: tableOf(args.value('F')),
+    list: args.has('l'),
+    noSpaces: args.has('S'),
+    verbose: args.has('v'),
+    verify: args.has('V'),
+    undoFile: args.value('undo'),
+  };
+}
+
+function codePageOf(text: string | undefined): CodePage {
+  if (text === undefined || text === '850') return CODE_PAGES[850];
+  if (text === '437') return CODE_PAGES[437];
+  throw new UsageError(`Invalid codepage : ${text}`);
+}
+
+function tableOf(text: string | undefined): number {
+  if (text === undefined) return 0;
+  if (/^[012]$/.test(text)) return Number(text);
+  throw new UsageError(`Invalid FAT table : ${text}`);
+}
+
+function pathOf(text: string): string {
+  if (text.startsWith('/')) return text;
+  throw new UsageError(`${text}: Absolute path required.`);
+}

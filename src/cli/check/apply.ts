@@ -1,0 +1,56 @@
+import fs from 'node:fs';
+import path from 'node:path';
+import type { BlockDevice } from '../../device/block-device.ts';
+import type { StagingDevice } from '../../device/staging-device.ts';
+import { FsError } from '../../errors.ts';
+import { applyUndo, writeUndo } from '../../filesystem/undo-file.ts';
+import { FileDevice } from '../../host/file-device.ts';
+import type { Io } from '../io.ts';
+
+/**
+ * Writes what is staged to the device. With `undoFile`, what was there is in that file, durably, before the first write; a file that is
+ * already there is not overwritten.
+ */
+export function applyStaged(
+  io: Io,
+  device: BlockDevice,
+  staged: StagingDevice,
+  undoFile: string | undefined,
+): void {
+  const ranges = staged.changes();
+  if (ranges.length === 0) return;
+  if (undoFile !== undefined) {
+    const fd = fs.openSync(path.resolve(io.cwd, undoFile), 'wx', 0o600);
+    try {
+      writeUndo(device, staged, ranges, (content) => {
+        for (let done = 0; done < content.length;) done += fs.writeSync(fd, content, done);
+      });
+      fs.fsyncSync(fd);
+    } finally {
+      fs.closeSync(fd);
+    }
+  }
+  staged.apply(device);
+}
+
+/** Says before anything is checked that the undo file could not be made. */
+export function checkUndoFile(io: Io, undoFile: string | undefined): void {
+  if (undoFile === undefined) return;
+  if (fs.existsSync(path.resolve(io.cwd, undoFile))) {
+    throw new FsError('EEXIST', {
+      syscall: 'open',
+      path: undoFile,
+      detail: `"${undoFile}" is there already`,
+    });
+  }
+}
+
+/** Puts back what an undo file keeps; returns how many bytes. */
+export function restore(io: Io, undoFile: string, device: BlockDevice): number {
+  const source = FileDevice.open(path.resolve(io.cwd, undoFile), { readOnly: true });
+  try {
+    return applyUndo(source, device);
+  } finally {
+    source.close();
+  }
+}
