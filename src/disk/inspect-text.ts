@@ -17,7 +17,7 @@ export function renderImageReport(report: ImageReport, name: string): string[] {
   if (table === undefined) lines.push('Partition table: none');
   else {
     lines.push(
-      `Partition table: ${tableKind(table)}, disk identifier ${table.diskIdentifier}${table.sectorSize === sectorSize ? '' : `, sectors of ${table.sectorSize} bytes`}`,
+      `Partition table: ${tableKind(table)}, disk identifier ${table.diskIdentifier}${table.sectorSize === sectorSize ? '' : `, made for ${table.sectorSize}-byte sectors`}`,
     );
     if (table.partitions.length > 0) {
       lines.push(
@@ -28,7 +28,9 @@ export function renderImageReport(report: ImageReport, name: string): string[] {
       );
     }
   }
-  if (findings.length > 0) lines.push('', ...findings.flatMap(renderFinding));
+  // What sectors it was made for is told above.
+  const faults = findings.filter(({ fault }) => fault !== 'sector-size');
+  if (faults.length > 0) lines.push('', ...faults.flatMap(renderFinding));
   for (const fileSystem of fileSystems) lines.push('', ...renderFileSystem(fileSystem));
   if (fileSystems.length === 0) lines.push('', 'No file system that userloop knows was found');
   return lines;

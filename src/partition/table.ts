@@ -30,6 +30,14 @@ export function readTable(device: BlockDevice): Table | undefined {
   return { ...other, findings: [finding, ...other.findings] };
 }
 
+/**
+ * The sectors, in bytes, that the image was made for, where these are not those that the device is taken for: nothing in an image says
+ * so but its table. Undefined where both agree, and where there is no table.
+ */
+export function otherSectorSize(device: BlockDevice, table: Table | undefined): number | undefined {
+  return table === undefined || table.sectorSize === device.sectorSize ? undefined : table.sectorSize;
+}
+
 /** The partition as a device of its own, with the table's sectors; CorruptImageError when it does not lie on the disk. */
 export function partitionSlice(device: BlockDevice, table: Table, partition: TablePartition): BlockDevice {
   const end = (partition.startSector + partition.sectorCount) * table.sectorSize;

@@ -4,7 +4,10 @@ import type { AttachRequest, ListenRequest } from '../../attach/device-state.ts'
 import { type BackendChoice, attachImage, parseBackendChoice } from '../../attach/backend-choice.ts';
 import { splitName } from '../../attach/device-names.ts';
 import { viewPath } from '../../attach/view-path.ts';
+import { SliceDevice } from '../../device/slice-device.ts';
 import { UsageError } from '../../errors.ts';
+import { FileDevice } from '../../host/file-device.ts';
+import { otherSectorSize, readTable } from '../../partition/table.ts';
 import { defineApplet } from '../applet.ts';
 import { type ParsedArguments, getopt } from '../getopt.ts';
 import type { Io } from '../io.ts';
@@ -45,7 +48,8 @@ export const attach = defineApplet({
       long: 'sector-size',
       argument: 'required',
       argumentName: 'SIZE',
-      description: 'bytes a logical sector: 512, 1024, 2048 or 4096',
+      description:
+        'bytes a logical sector: 512, 1024, 2048 or 4096; by default 512, and what the table of the image was made for',
     },
     {
       short: 'P',
@@ -109,7 +113,12 @@ export const attach = defineApplet({
   async run(io, argv) {
     const args = getopt(argv, attach.options);
     checkOperands(args.operands, 1, 1);
-    const request = requestOf(io, args, args.operands[0]!);
+    const asked = requestOf(io, args, args.operands[0]!);
+    const madeFor = args.has('sector-size') ? undefined : sectorSizeOfImage(asked);
+    if (madeFor !== undefined) {
+      io.stderr.write(`userloop attach: ${args.operands[0]!} was made for ${madeFor}-byte sectors\n`);
+    }
+    const request = madeFor === undefined ? asked : { ...asked, sectorSize: madeFor };
     const state = await attachImage(io.env, chosenBackend(args, request), request);
     if (state.filesProblem !== undefined) {
       io.stderr.write(
@@ -149,6 +158,24 @@ function requestOf(io: Io, args: ParsedArguments, image: string): AttachRequest 
     files: !args.has('no-files'),
     ...(listen === undefined ? {} : { listen }),
   };
+}
+
+/** What its table tells of an image that was not made for the usual sectors. What cannot be read is for `attach` to refuse. */
+function sectorSizeOfImage({ image, offset, sizeLimit }: AttachRequest): number | undefined {
+  let file: FileDevice;
+  try {
+    file = FileDevice.open(image, { readOnly: true });
+  } catch {
+    return undefined;
+  }
+  try {
+    if (offset >= file.size) return undefined;
+    const size = sizeLimit === 0 ? file.size - offset : Math.min(sizeLimit, file.size - offset);
+    const device = new SliceDevice(file, offset, size);
+    return otherSectorSize(device, readTable(device));
+  } finally {
+    file.close();
+  }
 }
 
 function sizeOf(args: ParsedArguments, option: string): number | undefined {

@@ -7,6 +7,7 @@ import { hasCode } from '../../../errors.ts';
 import { probeFileSystem } from '../../../filesystem/drivers.ts';
 import { FileDevice } from '../../../host/file-device.ts';
 import { MountFlag } from '../../../host/native-mount.ts';
+import { otherSectorSize } from '../../../partition/table.ts';
 import type { MountContext } from './context.ts';
 import { MountFailure, whyOf } from './mount-failure.ts';
 import type { MountSource } from './mount-source.ts';
@@ -43,7 +44,7 @@ export async function setUpLoop(
   wishes: MountWishes,
   target: string,
 ): Promise<LoopDevice> {
-  const part = partitionOf(source, wishes, target);
+  const part = partitionOf(context, source, wishes, target);
   const range =
     part === undefined
       ? { offset: wishes.offset ?? source.offset ?? 0, length: wishes.sizeLimit ?? 0 }
@@ -113,7 +114,12 @@ export function devicesOf(context: MountContext, image: string): DeviceState[] {
 }
 
 /** The partition that is asked for; or the only one with a file system, where the image as a whole has none. */
-function partitionOf(source: ImageSource, wishes: MountWishes, target: string): Partition | undefined {
+function partitionOf(
+  context: MountContext,
+  source: ImageSource,
+  wishes: MountWishes,
+  target: string,
+): Partition | undefined {
   const number = wishes.partition ?? source.partition;
   const hasRange = (wishes.offset ?? source.offset ?? wishes.sizeLimit) !== undefined;
   if (number !== undefined && hasRange)
@@ -122,6 +128,8 @@ function partitionOf(source: ImageSource, wishes: MountWishes, target: string): 
   try {
     // The file itself, also when it is attached: the table is in it at once, and a device may go while we look.
     using disk = DiskImage.open(FileDevice.open(source.name, { readOnly: true }), { readOnly: true });
+    const madeFor = otherSectorSize(disk.device, disk.table);
+    if (madeFor !== undefined) context.warn(`${source.name} was made for ${madeFor}-byte sectors`);
     if (number !== undefined) return disk.partition(number);
     if (disk.partitions.length === 0 || probeFileSystem(disk.device) !== undefined) return undefined;
     const filled = disk.partitions.filter(
