@@ -2,7 +2,7 @@ import fs from 'node:fs';
 import path from 'node:path';
 import { expect, test } from 'vitest';
 import { extDriver } from '../../src/filesystem/ext/driver.ts';
-import { recoverForReading } from '../../src/filesystem/ext/journal/recovery.ts';
+import { recover } from '../../src/filesystem/ext/journal/recovery.ts';
 import { FileDevice } from '../../src/host/file-device.ts';
 import { makeDebugfsJournal, runOnKernelMount } from '../support/dirty-journals.ts';
 import { treeOfVolume } from '../support/ext-driver-trees.ts';
@@ -50,7 +50,7 @@ const KINDS = [
 function differences(dirty: string, replayed: string, first: number, end: number): number[] {
   const base = FileDevice.open(dirty, { readOnly: true });
   const expected = fs.readFileSync(replayed);
-  const recovered = recoverForReading(base);
+  const recovered = recover(base, false);
   expect(recovered.problem).toBeUndefined();
   const found = new Uint8Array(base.size);
   recovered.device.read(0, found);

@@ -82,6 +82,11 @@ export class BlockCache {
     return this.#changed;
   }
 
+  /** Blocks that wait to be written, at most. */
+  get dirtyCount(): number {
+    return this.#dirty.length;
+  }
+
   /** Is it time for `trim`? */
   get isFull(): boolean {
     return this.#young.size >= this.#blockLimit;

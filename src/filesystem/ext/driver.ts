@@ -4,7 +4,7 @@ import type { FileSystem, FileSystemDriver, OpenOptions } from '../file-system.t
 import { ExtFileSystem } from './ext-file-system.ts';
 import { SUPERBLOCK_MAGIC, SUPERBLOCK_OFFSET, Superblock } from './superblock.ts';
 
-/** ext2 for reading and writing, ext3 and ext4 for reading. */
+/** ext2, ext3 and ext4, for reading and writing. */
 export const extDriver: FileSystemDriver = {
   name: 'ext',
   /** The magic alone: what a damaged superblock says besides is for `open` to explain. */

@@ -13,6 +13,7 @@ import { InodeAllocator } from './inode-allocator.ts';
 import { inlinePlacement, readInline } from './inline-data.ts';
 import { Inode, InodeFlag, ReservedInode } from './inode.ts';
 import { type InodeRef, InodeTable } from './inode-table.ts';
+import { OrphanList } from './orphan-list.ts';
 import { isFastSymlink } from './symlink.ts';
 import { IncompatibleFeature } from './superblock.ts';
 import { ChangeTime, ModificationTime } from './timestamp.ts';
@@ -31,7 +32,7 @@ export class ExtCore {
   /** How often each node is retained. */
   readonly retained = new Map<number, number>();
   /** Nodes without a name that are retained. */
-  readonly orphans = new Set<number>();
+  readonly orphans: OrphanList;
   /** How long new files are going to be, where their makers said so. */
   readonly expectedSizes = new Map<number, number>();
   /** The directory in which each directory was last seen. */
@@ -53,6 +54,7 @@ export class ExtCore {
     this.content = new FileContent(volume, this.inodes, this.fileMap, this.blocks);
     this.directories = new DirectoryStore(this);
     this.xattrs = new XattrStore(this);
+    this.orphans = new OrphanList(this);
   }
 
   /** The inode, which must be in use. */

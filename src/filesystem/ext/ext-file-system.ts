@@ -2,7 +2,7 @@ import { EPOCH, type Timestamp } from '../../bytes/time.ts';
 import { formatUuid } from '../../bytes/uuid.ts';
 import { encodeUtf8, decodeUtf8 } from '../../bytes/utf8.ts';
 import type { BlockDevice, Extent } from '../../device/block-device.ts';
-import { FsError } from '../../errors.ts';
+import { CorruptImageError, FsError } from '../../errors.ts';
 import type {
   AttributeChanges,
   Attributes,
@@ -23,7 +23,7 @@ import { ExtCore } from './ext-core.ts';
 import { featureNames, fileSystemType, readOnlyReason } from './features.ts';
 import { Inode, ReservedInode } from './inode.ts';
 import type { InodeRef } from './inode-table.ts';
-import { recoverForReading } from './journal/recovery.ts';
+import { recover } from './journal/recovery.ts';
 import { Namespace } from './namespace.ts';
 import { removeNode } from './node-removal.ts';
 import { Superblock } from './superblock.ts';
@@ -88,11 +88,26 @@ export class ExtFileSystem implements FileSystem {
 
   /** CorruptImageError, or UnsupportedError with the names of the features that are missing. */
   static open(device: BlockDevice, options: OpenOptions = {}): ExtFileSystem {
-    const recovered = recoverForReading(device);
-    const volume = Volume.open(recovered.device, options.clock ?? (() => EPOCH));
-    const fs = new ExtFileSystem(volume, options, recovered.problem);
+    const {
+      device: source,
+      problem,
+      journal,
+      wasDirty,
+    } = recover(device, options.readOnly !== true && !device.readOnly);
+    const volume = Volume.open(source, options.clock ?? (() => EPOCH), journal);
+    const fs = new ExtFileSystem(volume, options, problem);
     fs.#core.directory(fs.root, 'open');
-    if (!fs.readOnly && !volume.wasClean) volume.recount();
+    if (fs.readOnly) return fs;
+    // With a journal the counts in the superblock are brought up to date at unmount only.
+    if (wasDirty || !volume.wasClean) volume.recount();
+    try {
+      fs.#core.orphans.recover();
+    } catch (error) {
+      if (!(error instanceof CorruptImageError)) throw error;
+      // Nothing of it is on the device.
+      const reason = `deleted files cannot be freed: ${error.message}. Run e2fsck first`;
+      return new ExtFileSystem(Volume.open(source, volume.clock), options, reason);
+    }
     return fs;
   }
 
@@ -355,7 +370,10 @@ export class ExtFileSystem implements FileSystem {
     this.#closed = true;
     if (this.readOnly || this.#isReplaced) return;
     // Nobody can ask for them any more.
-    for (const orphan of this.#core.orphans) removeNode(this.#core, this.#core.node(orphan));
+    for (const orphan of this.#core.orphans) {
+      removeNode(this.#core, this.#core.node(orphan));
+      this.#volume.trim();
+    }
     this.#volume.close();
   }
 
@@ -387,9 +405,12 @@ export class ExtFileSystem implements FileSystem {
     const { stale, orphans, inodes } = this.#core;
     const { view, base } = inodes.load(node);
     if (this.#identity(node) !== identity) stale.add(node);
-    const isOrphan = Inode.i_links_count.get(view, base) === 0 && Inode.i_dtime.get(view, base) === 0;
-    if (orphans.has(node) && !(isOrphan && this.#core.inodeAllocator.isUsed(node))) orphans.delete(node);
-    else if (stale.has(node)) orphans.delete(node);
+    // In the list on the device `i_dtime` is the next one's number.
+    const isOrphan =
+      Inode.i_links_count.get(view, base) === 0 &&
+      (this.#volume.hasJournal || Inode.i_dtime.get(view, base) === 0);
+    if (orphans.has(node) && !(isOrphan && this.#core.inodeAllocator.isUsed(node))) orphans.forget(node);
+    else if (stale.has(node)) orphans.forget(node);
   }
 
   /** Every operation begins here: between two of them the cache may shrink. */

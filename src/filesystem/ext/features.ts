@@ -32,6 +32,7 @@ const READABLE =
 
 /** Features that change nothing in what this driver writes. */
 const WRITABLE_INCOMPATIBLE =
+  IncompatibleFeature.needs_recovery |
   IncompatibleFeature.filetype |
   IncompatibleFeature.meta_bg |
   IncompatibleFeature.extent |
@@ -124,7 +125,6 @@ export function readOnlyReason(view: DataView, words: FeatureWords): string | un
   ) {
     missing.push('more than 2^32 blocks without extents');
   }
-  if ((words.compatible & CompatibleFeature.has_journal) !== 0) missing.push('the journal (has_journal)');
   for (const name of [
     ...namesOf(words.incompatible & ~WRITABLE_INCOMPATIBLE, IncompatibleFeature, 'I'),
     ...namesOf(words.readOnlyCompatible & ~WRITABLE_READ_ONLY_COMPATIBLE, ReadOnlyCompatibleFeature, 'R'),
@@ -136,9 +136,6 @@ export function readOnlyReason(view: DataView, words: FeatureWords): string | un
   }
   const revision = Superblock.s_rev_level.get(view, 0);
   if (revision > 1) return `revision ${revision} of the format is newer than revision 1`;
-  if (Superblock.s_rev_level.get(view, 0) === 1 && Superblock.s_last_orphan.get(view, 0) !== 0) {
-    return 'deleted files wait to be freed (s_last_orphan is set). Run e2fsck first';
-  }
   return undefined;
 }
 

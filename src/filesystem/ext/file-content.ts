@@ -89,6 +89,12 @@ export class FileContent {
     this.#inodes.setSize(ref, size);
   }
 
+  /** Gives back the blocks behind the end of the file: what an interrupted truncation left. */
+  releaseBeyondEnd(ref: InodeRef): void {
+    const { blockSize } = this.#volume.geometry;
+    this.#map.truncate(ref, Math.ceil(this.#inodes.size(ref) / blockSize));
+  }
+
   /** Makes a range read as zeros; whole blocks of it are given back. */
   punch(ref: InodeRef, offset: number, length: number): void {
     const { blockSize } = this.#volume.geometry;

@@ -129,7 +129,7 @@ export class Namespace {
 
     const position = core.directories.reserve(parentRef, directory, bytes);
     this.#addLinks(ref, 1);
-    core.orphans.delete(node);
+    core.orphans.delete(ref);
     core.inodes.setTime(ref, ChangeTime, core.now());
     core.directories.insert(directory, position, name, bytes, node, kind);
     core.touchDirectory(parentRef);

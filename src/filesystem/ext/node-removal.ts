@@ -7,7 +7,7 @@ export function dropLink(core: ExtCore, ref: InodeRef, links: number): void {
   Inode.i_links_count.set(ref.view, ref.base, links);
   core.inodes.markDirty(ref);
   if (links > 0) return;
-  if (core.retained.has(ref.number)) core.orphans.add(ref.number);
+  if (core.retained.has(ref.number)) core.orphans.add(ref);
   else removeNode(core, ref);
 }
 
@@ -28,7 +28,7 @@ export function removeNode(core: ExtCore, ref: InodeRef): void {
   core.inodeAllocator.free(ref.number, directory);
   if (directory) core.directories.forget(ref.number);
   core.parents.delete(ref.number);
-  core.orphans.delete(ref.number);
+  core.orphans.delete(ref);
   core.expectedSizes.delete(ref.number);
   inodes.setSize(ref, 0);
   const { seconds } = core.now();

@@ -9,6 +9,10 @@ import { type FeatureWords, hasGroupFlags, readFeatures } from './features.ts';
 import { type Geometry, readGeometry } from './geometry.ts';
 import { GroupTable } from './group-table.ts';
 import { HeldBlocks } from './held-blocks.ts';
+import { Journal } from './journal/journal.ts';
+import type { LogCopy } from './journal/log-writer.ts';
+import { LoggedBlocksDevice } from './journal/logged-blocks.ts';
+import type { FoundJournal } from './journal/recovery.ts';
 import { MetadataSeals } from './metadata-seals.ts';
 import { MultipleMountProtection } from './multiple-mount.ts';
 import { IncompatibleFeature, SUPERBLOCK_OFFSET, Superblock } from './superblock.ts';
@@ -34,6 +38,9 @@ export class Volume {
   readonly clock: () => Timestamp;
   readonly #superblockBytes: Uint8Array;
   readonly #stateAtOpen: number;
+  readonly #journal: Journal | undefined;
+  /** The superblock says that the journal is in use. */
+  #isJournalInUse = false;
   #superblockDirty = false;
 
   private constructor(
@@ -41,6 +48,7 @@ export class Volume {
     superblock: Uint8Array,
     geometry: Geometry,
     clock: () => Timestamp,
+    found: FoundJournal | undefined,
   ) {
     this.device = device;
     this.geometry = geometry;
@@ -54,14 +62,17 @@ export class Volume {
         : new MultipleMountProtection(device, this.superblock, geometry, this.seals);
     this.clock = clock;
     this.#stateAtOpen = Superblock.s_state.get(this.superblock, 0);
-    this.cache = new BlockCache(device, geometry.blockSize, () => this.#markUnclean());
+    const { blockSize } = geometry;
+    const source = found === undefined ? device : new LoggedBlocksDevice(device, blockSize, found.blocks);
+    this.cache = new BlockCache(source, blockSize, () => this.#markUnclean());
     this.data = new DataWriter(device);
     this.groups = new GroupTable(this);
     this.held = new HeldBlocks(this);
+    if (found !== undefined) this.#journal = this.#openJournal(found);
   }
 
-  /** CorruptImageError when the superblock is not sound. */
-  static open(device: BlockDevice, clock: () => Timestamp): Volume {
+  /** CorruptImageError when the superblock is not sound. With `journal`, whose log is empty, changes go through that. */
+  static open(device: BlockDevice, clock: () => Timestamp, journal?: FoundJournal): Volume {
     const superblock = new Uint8Array(Superblock.$size);
     if (device.size < SUPERBLOCK_OFFSET + Superblock.$size) {
       throw new CorruptImageError({
@@ -74,7 +85,7 @@ export class Volume {
     device.read(SUPERBLOCK_OFFSET, superblock);
     const geometry = readGeometry(viewOf(superblock), device.size);
     requireSuperblockChecksum(viewOf(superblock));
-    return new Volume(device, superblock, geometry, clock);
+    return new Volume(device, superblock, geometry, clock, journal);
   }
 
   get wasClean(): boolean {
@@ -146,25 +157,41 @@ export class Volume {
     });
   }
 
-  /** Keeps memory within bounds; between operations only. Content goes out before the metadata that leads to it. */
-  trim(): void {
-    if (!this.cache.isFull) return;
-    this.data.flush();
-    this.cache.trim();
+  /** Changes are transactions: what is freed must not be taken again before it is committed. */
+  get hasJournal(): boolean {
+    return this.#journal !== undefined;
   }
 
-  /** Content, dirty metadata, then the superblock. */
+  /** Keeps memory and transactions within bounds; between operations only. Content goes out before the metadata that leads to it. */
+  trim(): void {
+    const { cache } = this;
+    if (this.#journal?.isDue(cache.dirtyCount) === true) this.#commit(this.#journal);
+    if (!cache.isFull) return;
+    if (this.#journal === undefined) this.data.flush();
+    else this.#commit(this.#journal);
+    cache.trim();
+  }
+
+  /** Content, dirty metadata, then the superblock, all in their places. */
   settle(): void {
+    if (this.#journal !== undefined) {
+      this.data.flush();
+      this.#commit(this.#journal);
+      this.#journal.checkpoint();
+      return;
+    }
     this.data.flush();
     this.held.apply();
     this.cache.flush();
     if (this.#superblockDirty) this.#writeSuperblock();
   }
 
-  /** `settle`, then the device's own flush. */
+  /** Makes everything durable. With a journal it is durable once it is in there. */
   sync(): void {
     if (!this.cache.hasChanged && !this.#superblockDirty) return;
-    this.settle();
+    if (this.#journal === undefined) this.settle();
+    else if (this.#commit(this.#journal)) return;
+    this.data.flush();
     this.device.flush();
   }
 
@@ -178,15 +205,16 @@ export class Volume {
     this.cache.clear();
     this.groups.clear();
     this.held.clear();
+    this.#journal?.reload();
+    this.#isJournalInUse = (readFeatures(view).incompatible & IncompatibleFeature.needs_recovery) !== 0;
     return true;
   }
 
   /** `sync`, and the state that the volume had before the first change. */
   close(): void {
     if (this.cache.hasChanged || this.#superblockDirty) {
-      this.data.flush();
-      this.held.apply();
-      this.cache.flush();
+      this.settle();
+      this.#setInUse(false);
       Superblock.s_state.set(this.superblock, 0, this.#stateAtOpen);
       this.#writeSuperblock();
       this.device.flush();
@@ -202,8 +230,71 @@ export class Volume {
     }
   }
 
+  #openJournal(found: FoundJournal): Journal {
+    const journal = new Journal(found, {
+      clock: this.clock,
+      has64bit: this.geometry.has64bit,
+      hasChecksums: this.seals !== undefined,
+      prepareCommit: () => this.#prepareCommit(),
+      changedSuperblock: () => this.#changedSuperblock(),
+      superblockCommitted: () => {
+        this.#superblockDirty = false;
+      },
+    });
+    this.held.isActive = true;
+    this.cache.sink = journal;
+    this.cache.onForget = (start, count) => journal.forget(start, count);
+    return journal;
+  }
+
+  /** False: there was nothing to commit. */
+  #commit(journal: Journal): boolean {
+    const before = journal.sequence;
+    this.held.apply();
+    this.cache.flush();
+    if (this.#superblockDirty) journal.write([]);
+    return journal.sequence !== before;
+  }
+
+  #prepareCommit(): void {
+    this.data.flush();
+    if (this.#isJournalInUse) return;
+    // Only this word: what else has changed in the superblock comes with the transaction.
+    const bytes = new Uint8Array(Superblock.$size);
+    this.device.read(SUPERBLOCK_OFFSET, bytes);
+    const view = viewOf(bytes);
+    const features = Superblock.s_feature_incompat.get(view, 0) | IncompatibleFeature.needs_recovery;
+    Superblock.s_feature_incompat.set(view, 0, features >>> 0);
+    sealSuperblock(view, this.features);
+    this.device.write(SUPERBLOCK_OFFSET, bytes);
+    this.#isJournalInUse = true;
+  }
+
+  /** The whole block: what else is in it, a boot sector perhaps, as it is on the device. */
+  #changedSuperblock(): LogCopy | undefined {
+    if (!this.#superblockDirty) return undefined;
+    const { blockSize } = this.geometry;
+    const index = Math.floor(SUPERBLOCK_OFFSET / blockSize);
+    const bytes = new Uint8Array(blockSize);
+    if (blockSize > Superblock.$size) this.device.read(index * blockSize, bytes);
+    this.#setInUse(true);
+    Superblock.s_wtime.set(this.superblock, 0, this.clock().seconds);
+    sealSuperblock(this.superblock, this.features);
+    bytes.set(this.#superblockBytes, SUPERBLOCK_OFFSET - index * blockSize);
+    return { index, bytes, view: viewOf(bytes) };
+  }
+
+  #setInUse(inUse: boolean): void {
+    if (this.#journal === undefined) return;
+    const features = Superblock.s_feature_incompat.get(this.superblock, 0);
+    const { needs_recovery } = IncompatibleFeature;
+    const changed = inUse ? features | needs_recovery : features & ~needs_recovery;
+    Superblock.s_feature_incompat.set(this.superblock, 0, changed >>> 0);
+  }
+
   #markUnclean(): void {
-    if (!this.wasClean) return;
+    // With a journal the volume is clean at any moment, as far as `s_state` goes.
+    if (!this.wasClean || this.#journal !== undefined) return;
     Superblock.s_state.set(this.superblock, 0, this.#stateAtOpen & ~VALID);
     this.#writeSuperblock();
   }
@@ -228,7 +319,6 @@ const FIXED = [
   's_inode_size',
   's_first_ino',
   's_feature_compat',
-  's_feature_incompat',
   's_checksum_seed',
 ] as const;
 
@@ -236,6 +326,8 @@ function isSameVolume(view: DataView, former: DataView): boolean {
   if (FIXED.some((field) => Superblock[field].get(view, 0) !== Superblock[field].get(former, 0)))
     return false;
   if (hasGroupFlags(readFeatures(view)) !== hasGroupFlags(readFeatures(former))) return false;
+  const changed = Superblock.s_feature_incompat.get(view, 0) ^ Superblock.s_feature_incompat.get(former, 0);
+  if ((changed & ~IncompatibleFeature.needs_recovery) !== 0) return false;
   const uuid = Superblock.s_uuid.get(view, 0);
   return Superblock.s_uuid.get(former, 0).every((byte, index) => byte === uuid[index]);
 }

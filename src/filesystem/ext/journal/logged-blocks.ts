@@ -25,6 +25,10 @@ export class LoggedBlocks {
     return this.#copies.size;
   }
 
+  blocks(): Iterable<number> {
+    return this.#copies.keys();
+  }
+
   has(block: number): boolean {
     return this.#copies.has(block);
   }

@@ -1,7 +1,9 @@
 import type { BlockDevice } from '../../../device/block-device.ts';
-import { isOwnError } from '../../../errors.ts';
-import { readFeatures, refuseUnknownFeatures } from '../features.ts';
-import { CompatibleFeature, IncompatibleFeature } from '../superblock.ts';
+import { CorruptImageError, UnsupportedError } from '../../../errors.ts';
+import { viewOf } from '../../../bytes/struct.ts';
+import { sealSuperblock } from '../checksum.ts';
+import { readFeatures, readOnlyReason, refuseUnknownFeatures } from '../features.ts';
+import { CompatibleFeature, IncompatibleFeature, SUPERBLOCK_OFFSET, Superblock } from '../superblock.ts';
 import { Volume } from '../volume.ts';
 import { hasFastCommit } from './fast-commit.ts';
 import type { JournalArea } from './journal-area.ts';
@@ -11,6 +13,7 @@ import {
   journalSuperblockOf,
   type LogFormat,
   readLogFormat,
+  sealJournalSuperblock,
 } from './journal-superblock.ts';
 import { LoggedBlocks, LoggedBlocksDevice } from './logged-blocks.ts';
 import { type LogScan, scanLog } from './log-scan.ts';
@@ -32,32 +35,58 @@ export interface Recovered {
   readonly device: BlockDevice;
   /** Why the volume must not be written to; undefined when its journal is in order, or it has none. */
   readonly problem: string | undefined;
+  /** The journal to write through, its log empty; undefined on a volume without one, or that is not written to. */
+  readonly journal: FoundJournal | undefined;
+  /** There was something to replay. */
+  readonly wasDirty: boolean;
 }
 
-/** Looks for what the journal of a volume has still to give; writes nothing. CorruptImageError when the superblock is not sound, UnsupportedError for features without which it cannot be read. */
-export function recoverForReading(device: BlockDevice): Recovered {
+/** `s_state`: errors were found. */
+const ERRORS = 2;
+
+/**
+ * Gives a volume what its journal still has for it: on the device when the volume is going to be written to, else only to the
+ * eye. CorruptImageError when the superblock is not sound, UnsupportedError for features without which it cannot be read.
+ */
+export function recover(device: BlockDevice, forWriting: boolean): Recovered {
+  const plain = { device, problem: undefined, journal: undefined, wasDirty: false };
   const volume = Volume.open(device, () => ({ seconds: 0, nanoseconds: 0 }));
   const features = readFeatures(volume.superblock);
   refuseUnknownFeatures(features);
-  const needsRecovery = (features.incompatible & IncompatibleFeature.needs_recovery) !== 0;
-  if (!needsRecovery) return { device, problem: undefined };
+  const wasDirty = (features.incompatible & IncompatibleFeature.needs_recovery) !== 0;
   if ((features.compatible & CompatibleFeature.has_journal) === 0) {
-    return { device, problem: 'needs_recovery is set on a volume without a journal. Run e2fsck first' };
+    if (!wasDirty) return plain;
+    return { ...plain, problem: 'needs_recovery is set on a volume without a journal. Run e2fsck first' };
   }
+  const mayWrite =
+    forWriting &&
+    readOnlyReason(volume.superblock, features) === undefined &&
+    volume.multipleMount?.holder() === undefined;
+  if (!mayWrite && !wasDirty) return plain;
   const { blockSize } = volume.geometry;
   try {
-    const { area, format, blocks, scan } = findJournal(volume, true);
-    const view = blocks.size === 0 ? device : new LoggedBlocksDevice(device, blockSize, blocks);
-    return { device: view, problem: scan === undefined ? undefined : scanProblem(area, format, scan) };
+    const found = findJournal(volume);
+    const { area, format, blocks, scan } = found;
+    // Without the word in the superblock the log does not count, whatever is in it.
+    if (!wasDirty) blocks.clear();
+    const problem = wasDirty && scan !== undefined ? scanProblem(area, format, scan) : undefined;
+    if (!mayWrite || problem !== undefined) {
+      const view = blocks.size === 0 ? device : new LoggedBlocksDevice(device, blockSize, blocks);
+      return { ...plain, device: view, problem, wasDirty };
+    }
+    if (scan !== undefined) JournalSuperblock.s_sequence.set(found.superblock, 0, scan.nextSequence);
+    JournalSuperblock.s_start.set(found.superblock, 0, 0);
+    if (wasDirty) replay(volume, found);
+    return { ...plain, journal: found, wasDirty };
   } catch (error) {
-    if (!isOwnError(error)) throw error;
-    const problem = `the journal cannot be replayed: ${error.message}. What is shown is the state without it; run e2fsck first`;
-    return { device, problem };
+    if (!(error instanceof CorruptImageError || error instanceof UnsupportedError)) throw error;
+    const state = wasDirty ? '. What is shown is the state without what it holds; run e2fsck first' : '';
+    return { ...plain, problem: `the journal cannot be used: ${error.message}${state}`, wasDirty };
   }
 }
 
-/** Reads the journal's superblock and, when asked to, its log. CorruptImageError, or UnsupportedError with what is missing. */
-export function findJournal(volume: Volume, withLog: boolean): FoundJournal {
+/** Reads the journal's superblock and its log. CorruptImageError, or UnsupportedError with what is missing. */
+function findJournal(volume: Volume): FoundJournal {
   const { blockSize, blockCount } = volume.geometry;
   const area = openJournalArea(volume);
   const first = new Uint8Array(blockSize);
@@ -67,16 +96,52 @@ export function findJournal(volume: Volume, withLog: boolean): FoundJournal {
   const blocks = new LoggedBlocks(volume.device, blockSize);
   const block = JournalSuperblock.s_start.get(superblock, 0);
   const sequence = JournalSuperblock.s_sequence.get(superblock, 0);
-  const scan =
-    withLog && block !== 0 ? scanLog(area, format, { sequence, block }, blocks, blockCount) : undefined;
+  const scan = block === 0 ? undefined : scanLog(area, format, { sequence, block }, blocks, blockCount);
   return { area, format, superblock, scan, blocks };
 }
 
 /** What stands in the way of replaying a log wholly. */
-export function scanProblem(area: JournalArea, format: LogFormat, scan: LogScan): string | undefined {
+function scanProblem(area: JournalArea, format: LogFormat, scan: LogScan): string | undefined {
   if (scan.damage !== undefined) {
     return `${scan.damage}. What is shown is the state without what is damaged; run e2fsck first`;
   }
   if (!hasFastCommit(area, format, scan.nextSequence)) return undefined;
   return 'the journal ends with fast commits (fast_commit), which are not replayed here. What is shown is the state without them; run e2fsck first';
+}
+
+/**
+ * Order, with `|` for a flush: blocks in their places | journal superblock: the log is empty | superblock: nothing to recover |.
+ * Until the second flush a crash leaves all of it to be done again, to the same end.
+ */
+function replay(volume: Volume, { area, superblock, scan, blocks }: FoundJournal): void {
+  const { device } = volume;
+  blocks.writeHome();
+  device.flush();
+  blocks.clear();
+  const failed = JournalSuperblock.s_errno.get(superblock, 0) !== 0;
+  if (scan !== undefined) {
+    // The kernel leaves out the number of what may lie behind as half a transaction.
+    JournalSuperblock.s_sequence.set(superblock, 0, (scan.nextSequence + 1) >>> 0);
+  }
+  JournalSuperblock.s_errno.set(superblock, 0, 0);
+  sealJournalSuperblock(superblock);
+  const bytes = new Uint8Array(superblock.buffer, superblock.byteOffset, JournalSuperblock.$size);
+  device.write(area.blockOf(0) * area.blockSize, bytes);
+  device.flush();
+
+  const fresh = new Uint8Array(Superblock.$size);
+  device.read(SUPERBLOCK_OFFSET, fresh);
+  const view = viewOf(fresh);
+  // Errors are noted past the journal: what it has of them is older.
+  const from = Superblock.s_error_count.offset;
+  const to = Superblock.s_mount_opts.offset;
+  const { buffer, byteOffset } = volume.superblock;
+  fresh.set(new Uint8Array(buffer, byteOffset + from, to - from), from);
+  if (failed) Superblock.s_state.set(view, 0, Superblock.s_state.get(view, 0) | ERRORS);
+  const features = readFeatures(view);
+  const cleared = (features.incompatible & ~IncompatibleFeature.needs_recovery) >>> 0;
+  Superblock.s_feature_incompat.set(view, 0, cleared);
+  sealSuperblock(view, features);
+  device.write(SUPERBLOCK_OFFSET, fresh);
+  device.flush();
 }

@@ -1,0 +1,91 @@
+import fs from 'node:fs';
+import path from 'node:path';
+import { expect, test } from 'vitest';
+import { extDriver } from '../../src/filesystem/ext/driver.ts';
+import { loadImage, saveImage, steppingClock } from '../support/ext-driver-images.ts';
+import { ExtModel, Random } from '../support/ext-driver-model.ts';
+import { describeWithTools, runTool, temporaryFolder } from '../support/tools.ts';
+
+/**
+ * Random operations on volumes with a journal, against a tree in memory, with fsync and settling in between.
+ * USERLOOP_SEED runs other operations, USERLOOP_ROUNDS more of them.
+ */
+const SEED = Number(process.env['USERLOOP_SEED'] ?? 52_700);
+const ROUNDS = Number(process.env['USERLOOP_ROUNDS'] ?? 1);
+const OPERATIONS = 450;
+
+const NAMES = ['a', 'file', 'n'.repeat(200), 'directory-with-a-longer-name-', 'ü'.repeat(100)];
+
+const cases: { name: string; size: string; args: readonly string[] }[] = [
+  { name: 'ext3, 1 KiB blocks', size: '24M', args: ['-t', 'ext3', '-b', '1024'] },
+  { name: 'ext3, 4 KiB blocks, small inodes', size: '32M', args: ['-t', 'ext3', '-b', '4096', '-I', '128'] },
+  { name: 'ext4', size: '32M', args: ['-t', 'ext4', '-b', '4096'] },
+  { name: 'ext4, 1 KiB blocks', size: '24M', args: ['-t', 'ext4', '-b', '1024'] },
+  {
+    name: 'ext4 without checksums and 64bit',
+    size: '24M',
+    args: ['-t', 'ext4', '-b', '1024', '-O', '^metadata_csum,^64bit'],
+  },
+  { name: 'ext4 with block maps', size: '24M', args: ['-t', 'ext4', '-b', '2048', '-O', '^extent,^64bit'] },
+  {
+    name: 'ext4 with fast_commit and orphan_file',
+    size: '40M',
+    args: ['-t', 'ext4', '-b', '4096', '-O', 'fast_commit,orphan_file', '-J', 'size=6'],
+  },
+];
+
+const folder = temporaryFolder();
+
+describeWithTools(['mke2fs', 'e2fsck'], 'Volumes with a journal', () => {
+  for (const [index, { name, size, args }] of cases.entries()) {
+    test(`random operations with ${name} agree with the model, and e2fsck finds nothing (seed ${SEED})`, () => {
+      const file = path.join(folder, `${index}.img`);
+      const made = runTool('mke2fs', ['-q', '-F', ...args, file, size]);
+      expect(made.status, made.stderr).toBe(0);
+      for (let round = 0; round < ROUNDS; round++) {
+        const image = loadImage(file);
+        const seed = SEED + 1000 * index + round;
+        const random = new Random(seed);
+        const clock = steppingClock();
+        let volume = extDriver.open(image, { clock });
+        expect(volume.readOnlyReason).toBeUndefined();
+        const model = new ExtModel(volume, random, { largest: 150_000, names: NAMES });
+        for (let i = 0; i < OPERATIONS; i++) {
+          try {
+            model.step();
+          } catch (error) {
+            throw new Error(`Operation ${i} of seed ${seed} failed`, { cause: error });
+          }
+          const roll = random.below(40);
+          if (roll < 3) volume.sync();
+          else if (roll === 3) volume.settle();
+          // What is committed and not in its place yet is what another open of the device replays.
+          if (i % 150 === 75) {
+            volume.sync();
+            model.verify(extDriver.open(image, { readOnly: true }));
+          }
+          if (i % 150 === 149) {
+            volume.close();
+            check(image, `${file}.done`, seed);
+            volume = extDriver.open(image, { clock });
+            model.reopen(volume);
+          }
+        }
+        model.verify();
+        volume.close();
+        expect(volume.features).not.toContain('needs_recovery');
+        model.verify(extDriver.open(image, { readOnly: true }));
+        check(image, `${file}.done`, seed);
+      }
+      fs.rmSync(file);
+      fs.rmSync(`${file}.done`);
+    });
+  }
+});
+
+function check(image: Parameters<typeof saveImage>[0], file: string, seed: number): void {
+  saveImage(image, file);
+  const result = runTool('e2fsck', ['-fn', file]);
+  expect(result.stdout + result.stderr, `e2fsck of seed ${seed}`).not.toMatch(/\? no\n|WARNING/);
+  expect(result.status, `e2fsck of seed ${seed}: ${result.stdout}`).toBe(0);
+}
