@@ -19,6 +19,7 @@ const TOOLS = [
   ['nbdinfo', 'libnbd-bin'],
   ['nbdkit', 'nbdkit'],
   ['nbd-client', 'nbd-client'],
+  ['socat', 'socat'],
   ['qemu-img', 'qemu-utils'],
   ['fusermount3', 'fuse3'],
   ['fuse2fs', 'fuse2fs'],
@@ -45,12 +46,24 @@ function absentPackages() {
 /** Debian's small kernel for virtual machines: a kernel for the images of the tests to boot. Needs no root. */
 const KERNEL_PACKAGE = 'linux-image-cloud-amd64';
 
-/** test/support/boot-emulator.ts looks for the kernel here, too. */
+/** Parts of that kernel that are modules and that tests load: directories and files below its /lib/modules/VERSION/kernel. */
+const MODULES = [
+  'drivers/block',
+  'drivers/virtio',
+  'drivers/net/virtio_net.ko',
+  'drivers/net/net_failover.ko',
+  'net/core/failover.ko',
+  'fs/fat',
+  'fs/nls',
+];
+
+/** test/support/boot-emulator.ts and linux-guest.ts look for the kernel here, too. */
 const CACHE = join(process.env['XDG_CACHE_HOME'] ?? join(homedir(), '.cache'), 'userloop-test');
 
 function fetchKernel() {
   const isKernel = (name) => name.startsWith('vmlinuz-') && name.endsWith('amd64');
-  if ([CACHE, '/boot'].some((folder) => existsSync(folder) && readdirSync(folder).some(isKernel))) return;
+  const kernels = existsSync(CACHE) ? readdirSync(CACHE).filter(isKernel) : [];
+  if (kernels.some((name) => existsSync(join(CACHE, name.replace('vmlinuz', 'modules'))))) return;
   console.log('Fetching a kernel for the images of the tests to boot …');
   const folder = mkdtempSync(join(tmpdir(), 'userloop-kernel-'));
   const run = (program, args) => spawnSync(program, args, { cwd: folder, encoding: 'utf8' }).stdout ?? '';
@@ -67,9 +80,23 @@ function fetchKernel() {
   if (archive === undefined) console.log(`The package ${KERNEL_PACKAGE} is not to be had here`);
   else {
     mkdirSync(CACHE, { recursive: true });
+    for (const name of kernels) rmSync(join(CACHE, name));
     const extract =
       'dpkg-deb --fsys-tarfile "$1" | tar -x -C "$2" --strip-components=2 --wildcards "./boot/vmlinuz-*"';
     run('sh', ['-c', extract, 'sh', archive, CACHE]);
+    const version = readdirSync(CACHE).find(isKernel)?.slice('vmlinuz-'.length);
+    const modules = join(CACHE, `modules-${version}`);
+    mkdirSync(modules, { recursive: true });
+    const unpack =
+      'cd "$1" && shift && archive=$1 && shift && dpkg-deb --fsys-tarfile "$archive" | tar -x --strip-components=5 "$@" && find . -name "*.ko" > modules.order';
+    run('sh', [
+      '-c',
+      unpack,
+      'sh',
+      modules,
+      join(folder, archive),
+      ...MODULES.map((name) => `./lib/modules/${version}/kernel/${name}`),
+    ]);
   }
   rmSync(folder, { recursive: true });
 }

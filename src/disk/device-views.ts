@@ -26,6 +26,8 @@ const RAW = 2;
 const FIRST_PARTITION = 16;
 /** OpenBSD's letters for partitions that are not its own: `i` is the first (disklabel(8)). */
 const FOREIGN_LETTERS = 'ijklmnop';
+/** Bytes of an extended partition that can be opened. */
+const EXTENDED_SHOWN = 1024;
 
 /** All names under which the device `unit` can be opened now, the whole device first. A broken table gives the whole device only. */
 export function deviceViews(device: BlockDevice, family: DeviceFamily, unit: number): DeviceView[] {
@@ -95,8 +97,9 @@ function partitions(device: BlockDevice): Part[] {
   const { sectorSize } = table;
   for (const entry of table.partitions) {
     const offset = entry.startSector * sectorSize;
-    // Linux shows the first two sectors of an extended partition, so that a boot loader can be put there.
-    const sectors = entry.kind === 'extended' ? Math.min(entry.sectorCount, 2) : entry.sectorCount;
+    // Linux shows the first KiB of an extended partition, so that a boot loader can be put there; at least a sector.
+    const shown = Math.max(1, EXTENDED_SHOWN / table.sectorSize);
+    const sectors = entry.kind === 'extended' ? Math.min(entry.sectorCount, shown) : entry.sectorCount;
     const size = Math.min(sectors * sectorSize, device.size - offset);
     if (size > 0) parts.push({ partition: entry.number, extended: entry.kind === 'extended', offset, size });
   }
