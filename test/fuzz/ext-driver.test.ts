@@ -7,12 +7,14 @@ import { isOwnError } from '../../src/errors.ts';
 import { extDriver } from '../../src/filesystem/ext/driver.ts';
 import { Superblock } from '../../src/filesystem/ext/superblock.ts';
 import type { FileSystem, NodeId } from '../../src/filesystem/file-system.ts';
-import { loadImage, makeExt2, steppingClock } from '../support/ext-driver-images.ts';
+import { loadImage, makeByTool, makeExt2, steppingClock } from '../support/ext-driver-images.ts';
 import { Random } from '../support/ext-driver-model.ts';
 import { describeWithTools, runTool, temporaryFolder } from '../support/tools.ts';
 
 /** USERLOOP_SEED makes other mutations. */
 const SEED = Number(process.env['USERLOOP_SEED'] ?? 4711);
+/** Many times as many with USERLOOP_ROUNDS. */
+const FACTOR = Number(process.env['USERLOOP_ROUNDS'] ?? 1);
 /** Content of files: mutating it would prove nothing. */
 const FILL = 0xee;
 /** More nodes than any of the images could hold: a walk that sees so many goes round in circles. */
@@ -61,6 +63,15 @@ function populate(volume: FileSystem): void {
   volume.create(root, 'fast', { kind: 'symlink', target: 'large' });
   volume.create(root, 'slow', { kind: 'symlink', target: '/x'.repeat(100) });
   volume.create(root, 'device', { kind: 'block-device', device: { major: 8, minor: 1 } });
+  const fragments = volume.create(root, 'fragments', { kind: 'file' });
+  for (let i = 0; i < 400; i++) volume.write(fragments, ((i * 7) % 400) * 2048, content.subarray(0, 1024));
+  const ahead = volume.create(root, 'ahead', { kind: 'file' });
+  if (volume.features.includes('extent')) volume.preallocate?.(ahead, 0, 20_000);
+  for (const name of ['tiny', 'tiny2']) {
+    volume.write(volume.create(root, name, { kind: 'file' }), 0, content.subarray(0, 80));
+  }
+  const few = volume.create(root, 'few', { kind: 'directory' });
+  for (const name of ['one', 'two', 'three']) volume.create(few, name, { kind: 'socket' });
   for (const node of [large, sparse, many]) {
     volume.setXattr(node, 'user.small', new Uint8Array(9).fill(FILL));
     volume.setXattr(node, 'user.large', new Uint8Array(200).fill(FILL));
@@ -115,6 +126,20 @@ function change(volume: FileSystem): void {
   attempt(() => volume.removeXattr(at('large'), 'user.small'));
   attempt(() => volume.rename(root, 'level0', at('many'), 'moved'));
   attempt(() => volume.rename(root, 'fast', root, 'large'));
+  attempt(() => volume.write(at('fragments'), 3000, bytes));
+  for (let i = 0; i < 5; i++) attempt(() => volume.punch?.(at('fragments'), 20_000 + i * 30_000, 3000));
+  attempt(() => volume.preallocate?.(at('fragments'), 100_000, 300_000));
+  attempt(() => volume.write(at('ahead'), 9000, bytes.subarray(0, 5000)));
+  attempt(() => volume.write(at('tiny'), 30, bytes.subarray(0, 40)));
+  attempt(() => volume.write(at('tiny'), 90, bytes.subarray(0, 400)));
+  attempt(() => volume.setAttributes(at('tiny2'), { size: 10 }));
+  attempt(() => volume.setXattr(at('tiny2'), 'user.small', bytes.subarray(0, 50)));
+  for (const name of ['a', 'a longer name than the others', 'c', 'd']) {
+    attempt(() => volume.create(at('few'), name, { kind: 'directory' }));
+  }
+  attempt(() => volume.unlink(at('few'), 'one'));
+  attempt(() => volume.setAttributes(at('fragments'), { size: 200_000 }));
+  attempt(() => volume.unlink(root, 'ahead'));
   attempt(() => volume.setAttributes(at('sparse'), { size: 100 }));
   attempt(() => volume.unlink(root, 'sparse'));
   attempt(() => volume.unlink(root, 'slow'));
@@ -201,7 +226,7 @@ function fuzz(image: Uint8Array, count: number, seed: number, choose: (random: R
 }
 
 describe('A damaged ext2 volume', () => {
-  const device = makeExt2(1 << 20, { blockSize: 1024, inodeSize: 256, inodeCount: 256 });
+  const device = makeExt2(2 << 20, { blockSize: 1024, inodeSize: 256, inodeCount: 256 });
   const volume = extDriver.open(device, { clock: steppingClock() });
   populate(volume);
   volume.close();
@@ -240,6 +265,38 @@ describe('A damaged ext2 volume', () => {
       expect(exercise(image.slice(0, size), `cut at ${size}`)).toBe('refused');
     }
   });
+});
+
+describeWithTools(['mke2fs'], 'A damaged ext4 volume that is written to', () => {
+  for (const features of [
+    '^metadata_csum,^64bit,inline_data',
+    '^metadata_csum,uninit_bg',
+    'metadata_csum,^64bit,inline_data',
+  ]) {
+    const folder = temporaryFolder();
+    const args = ['-t', 'ext4', '-b', '1024', '-I', '256', '-N', '256', '-O', `^has_journal,${features}`];
+
+    test(`ends in our own errors (${features}, seed ${SEED})`, () => {
+      const device = makeByTool(folder, 2 << 20, args);
+      const volume = extDriver.open(device, { clock: steppingClock() });
+      expect(volume.readOnlyReason).toBe(undefined);
+      populate(volume);
+      volume.close();
+      const image = device.toBytes();
+      expect(exercise(image.slice(), 'no damage')).toBe('opened');
+      const interesting = targets(image);
+      fuzz(image, 300 * FACTOR, SEED + 40_000, (random) => random.pick(interesting));
+      const table = new DataView(image.buffer).getUint32(2048 + 8, true) * 1024;
+      fuzz(image, 300 * FACTOR, SEED + 50_000, (random) => table + random.below(180 * 256));
+      // Nodes of extent trees: blocks that begin with their magic.
+      const nodes: number[] = [];
+      for (let at = 0; at < image.length; at += 1024) {
+        if (image[at] === 0x0a && image[at + 1] === 0xf3) nodes.push(at);
+      }
+      expect(nodes.length).toBeGreaterThan(3);
+      fuzz(image, 300 * FACTOR, SEED + 60_000, (random) => random.pick(nodes) + random.below(200));
+    });
+  }
 });
 
 describeWithTools(['mke2fs'], 'A damaged ext4 volume', () => {

@@ -246,8 +246,8 @@ describeWithTools(['e2fsck', 'mke2fs'], 'Volumes that mke2fs has filled', () => 
     [['-t', 'ext3'], 'ext3', undefined],
     [['-t', 'ext4'], 'ext4', undefined],
     [['-t', 'ext4', '-b', '1024'], 'ext4', undefined],
-    [['-t', 'ext4', '-O', 'inline_data', '-I', '256'], 'ext4', /inline data/],
-    [['-t', 'ext4', '-O', 'inline_data', '-I', '1024'], 'ext4', /inline data/],
+    [['-t', 'ext4', '-O', 'inline_data', '-I', '256'], 'ext4', undefined],
+    [['-t', 'ext4', '-O', 'inline_data', '-I', '1024'], 'ext4', undefined],
     [['-t', 'ext4', '-O', '^64bit,^metadata_csum,uninit_bg'], 'ext4', undefined],
     [
       ['-t', 'ext4', '-O', '^has_journal,^extent,^64bit,^metadata_csum,^flex_bg,^huge_file,^dir_nlink'],
@@ -256,7 +256,7 @@ describeWithTools(['e2fsck', 'mke2fs'], 'Volumes that mke2fs has filled', () => 
     ],
     [['-t', 'ext4', '-O', 'bigalloc', '-C', '16384'], 'ext4', /bigalloc/],
     [['-t', 'ext4', '-O', 'meta_bg,^resize_inode', '-g', '2048', '-b', '1024'], 'ext4', undefined],
-    [['-t', 'ext4', '-O', 'ea_inode,large_dir,encrypt,casefold'], 'ext4', /ea_inode.*large_dir.*encrypt/],
+    [['-t', 'ext4', '-O', 'ea_inode,large_dir,encrypt,casefold'], 'ext4', /ea_inode.*large_dir/],
   ];
   for (const [args, type, reason] of kinds) {
     test(`are read as they are: ${args.join(' ')}`, () => {

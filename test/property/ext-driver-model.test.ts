@@ -146,6 +146,22 @@ const ext4Cases: {
     names: SHORT_NAMES,
   },
   {
+    name: 'ext4 with inline data in small inodes',
+    size: 16 << 20,
+    features: '^has_journal,inline_data',
+    args: ['-b', '1024', '-I', '256', '-N', '512'],
+    rounds: 5,
+    names: SHORT_NAMES,
+  },
+  {
+    name: 'ext4 with inline data in large inodes',
+    size: 24 << 20,
+    features: '^has_journal,^metadata_csum,inline_data',
+    args: ['-b', '4096', '-I', '1024'],
+    rounds: 5,
+    names: LONG_NAMES,
+  },
+  {
     name: 'ext4 with several small groups',
     size: 12 << 20,
     features: '^has_journal,^metadata_csum,^64bit,^resize_inode,uninit_bg',

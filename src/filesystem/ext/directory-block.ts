@@ -44,7 +44,7 @@ export function entryLength(view: DataView, at: number, blockSize: number): numb
   return blockSize === 0x1_0000 && (length === 0xffff || length === 0) ? blockSize : length;
 }
 
-function setEntryLength(view: DataView, at: number, length: number): void {
+export function setEntryLength(view: DataView, at: number, length: number): void {
   DirectoryEntryHeader.rec_len.set(view, at, Math.min(length, 0xffff));
 }
 

@@ -1,6 +1,6 @@
 import { viewOf } from '../../bytes/struct.ts';
 import { decodeUtf8 } from '../../bytes/utf8.ts';
-import { CorruptImageError, FsError } from '../../errors.ts';
+import { CorruptImageError, FsError, UnsupportedError } from '../../errors.ts';
 import type { NodeKind } from '../file-system.ts';
 import { type BlockSeal, type CachedBlock, WriteRank } from './block-cache.ts';
 import { DIRECTORY_TAIL, checksummedEntriesEnd } from './checksum.ts';
@@ -21,7 +21,16 @@ import {
 import type { ExtCore } from './ext-core.ts';
 import type { MappedRun } from './file-map.ts';
 import { HashTree } from './htree.ts';
-import { inlineEntryAreas, inlineParent } from './inline-data.ts';
+import {
+  type EntryArea,
+  areaWithRoom,
+  canGrowInline,
+  createInlineDirectory,
+  growInlineDirectory,
+  inlineEntryAreas,
+  inlineParent,
+  setInlineParent,
+} from './inline-directory.ts';
 import { Inode, InodeFlag } from './inode.ts';
 import type { InodeRef, InodeTable } from './inode-table.ts';
 import { type Directory, OpenDirectories, firstFit, newDirectory, noteGap } from './open-directories.ts';
@@ -33,6 +42,21 @@ export interface RawEntry {
   readonly inode: number;
   /** Undefined where the entry does not say. */
   readonly kind: NodeKind | undefined;
+}
+
+/** Stands for the position of a block in a directory that has none. */
+const INLINE = -1;
+
+/** Where an entry lies. */
+interface Place {
+  readonly view: DataView;
+  readonly at: number;
+  /** Of the block in the directory, or INLINE. */
+  readonly position: number;
+  /** End of the entries, bytes. */
+  readonly end: number;
+  /** To be called after a change. */
+  readonly dirty: () => void;
 }
 
 /** Longest directory, bytes: its size has no high half. */
@@ -65,6 +89,7 @@ export class DirectoryStore {
   open(ref: InodeRef): Directory {
     const known = this.#open.get(ref.number);
     if (known !== undefined) return known;
+    if (this.#core.isInline(ref)) return this.#openInline(ref);
     const directory = newDirectory(ref.number, this.#blocksOf(ref), this.#sealOf(ref));
     for (let position = 0; position < directory.blocks.length; position++) {
       this.#check(directory.inode, directory.blocks[position]!, directory.seal);
@@ -85,25 +110,21 @@ export class DirectoryStore {
 
   /** The inode behind a name, or undefined. */
   lookup(ref: InodeRef, name: string): number | undefined {
-    if (this.#core.isInline(ref)) return this.list(ref).find((entry) => entry.name === name)?.inode;
     return this.find(this.open(ref), name);
   }
 
   find(directory: Directory, name: string): number | undefined {
     const place = directory.names.get(name);
     if (place === undefined) return undefined;
-    const { block, at } = this.#entryAt(directory, place);
-    return DirectoryEntryHeader.inode.get(block.view, at);
+    const { view, at } = this.#entryAt(directory, place);
+    return DirectoryEntryHeader.inode.get(view, at);
   }
 
   /** Every entry but `.` and `..`, in the order of the directory, as it is now. */
   list(ref: InodeRef): RawEntry[] {
     const entries: RawEntry[] = [];
     if (this.#core.isInline(ref)) {
-      for (const area of inlineEntryAreas(this.#core, ref)) {
-        this.#checkEntries(ref.number, viewOf(area), area.length, undefined);
-        this.#listInto(entries, area, viewOf(area));
-      }
+      for (const { bytes, view } of this.#inlineAreas(ref)) this.#listInto(entries, bytes, view);
       return entries;
     }
     const open = this.#open.get(ref.number);
@@ -123,6 +144,11 @@ export class DirectoryStore {
   }
 
   setParent(ref: InodeRef, parent: number): void {
+    if (this.#core.isInline(ref)) {
+      setInlineParent(ref, parent);
+      this.#inodes.markDirty(ref);
+      return;
+    }
     const { block, at } = this.#dotDot(ref);
     DirectoryEntryHeader.inode.set(block.view, at, parent);
     this.#volume.cache.markDirty(block);
@@ -131,6 +157,12 @@ export class DirectoryStore {
   /** How many blocks have to be taken before the name fits; ENOSPC when the directory cannot grow any more. */
   growth(ref: InodeRef, directory: Directory, name: Uint8Array): number {
     const size = entrySize(name.length);
+    this.#requireComparable(ref);
+    if (directory.isInline) {
+      if (areaWithRoom(this.#core, ref, size) !== undefined || canGrowInline(this.#core, ref, size)) return 0;
+      // One for the entries, and one more and an index when they nearly fill it.
+      return 3;
+    }
     if (this.#isIndexed(ref)) {
       const hash = this.#tree.hash(directory, name);
       const blocks = hash === undefined ? undefined : this.#tree.growth(directory, hash, size);
@@ -144,6 +176,14 @@ export class DirectoryStore {
   /** Makes room for the name and returns the block that has it. Nothing that a reader sees changes. */
   reserve(ref: InodeRef, directory: Directory, name: Uint8Array): number {
     const size = entrySize(name.length);
+    if (directory.isInline) {
+      if (areaWithRoom(this.#core, ref, size) !== undefined) return INLINE;
+      if (canGrowInline(this.#core, ref, size)) {
+        growInlineDirectory(this.#core, ref);
+        return INLINE;
+      }
+      this.#moveOut(ref, directory);
+    }
     const append = (): number => this.#append(ref, directory);
     const moved = (position: number): void => this.#index(directory, position);
     if (!this.#isIndexed(ref)) {
@@ -178,8 +218,18 @@ export class DirectoryStore {
     kind: NodeKind,
   ): void {
     const { blockSize } = this.#volume.geometry;
+    const type = this.#hasTypes ? typeOfKind(kind) : 0;
+    if (position === INLINE) {
+      const ref = this.#inodes.load(directory.inode);
+      const area = areaWithRoom(this.#core, ref, entrySize(bytes.length))!;
+      const place = insertEntry(area.view, area.bytes.length, bytes, inode, type);
+      directory.names.set(name, area.offset + place);
+      this.#open.countName(directory, 1);
+      this.#inodes.markDirty(ref);
+      return;
+    }
     const block = this.#block(directory, position);
-    const at = insertEntry(block.view, this.#leafSize, bytes, inode, this.#hasTypes ? typeOfKind(kind) : 0);
+    const at = insertEntry(block.view, this.#leafSize, bytes, inode, type);
     directory.gaps[position] = largestGap(block.view, this.#leafSize);
     directory.names.set(name, position * blockSize + at);
     this.#open.countName(directory, 1);
@@ -187,26 +237,40 @@ export class DirectoryStore {
   }
 
   remove(directory: Directory, name: string): void {
-    const place = directory.names.get(name)!;
-    const { block, at, position } = this.#entryAt(directory, place);
-    removeEntry(block.view, this.#leafSize, at);
+    const { view, at, position, end, dirty } = this.#entryAt(directory, directory.names.get(name)!);
+    removeEntry(view, end, at);
     directory.names.delete(name);
     this.#open.countName(directory, -1);
-    directory.gaps[position] = largestGap(block.view, this.#leafSize);
+    dirty();
+    if (position === INLINE) return;
+    directory.gaps[position] = largestGap(view, end);
     noteGap(directory, position);
-    this.#volume.cache.markDirty(block);
   }
 
   /** Lets an existing name lead to another inode. */
   replace(directory: Directory, name: string, inode: number, kind: NodeKind): void {
-    const { block, at } = this.#entryAt(directory, directory.names.get(name)!);
-    DirectoryEntryHeader.inode.set(block.view, at, inode);
-    if (this.#hasTypes) DirectoryEntryHeader.file_type.set(block.view, at, typeOfKind(kind));
-    this.#volume.cache.markDirty(block);
+    const { view, at, dirty } = this.#entryAt(directory, directory.names.get(name)!);
+    DirectoryEntryHeader.inode.set(view, at, inode);
+    if (this.#hasTypes) DirectoryEntryHeader.file_type.set(view, at, typeOfKind(kind));
+    dirty();
   }
 
-  /** Gives a new directory its first block. */
+  /** Blocks that a new directory takes. */
+  get firstBlocks(): number {
+    return this.#core.inline.isUsual ? 0 : 1;
+  }
+
+  /** Gives a new directory its place: in its inode where the volume keeps small directories there, else a block. */
   create(ref: InodeRef, parent: number): void {
+    if (this.#core.inline.isUsual) {
+      createInlineDirectory(this.#core, ref, parent);
+      this.#openInline(ref);
+      return;
+    }
+    this.#open.remember(this.#createBlock(ref, parent));
+  }
+
+  #createBlock(ref: InodeRef, parent: number): Directory {
     this.#core.fileMap.plant(ref);
     const index = this.#grow(ref, 0);
     const seal = this.#sealOf(ref);
@@ -222,7 +286,58 @@ export class DirectoryStore {
     this.#inodes.setSize(ref, blockSize);
     const directory = newDirectory(ref.number, [index], seal);
     directory.gaps.push(largestGap(block.view, this.#leafSize));
+    return directory;
+  }
+
+  #openInline(ref: InodeRef): Directory {
+    this.#core.fileMap.requireReadable(ref);
+    const directory = newDirectory(ref.number, [], this.#sealOf(ref));
+    directory.isInline = true;
+    for (const { view, bytes, offset } of this.#inlineAreas(ref)) {
+      for (let at = 0; at < bytes.length; at += entryLength(view, at, bytes.length)) {
+        if (DirectoryEntryHeader.inode.get(view, at) === 0 || isDotEntry(view, at)) continue;
+        const name = decodeUtf8(bytes, at + 8, at + 8 + DirectoryEntryHeader.name_len.get(view, at));
+        directory.names.set(name, offset + at);
+      }
+    }
     this.#open.remember(directory);
+    return directory;
+  }
+
+  /** The areas of an inline directory, after every entry in them was found to be sound. */
+  #inlineAreas(ref: InodeRef): readonly EntryArea[] {
+    const areas = inlineEntryAreas(this.#core, ref);
+    for (const { view, bytes } of areas) this.#checkEntries(ref.number, view, bytes.length, undefined);
+    return areas;
+  }
+
+  /** An inline directory gets a block. */
+  #moveOut(ref: InodeRef, directory: Directory): void {
+    const entries: { name: Uint8Array; inode: number; type: number }[] = [];
+    for (const { view, bytes } of this.#inlineAreas(ref)) {
+      for (let at = 0; at < bytes.length; at += entryLength(view, at, bytes.length)) {
+        const inode = DirectoryEntryHeader.inode.get(view, at);
+        if (inode === 0) continue;
+        const name = bytes.slice(at + 8, at + 8 + DirectoryEntryHeader.name_len.get(view, at));
+        entries.push({ name, inode, type: DirectoryEntryHeader.file_type.get(view, at) });
+      }
+    }
+    const parent = inlineParent(ref);
+    this.#core.inline.clear(ref);
+    const { blocks } = this.#createBlock(ref, parent);
+    directory.isInline = false;
+    directory.blocks.push(...blocks);
+    const block = this.#block(directory, 0);
+    for (const { name, inode, type } of entries) insertEntry(block.view, this.#leafSize, name, inode, type);
+    this.#index(directory, 0);
+  }
+
+  /** UnsupportedError where names are the same that differ in their case: their hashes are of another kind. */
+  #requireComparable(ref: InodeRef): void {
+    if (!this.#inodes.hasFlag(ref, InodeFlag.casefold)) return;
+    throw new UnsupportedError(`Inode ${ref.number} cannot be changed: unsupported feature casefold`, [
+      'casefold',
+    ]);
   }
 
   #isIndexed(ref: InodeRef): boolean {
@@ -365,11 +480,19 @@ export class DirectoryStore {
     return this.#volume.cache.get(directory.blocks[position]!, WriteRank.directory, directory.seal);
   }
 
-  #entryAt(directory: Directory, place: number): { block: CachedBlock; at: number; position: number } {
+  #entryAt(directory: Directory, place: number): Place {
+    if (directory.isInline) {
+      const ref = this.#inodes.load(directory.inode);
+      const area = inlineEntryAreas(this.#core, ref).findLast(({ offset }) => offset <= place)!;
+      const dirty = (): void => this.#inodes.markDirty(ref);
+      return { view: area.view, at: place - area.offset, position: INLINE, end: area.bytes.length, dirty };
+    }
     const { blockSize } = this.#volume.geometry;
     const at = place % blockSize;
     const position = (place - at) / blockSize;
-    return { block: this.#block(directory, position), at, position };
+    const block = this.#block(directory, position);
+    const dirty = (): void => this.#volume.cache.markDirty(block);
+    return { view: block.view, at, position, end: this.#leafSize, dirty };
   }
 
   #dotDot(ref: InodeRef): { block: CachedBlock; at: number } {

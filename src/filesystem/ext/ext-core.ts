@@ -10,7 +10,7 @@ import { FileContent } from './file-content.ts';
 import { FileMap } from './file-map.ts';
 import { hex } from './geometry.ts';
 import { InodeAllocator } from './inode-allocator.ts';
-import { inlinePlacement, readInline } from './inline-data.ts';
+import { InlineContent, inlinePlacement, readInline } from './inline-data.ts';
 import { Inode, InodeFlag, ReservedInode } from './inode.ts';
 import { type InodeRef, InodeTable } from './inode-table.ts';
 import { OrphanList } from './orphan-list.ts';
@@ -28,6 +28,7 @@ export class ExtCore {
   readonly inodeAllocator: InodeAllocator;
   readonly fileMap: FileMap;
   readonly content: FileContent;
+  readonly inline: InlineContent;
   readonly directories: DirectoryStore;
   /** How often each node is retained. */
   readonly retained = new Map<number, number>();
@@ -52,6 +53,7 @@ export class ExtCore {
     this.inodeAllocator = new InodeAllocator(volume);
     this.fileMap = new FileMap(volume, this.inodes, this.blocks);
     this.content = new FileContent(volume, this.inodes, this.fileMap, this.blocks);
+    this.inline = new InlineContent(this);
     this.directories = new DirectoryStore(this);
     this.xattrs = new XattrStore(this);
     this.orphans = new OrphanList(this);
@@ -99,6 +101,7 @@ export class ExtCore {
 
   /** Does `i_block` hold block numbers, and not a device number or a short target? */
   hasBlocks(ref: InodeRef): boolean {
+    if (this.isInline(ref)) return false;
     const kind = this.inodes.kind(ref);
     return kind === 'file' || kind === 'directory' || (kind === 'symlink' && !isFastSymlink(this, ref));
   }
@@ -107,6 +110,45 @@ export class ExtCore {
     this.fileMap.requireReadable(ref);
     if (this.isInline(ref)) return readInline(this, ref, offset, into);
     return this.content.read(ref, offset, into);
+  }
+
+  /** `expectedSize` is how long the file is going to be. */
+  write(ref: InodeRef, offset: number, from: Uint8Array, expectedSize: number): void {
+    this.fileMap.requireWritable(ref);
+    if (from.length === 0) return;
+    const end = offset + from.length;
+    const isInline = this.isInline(ref);
+    if (this.inline.takes(ref, isInline ? end : Math.max(end, expectedSize))) {
+      this.inline.write(ref, offset, from);
+      return;
+    }
+    if (isInline) this.inline.moveOut(ref, Math.max(end, expectedSize));
+    this.content.write(ref, offset, from, expectedSize);
+  }
+
+  /** Truncates, or extends with zeros. */
+  resize(ref: InodeRef, size: number): void {
+    this.fileMap.requireWritable(ref);
+    if (this.isInline(ref)) {
+      if (this.inline.takes(ref, size)) {
+        this.inline.resize(ref, size);
+        return;
+      }
+      this.inline.moveOut(ref, size);
+    }
+    this.content.resize(ref, size);
+  }
+
+  punch(ref: InodeRef, offset: number, length: number): void {
+    this.fileMap.requireWritable(ref);
+    if (this.isInline(ref)) this.inline.zero(ref, offset, length);
+    else this.content.punch(ref, offset, length);
+  }
+
+  preallocate(ref: InodeRef, offset: number, length: number, keepSize: boolean): void {
+    this.fileMap.requireWritable(ref);
+    if (this.isInline(ref)) this.inline.moveOut(ref, offset + length);
+    this.content.preallocate(ref, offset, length, keepSize);
   }
 
   extents(ref: InodeRef): Iterable<Extent> {

@@ -185,7 +185,7 @@ export class ExtFileSystem implements FileSystem {
       if (!Number.isSafeInteger(changes.size) || changes.size < 0) {
         throw new FsError('EINVAL', { syscall: 'truncate' });
       }
-      core.content.resize(ref, changes.size);
+      this.#withSpace(() => core.resize(core.node(node), changes.size!));
       if (changes.mtime === undefined) inodes.setTime(ref, ModificationTime, core.now());
     }
     if (changes.mode !== undefined) {
@@ -259,7 +259,7 @@ export class ExtFileSystem implements FileSystem {
     this.#requireFile(ref, 'write');
     if (!Number.isSafeInteger(offset) || offset < 0) throw new FsError('EINVAL', { syscall: 'write' });
     const expectedSize = core.expectedSizes.get(node) ?? 0;
-    this.#withSpace(() => core.content.write(core.node(node), offset, from, expectedSize));
+    this.#withSpace(() => core.write(core.node(node), offset, from, expectedSize));
     // The place has been found; what follows goes on behind it.
     core.expectedSizes.delete(node);
     this.#touch(ref);
@@ -330,16 +330,14 @@ export class ExtFileSystem implements FileSystem {
 
   punch(node: NodeId, offset: number, length: number): void {
     const ref = this.#rangeOf(node, offset, length);
-    this.#core.content.punch(ref, offset, length);
+    this.#core.punch(ref, offset, length);
     this.#touch(ref);
   }
 
   preallocate(node: NodeId, offset: number, length: number, options: { keepSize?: boolean } = {}): void {
     const ref = this.#rangeOf(node, offset, length);
-    const { content } = this.#core;
-    this.#withSpace(() =>
-      content.preallocate(this.#core.node(node), offset, length, options.keepSize === true),
-    );
+    const core = this.#core;
+    this.#withSpace(() => core.preallocate(core.node(node), offset, length, options.keepSize === true));
     this.#touch(ref);
   }
 

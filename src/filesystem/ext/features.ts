@@ -30,7 +30,7 @@ const READABLE =
   IncompatibleFeature.encrypt |
   IncompatibleFeature.casefold;
 
-/** Features that change nothing in what this driver writes. */
+/** `encrypt`, `casefold` and `verity` are refused inode by inode. */
 const WRITABLE_INCOMPATIBLE =
   IncompatibleFeature.needs_recovery |
   IncompatibleFeature.filetype |
@@ -39,7 +39,10 @@ const WRITABLE_INCOMPATIBLE =
   IncompatibleFeature['64bit'] |
   IncompatibleFeature.flex_bg |
   IncompatibleFeature.mmp |
-  IncompatibleFeature.metadata_csum_seed;
+  IncompatibleFeature.metadata_csum_seed |
+  IncompatibleFeature.inline_data |
+  IncompatibleFeature.encrypt |
+  IncompatibleFeature.casefold;
 
 const WRITABLE_READ_ONLY_COMPATIBLE =
   ReadOnlyCompatibleFeature.sparse_super |
@@ -48,7 +51,8 @@ const WRITABLE_READ_ONLY_COMPATIBLE =
   ReadOnlyCompatibleFeature.uninit_bg |
   ReadOnlyCompatibleFeature.dir_nlink |
   ReadOnlyCompatibleFeature.extra_isize |
-  ReadOnlyCompatibleFeature.metadata_csum;
+  ReadOnlyCompatibleFeature.metadata_csum |
+  ReadOnlyCompatibleFeature.verity;
 
 const EXT3_INCOMPATIBLE =
   IncompatibleFeature.filetype | IncompatibleFeature.needs_recovery | IncompatibleFeature.meta_bg;
@@ -60,7 +64,6 @@ const EXT3_READ_ONLY_COMPATIBLE =
 
 /** What a person calls the feature when it is the reason for not writing. */
 const REASONS: Readonly<Record<string, string>> = {
-  inline_data: 'inline data (inline_data)',
   ea_inode: 'extended attributes in inodes (ea_inode)',
   large_dir: 'three-level directory indexes (large_dir)',
   bigalloc: 'clusters (bigalloc)',

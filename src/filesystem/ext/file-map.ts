@@ -104,6 +104,15 @@ export class FileMap {
     }
   }
 
+  /** UnsupportedError for content that cannot be changed: besides what is not readable, files with a hash tree over their content. */
+  requireWritable(ref: InodeRef): void {
+    this.requireReadable(ref);
+    if (!this.#inodes.hasFlag(ref, InodeFlag.verity)) return;
+    throw new UnsupportedError(`Inode ${ref.number} cannot be changed: unsupported feature verity`, [
+      'verity',
+    ]);
+  }
+
   #of(ref: InodeRef): BlockMap | ExtentMap {
     return this.#inodes.hasFlag(ref, InodeFlag.extents) ? this.#extents : this.#blockMap;
   }

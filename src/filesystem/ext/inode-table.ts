@@ -200,6 +200,13 @@ export class InodeTable {
     this.markDirty(ref);
   }
 
+  /** `i_extra_isize` of new inodes. */
+  get newExtraSize(): number {
+    const most = this.#volume.geometry.inodeSize - 128;
+    const wanted = Superblock.s_want_extra_isize.get(this.#volume.superblock, 0);
+    return wanted >= 4 && wanted <= most && wanted % 4 === 0 ? wanted : Math.min(32, most);
+  }
+
   /** All zero, but for a generation that differs from the previous inode's in this place, and the size of the extra fields. */
   reset(ref: InodeRef): void {
     const { inodeSize } = this.#volume.geometry;
@@ -207,11 +214,7 @@ export class InodeTable {
     const wasUsed = Inode.i_mode.get(ref.view, ref.base) !== 0;
     ref.block.bytes.fill(0, ref.base, ref.base + inodeSize);
     Inode.i_generation.set(ref.view, ref.base, wasUsed ? (generation + 1) >>> 0 : generation);
-    if (inodeSize > 128) {
-      const wanted = Superblock.s_want_extra_isize.get(this.#volume.superblock, 0);
-      const sound = wanted >= 4 && wanted <= inodeSize - 128 && wanted % 4 === 0;
-      Inode.i_extra_isize.set(ref.view, ref.base, sound ? wanted : Math.min(32, inodeSize - 128));
-    }
+    if (inodeSize > 128) Inode.i_extra_isize.set(ref.view, ref.base, this.newExtraSize);
     this.markDirty(ref);
   }
 

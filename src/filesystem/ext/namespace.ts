@@ -78,7 +78,11 @@ export class Namespace {
     const target = options.kind === 'symlink' ? encodeUtf8(options.target ?? '') : undefined;
     const device = this.#deviceWords(options);
     core.inodeAllocator.require('create');
-    const own = isDirectory ? 1 : target === undefined ? 0 : targetBlocks(volume, target);
+    const own = isDirectory
+      ? directories.firstBlocks
+      : target === undefined
+        ? 0
+        : targetBlocks(volume, target);
     volume.requireBlocks(own + directories.growth(parentRef, directory, bytes), 'create');
 
     const position = directories.reserve(parentRef, directory, bytes);

@@ -5,6 +5,8 @@ import type { IndexedDirectory } from './htree.ts';
 /** A directory in memory: where every name lies, so that neither lookup nor insertion scans. */
 export interface Directory extends IndexedDirectory {
   readonly inode: number;
+  /** The entries lie in the inode: `blocks` is empty, and positions of entries count from the start of the content. */
+  isInline: boolean;
   /** Name to the byte position of its entry in the directory. */
   readonly names: Map<string, number>;
   /** By size of an entry in words: no block before this one has a gap of that size. */
@@ -19,7 +21,15 @@ const DIRECTORY_WEIGHT = 10;
 const SIZE_CLASSES = entrySize(MAX_NAME) / 4 + 1;
 
 export function newDirectory(inode: number, blocks: number[], seal: BlockSeal | undefined): Directory {
-  return { inode, blocks, seal, gaps: [], names: new Map(), firstFits: new Int32Array(SIZE_CLASSES) };
+  return {
+    inode,
+    isInline: false,
+    blocks,
+    seal,
+    gaps: [],
+    names: new Map(),
+    firstFits: new Int32Array(SIZE_CLASSES),
+  };
 }
 
 /** The first block with a gap of `size` bytes, or -1. */

@@ -103,6 +103,22 @@ export class XattrStore {
     this.#store(ref, this.#inInode(ref).filter(isOther), this.#inBlock(ref).filter(isOther));
   }
 
+  /** Bytes that the content of a small file can have in the inode, past `i_block`; undefined where there is no room. */
+  inlineRoom(ref: InodeRef): number | undefined {
+    const region = this.#inodeRegion(ref);
+    if (region === undefined) return undefined;
+    const others = this.#inInode(ref).filter((entry) => !isContent(entry));
+    const room = region.length - 4 - xattrsSize([...others, contentEntry(new Uint8Array(0))]);
+    return room < 0 ? undefined : room;
+  }
+
+  /** Keeps the content of a small file past `i_block`, which has room there; undefined takes it out. */
+  setInlineValue(ref: InodeRef, value: Uint8Array | undefined): void {
+    const inner = this.#inInode(ref).filter((entry) => !isContent(entry));
+    if (value !== undefined) inner.unshift(contentEntry(value));
+    this.#storeInInode(ref, inner.map(keep));
+  }
+
   /** CorruptImageError when the attribute block is none. */
   requireSound(ref: InodeRef): void {
     const number = this.#core.inodes.attributeBlock(ref);
@@ -175,11 +191,7 @@ export class XattrStore {
   }
 
   #isInlineData(ref: InodeRef, entry: StoredXattr): boolean {
-    return (
-      entry.index === XattrIndex.system &&
-      entry.name === 'data' &&
-      this.#core.inodes.hasFlag(ref, InodeFlag.inlineData)
-    );
+    return isContent(entry) && this.#core.inodes.hasFlag(ref, InodeFlag.inlineData);
   }
 
   #readValueInode(ref: InodeRef, entry: StoredXattr): Uint8Array {
@@ -208,17 +220,19 @@ export class XattrStore {
   }
 
   #store(ref: InodeRef, inInode: readonly StoredXattr[], inBlock: readonly StoredXattr[]): void {
-    // The values are views of what is about to be overwritten.
-    const keep = (entry: StoredXattr): StoredXattr => ({ ...entry, value: entry.value.slice() });
     const inner = inInode.map(keep);
     const outer = inBlock.map(keep).sort(compareXattrs);
     this.#storeBlock(ref, outer);
+    this.#storeInInode(ref, inner);
+  }
+
+  #storeInInode(ref: InodeRef, list: readonly StoredXattr[]): void {
     const region = this.#inodeRegion(ref);
     if (region === undefined) return;
-    if (inner.length === 0) region.fill(0);
+    if (list.length === 0) region.fill(0);
     else {
       new DataView(region.buffer, region.byteOffset).setUint32(0, XATTR_MAGIC, true);
-      writeXattrs(region, 4, 4, inner, false);
+      writeXattrs(region, 4, 4, list, false);
     }
     this.#core.inodes.markDirty(ref);
   }
@@ -316,4 +330,18 @@ export class XattrStore {
 
 function isAcl(index: number): boolean {
   return index === XattrIndex.aclAccess || index === XattrIndex.aclDefault;
+}
+
+/** Is this the attribute `system.data`, which holds the content of a small file? */
+function isContent(entry: StoredXattr): boolean {
+  return entry.index === XattrIndex.system && entry.name === 'data';
+}
+
+function contentEntry(value: Uint8Array): StoredXattr {
+  return { index: XattrIndex.system, name: 'data', value, valueInode: 0, size: value.length };
+}
+
+/** The entry with a value of its own: stored values are views of what is about to be overwritten. */
+function keep(entry: StoredXattr): StoredXattr {
+  return { ...entry, value: entry.value.slice() };
 }
