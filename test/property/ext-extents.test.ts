@@ -1,6 +1,6 @@
 import path from 'node:path';
 import { expect, test } from 'vitest';
-import { MemoryDevice } from '../../src/device/memory-device.ts';
+import type { MemoryDevice } from '../../src/device/memory-device.ts';
 import { FsError } from '../../src/errors.ts';
 import { extDriver } from '../../src/filesystem/ext/driver.ts';
 import type { FileSystem, NodeId } from '../../src/filesystem/file-system.ts';

@@ -1,4 +1,3 @@
-import { viewOf } from '../../bytes/struct.ts';
 import { decodeUtf8 } from '../../bytes/utf8.ts';
 import { CorruptImageError, FsError, UnsupportedError } from '../../errors.ts';
 import type { NodeKind } from '../file-system.ts';
