@@ -1,0 +1,127 @@
+import fs from 'node:fs';
+import path from 'node:path';
+import { expect, test } from 'vitest';
+import { MemoryDevice } from '../../src/device/memory-device.ts';
+import { extDriver } from '../../src/filesystem/ext/driver.ts';
+import { runWorkload, stateAfterCut } from '../support/crash-workload.ts';
+import { runOnKernelMount } from '../support/dirty-journals.ts';
+import { steppingClock } from '../support/ext-driver-images.ts';
+import { Random } from '../support/ext-driver-model.ts';
+import { treeOfVolume, type TreeLines } from '../support/ext-driver-trees.ts';
+import { canUseKernelLoops } from '../../src/attach/backend-choice.ts';
+import { type CutKind, RecordedDevice } from '../support/recorded-device.ts';
+import { describeWithTools, runTool, temporaryFolder } from '../support/tools.ts';
+
+/**
+ * Power cuts during sessions on volumes with a journal: at every flush, and between them with some of the writes lost, kept or torn. After each, what
+ * our replay, e2fsck's and the kernel's make of it is whole, and a state that was made durable: every file that was synchronised
+ * is there, every rename happened or did not.
+ *
+ * USERLOOP_CRASH_WORKLOADS: sessions for each kind of volume; USERLOOP_CRASH_OPERATIONS; USERLOOP_CRASH_CUTS: cuts between two flushes, 20 a session at least;
+ * USERLOOP_SEED.
+ */
+const WORKLOADS = Number(process.env['USERLOOP_CRASH_WORKLOADS'] ?? 1);
+/** Operations of a session, and as many more at most. */
+const OPERATIONS = Number(process.env['USERLOOP_CRASH_OPERATIONS'] ?? 25);
+const CUTS = Number(process.env['USERLOOP_CRASH_CUTS'] ?? 2);
+const SEED = Number(process.env['USERLOOP_SEED'] ?? 77_000);
+/** One in so many states is given to e2fsck as it is, and to e2fsck after our own replay; one in many to the kernel. */
+const TOOL_EVERY = Number(process.env['USERLOOP_CRASH_TOOL_EVERY'] ?? 12);
+const KERNEL_EVERY = Number(process.env['USERLOOP_CRASH_KERNEL_EVERY'] ?? 200);
+
+const KINDS = [
+  { name: 'ext3, 1 KiB blocks', size: '8M', args: ['-t', 'ext3', '-b', '1024'] },
+  { name: 'ext3, 4 KiB blocks', size: '16M', args: ['-t', 'ext3', '-b', '4096'] },
+  { name: 'ext4', size: '16M', args: ['-t', 'ext4', '-b', '4096'] },
+  { name: 'ext4, 1 KiB blocks', size: '8M', args: ['-t', 'ext4', '-b', '1024'] },
+  { name: 'ext4 without checksums', size: '8M', args: ['-t', 'ext4', '-b', '1024', '-O', '^metadata_csum'] },
+  {
+    name: 'ext4, small groups',
+    size: '8M',
+    args: ['-t', 'ext4', '-b', '1024', '-g', '1024', '-O', '^64bit'],
+  },
+];
+
+const KINDS_OF_CUT: readonly CutKind[] = ['first', 'some', 'torn'];
+
+const folder = temporaryFolder();
+const totals = { workloads: 0, cuts: 0, byTool: 0, byKernel: 0, later: 0 };
+
+describeWithTools(['mke2fs', 'e2fsck'], 'A power cut during a session on a volume with a journal', () => {
+  for (const [index, { name, size, args }] of KINDS.entries()) {
+    test(`leaves a state that was made durable: ${name} (seed ${SEED})`, () => {
+      const image = path.join(folder, `${index}.img`);
+      expect(runTool('mke2fs', ['-q', '-F', ...args, image, size]).status).toBe(0);
+      const base = new Uint8Array(fs.readFileSync(image));
+      for (let workload = 0; workload < WORKLOADS; workload++) {
+        cutWorkload(base, SEED + 1000 * index + workload);
+      }
+      fs.rmSync(image);
+      if (process.env['USERLOOP_CRASH_WORKLOADS'] !== undefined) console.log(JSON.stringify(totals));
+    });
+  }
+});
+
+function cutWorkload(base: Uint8Array, seed: number): void {
+  const random = new Random(seed);
+  const device = new RecordedDevice(base);
+  const states = runWorkload(device, random, OPERATIONS + random.below(OPERATIONS));
+  totals.workloads++;
+  const perEpoch = Math.max(CUTS, Math.ceil(20 / device.flushes));
+  const kinds = (): CutKind[] => [
+    'none',
+    ...Array.from({ length: perEpoch }, () => random.pick(KINDS_OF_CUT)),
+  ];
+  device.forEachCut(random, kinds, (cut, epoch, kind) => {
+    const what = `seed ${seed}, ${kind} of the writes after flush ${epoch}`;
+    totals.cuts++;
+    // The session has not begun to use the journal before its first commit.
+    const replayed = MemoryDevice.from(cut);
+    const shown = readTree(MemoryDevice.from(cut, { readOnly: true }));
+    const volume = extDriver.open(replayed, { clock: steppingClock() });
+    expect(volume.readOnlyReason, what).toBeUndefined();
+    const tree = treeOfVolume(volume, { xattrs: true });
+    volume.close();
+    expect(tree, what).toEqual(shown);
+    const state = stateAfterCut(states, epoch, tree);
+    expect(state, what).toBeTypeOf('number');
+    if (typeof state === 'number' && states[state]!.flushes > epoch) totals.later++;
+    if (random.below(TOOL_EVERY) === 0) judgeByTool(cut, replayed.toBytes(), tree, what);
+    if (random.below(KERNEL_EVERY) === 0 && canUseKernelLoops()) judgeByKernel(cut, tree, what);
+  });
+}
+
+function judgeByTool(cut: Uint8Array, replayed: Uint8Array, tree: TreeLines, what: string): void {
+  totals.byTool++;
+  const file = path.join(folder, 'cut.img');
+  fs.writeFileSync(file, replayed);
+  expectClean(file, `${what}, after our replay`);
+  fs.writeFileSync(file, cut);
+  const preened = runTool('e2fsck', ['-p', file]);
+  expect(preened.status, `${what}: e2fsck -p says ${preened.stdout}`).toBeLessThanOrEqual(1);
+  expectClean(file, `${what}, after e2fsck -p`);
+  expect(readTree(MemoryDevice.from(new Uint8Array(fs.readFileSync(file)))), `${what}, by e2fsck`).toEqual(
+    tree,
+  );
+}
+
+function judgeByKernel(cut: Uint8Array, tree: TreeLines, what: string): void {
+  totals.byKernel++;
+  const file = path.join(folder, 'cut.img');
+  fs.writeFileSync(file, cut);
+  runOnKernelMount(file, '', 'true');
+  expectClean(file, `${what}, after the kernel`);
+  expect(
+    readTree(MemoryDevice.from(new Uint8Array(fs.readFileSync(file)))),
+    `${what}, by the kernel`,
+  ).toEqual(tree);
+}
+
+function expectClean(file: string, what: string): void {
+  const { status, stdout } = runTool('e2fsck', ['-fn', file]);
+  expect(status, `${what}: ${stdout}`).toBe(0);
+}
+
+function readTree(device: MemoryDevice): TreeLines {
+  return treeOfVolume(extDriver.open(device, { readOnly: true }), { xattrs: true });
+}

@@ -1,0 +1,86 @@
+import type { BlockDevice } from '../../src/device/block-device.ts';
+import { MemoryDevice } from '../../src/device/memory-device.ts';
+import type { Random } from './ext-driver-model.ts';
+
+const SECTOR = 512;
+/** A superblock of ext is written as one, by the kernel too: its checksum is in another sector than what it says. */
+const SMALLEST_TORN = 1024;
+
+interface RecordedWrite {
+  readonly offset: number;
+  readonly bytes: Uint8Array;
+}
+
+/** What of the writes since the last flush is on the medium when the power fails. */
+export type CutKind = 'none' | 'first' | 'some' | 'torn';
+
+/** Remembers every write, and between which flushes it came: what a power cut can leave is made from that. */
+export class RecordedDevice implements BlockDevice {
+  readonly size: number;
+  readonly sectorSize = SECTOR;
+  readonly readOnly = false;
+  readonly #base: Uint8Array;
+  readonly #current: MemoryDevice;
+  /** A list for each time between two flushes. */
+  readonly #epochs: RecordedWrite[][] = [[]];
+
+  constructor(base: Uint8Array) {
+    this.#base = base;
+    this.#current = MemoryDevice.from(base);
+    this.size = base.length;
+  }
+
+  /** Flushes so far. */
+  get flushes(): number {
+    return this.#epochs.length - 1;
+  }
+
+  read(offset: number, into: Uint8Array): void {
+    this.#current.read(offset, into);
+  }
+
+  write(offset: number, from: Uint8Array): void {
+    this.#epochs.at(-1)!.push({ offset, bytes: from.slice() });
+    this.#current.write(offset, from);
+  }
+
+  flush(): void {
+    this.#epochs.push([]);
+  }
+
+  close(): void {}
+
+  /** Visits `cutsBetween` states after each flush, one right at the flush among them. The state is good during the visit only. */
+  forEachCut(
+    random: Random,
+    cutsBetween: (epoch: number) => readonly CutKind[],
+    visit: (state: Uint8Array, epoch: number, kind: CutKind) => void,
+  ): void {
+    const durable = this.#base.slice();
+    for (const [epoch, writes] of this.#epochs.entries()) {
+      for (const kind of cutsBetween(epoch)) {
+        if (kind !== 'none' && writes.length === 0) continue;
+        const state = durable.slice();
+        applyCut(state, writes, kind, random);
+        visit(state, epoch, kind);
+      }
+      for (const { offset, bytes } of writes) durable.set(bytes, offset);
+    }
+  }
+}
+
+function applyCut(state: Uint8Array, writes: readonly RecordedWrite[], kind: CutKind, random: Random): void {
+  if (kind === 'none') return;
+  const end = kind === 'first' ? 1 + random.below(writes.length) : writes.length;
+  for (const { offset, bytes } of writes.slice(0, end)) {
+    // Later writes may be there without earlier ones.
+    if (kind !== 'first' && random.below(2) === 0) continue;
+    if (kind !== 'torn' || bytes.length <= SMALLEST_TORN || random.below(2) === 0) {
+      state.set(bytes, offset);
+      continue;
+    }
+    for (let at = 0; at < bytes.length; at += SECTOR) {
+      if (random.below(2) === 0) state.set(bytes.subarray(at, at + SECTOR), offset + at);
+    }
+  }
+}
