@@ -267,6 +267,8 @@ export class Volume {
     Superblock.s_feature_incompat.set(view, 0, features >>> 0);
     sealSuperblock(view, this.features);
     this.device.write(SUPERBLOCK_OFFSET, bytes);
+    // A log that is not empty without this word is an error to e2fsck.
+    this.device.flush();
     this.#isJournalInUse = true;
   }
 
