@@ -18,6 +18,17 @@ export { DiskImage, type DiskImageOptions, type Partition } from './disk/disk-im
 export { type MbrPartition, type MbrTable, readMbr } from './partition/mbr.ts';
 export { type GptPartition, type GptTable, readGpt } from './partition/gpt.ts';
 export { type Table, type TablePartition, readTable } from './partition/table.ts';
+export {
+  type AddOptions,
+  type Amount,
+  type CreateTableOptions,
+  type EntryAttributes,
+  PartitionTable,
+  type ResizeOptions,
+  type TableEntry,
+  type TableKind,
+} from './partition/partition-table.ts';
+export type { Alignment } from './partition/placement.ts';
 export { checkTable } from './partition/table-check.ts';
 export {
   type MendPlan,
