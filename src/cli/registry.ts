@@ -224,6 +224,18 @@ export const REGISTRY: readonly RegistryEntry[] = [
     load: async () => (await import('./applets/fsck-fat.ts')).fsckFat,
   },
   {
+    names: ['tune2fs'],
+    kind: 'applet',
+    summary: 'change the parameters of an ext2, ext3 or ext4 file system',
+    load: async () => (await import('./applets/tune2fs.ts')).tune2fs,
+  },
+  {
+    names: ['e2label'],
+    kind: 'applet',
+    summary: 'show or change the label of an ext2, ext3 or ext4 file system',
+    load: async () => (await import('./applets/e2label.ts')).e2label,
+  },
+  {
     names: ['mkfs'],
     kind: 'applet',
     summary: 'make a file system of any type',

@@ -85,6 +85,13 @@ export class MultipleMountProtection {
     this.#taken = false;
   }
 
+  /** Takes the volume from whoever holds it: for a holder that is gone. */
+  clear(seconds: number): void {
+    this.#read();
+    this.#write(CLEAN, seconds);
+    this.#device.flush();
+  }
+
   #read(): void {
     const { firstDataBlock, blockCount } = this.#geometry;
     if (this.#block <= firstDataBlock || this.#block >= blockCount) {

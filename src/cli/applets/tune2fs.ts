@@ -1,0 +1,64 @@
+import { UnsupportedError } from '../../errors.ts';
+import { clockFromEnvironment } from '../../host/system.ts';
+import { defineApplet } from '../applet.ts';
+import type { Io } from '../io.ts';
+import { Failure } from './mke2fs/failure.ts';
+import { applyChanges } from './tune2fs/changes.ts';
+import { OPTIONS, parseCommandLine } from './tune2fs/command-line.ts';
+import { withSuperblock } from './tune2fs/open.ts';
+
+export const tune2fs = defineApplet({
+  name: 'tune2fs',
+  kind: 'applet',
+  summary: 'change the parameters of an ext2, ext3 or ext4 file system',
+  usage: ['tune2fs [OPTION]... DEVICE'],
+  description: [
+    'Changes what stands in the superblock of the file system on DEVICE, a file or a block device, and in its copies, as tune2fs of e2fsprogs 1.47.0 ' +
+      'does, with the same output. Times are in the time zone of the machine. SOURCE_DATE_EPOCH takes the place of the clock.',
+    'Features are switched where that changes the superblock alone: dir_index, ea_inode, encrypt, extent, extra_isize, fast_commit, filetype, ' +
+      'dir_nlink, huge_file, large_dir, large_file, metadata_csum_seed, read-only, resize_inode (to clear), sparse_super (to set), stable_inodes, verity.',
+  ],
+  options: OPTIONS,
+  examples: [
+    { command: 'tune2fs -L data -m 1 disk.img', explanation: 'A label, and one percent reserved.' },
+    { command: 'tune2fs -l disk.img', explanation: 'Lists the superblock.' },
+    {
+      command: 'tune2fs -O metadata_csum_seed -U random disk.img',
+      explanation: 'Another UUID for a copy of an image, without rewriting its checksums.',
+    },
+  ],
+  exitStatus: { 0: 'done', 1: 'nothing was changed' },
+  notSupported: [
+    'changing a mounted file system, or one whose journal has to be replayed',
+    'features that need more than the superblock: has_journal, orphan_file, mmp, 64bit, flex_bg, casefold, uninit_bg, metadata_csum, quota, ' +
+      'project; dir_index to clear with metadata_csum',
+    '-U with metadata_csum but without metadata_csum_seed, with uninit_bg, or with ea_inode',
+    '-j, -J: a journal. -I: another inode size. -Q: quotas. -z: the undo file',
+    '-E encoding, encoding_flags, orphan_file_size',
+  ],
+  run,
+});
+
+const BANNER = 'tune2fs 1.47.0 (5-Feb-2023)\n';
+
+function run(io: Io, argv: readonly string[]): number {
+  io.stdout.write(BANNER);
+  try {
+    const now = clockFromEnvironment(io.env)().seconds;
+    const command = parseCommandLine(argv, now);
+    const write = Object.keys(command).some((key) => !['device', 'list', 'force'].includes(key));
+    withSuperblock(io, { name: command.device, program: 'tune2fs', write }, (editor) => {
+      const clearsHolder = command.extended?.split(',').some((item) => /^clear[-_]mmp$/.test(item)) ?? false;
+      const holder = write && !clearsHolder ? editor.multipleMount?.holder() : undefined;
+      if (holder !== undefined) throw new Failure(`tune2fs: ${command.device}: ${holder}\n`);
+      if (applyChanges(io, editor, command, now)) editor.save(now);
+      if (clearsHolder) editor.multipleMount?.clear(now);
+    });
+    return 0;
+  } catch (error) {
+    if (error instanceof Failure) io[error.stream].write(error.message);
+    else if (error instanceof UnsupportedError) io.stderr.write(`tune2fs: ${error.message}\n`);
+    else throw error;
+    return 1;
+  }
+}

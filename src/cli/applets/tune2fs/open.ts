@@ -1,0 +1,64 @@
+import type { BlockDevice } from '../../../device/block-device.ts';
+import { CorruptImageError, FsError } from '../../../errors.ts';
+import { IncompatibleFeature } from '../../../filesystem/ext/superblock.ts';
+import { SuperblockEditor } from '../../../filesystem/ext/superblock-editor.ts';
+import type { Io } from '../../io.ts';
+import { openDevice } from '../../open-device.ts';
+import { Failure } from '../mke2fs/failure.ts';
+import { errorText, examineTarget, isMounted } from '../mke2fs/target.ts';
+
+/** Opens the superblock on a device for `work`. Failure with the words of e2fsprogs' programs. */
+export function withSuperblock(
+  io: Io,
+  options: { readonly name: string; readonly program: string; readonly write: boolean },
+  work: (editor: SuperblockEditor, device: BlockDevice) => void,
+): void {
+  const { name, program, write } = options;
+  if (write && isMounted(examineTarget(io, name))) {
+    throw new Failure(`${program}: ${name} is mounted; to change it meanwhile is not supported here\n`);
+  }
+  let device: BlockDevice;
+  try {
+    device = openDevice(io, name, { readOnly: !write });
+  } catch (error) {
+    if (!(error instanceof FsError) && !(error instanceof Error && 'code' in error)) throw error;
+    throw new Failure(
+      `${program}: ${errorText(error)} while trying to open ${name}\nCouldn't find valid filesystem superblock.\n`,
+    );
+  }
+  try {
+    const editor = openEditor(device, name, program);
+    if (write) requireFree(editor, name, program);
+    work(editor, device);
+  } finally {
+    device.close();
+  }
+}
+
+function openEditor(device: BlockDevice, name: string, program: string): SuperblockEditor {
+  try {
+    return SuperblockEditor.open(device);
+  } catch (error) {
+    if (error instanceof CorruptImageError && error.field === 's_magic') {
+      throw new Failure(`${program}: Bad magic number in super-block while trying to open ${name}\n`);
+    }
+    throw error;
+  }
+}
+
+function requireFree(editor: SuperblockEditor, name: string, program: string): void {
+  if ((editor.features.incompatible & IncompatibleFeature.needs_recovery) !== 0) {
+    throw new Failure(
+      `${program}: the journal of ${name} holds changes that were not replayed: mount it, or run e2fsck, first\n`,
+    );
+  }
+  const unknown = namesOfUnknown(editor);
+  if (unknown !== '') throw new Failure(`${program}: ${name} has unsupported feature(s): ${unknown}\n`);
+}
+
+/** A feature that nobody here knows may mean that other structures follow from the superblock. */
+function namesOfUnknown({ features }: SuperblockEditor): string {
+  const known = Object.values(IncompatibleFeature).reduce((all, bit) => all | bit, 0);
+  const unknown = features.incompatible & ~known;
+  return unknown === 0 ? '' : `FEATURE_I${31 - Math.clz32(unknown)}`;
+}
