@@ -58,7 +58,9 @@ interface Place {
   readonly dirty: () => void;
 }
 
-/** Longest directory, bytes: its size has no high half. */
+/** Blocks that an index can name. */
+const MAX_BLOCKS = 2 ** 28;
+/** Longest directory, bytes: its size has no high half, but with `large_dir`. */
 const MAX_DIRECTORY = 0x7fff_ffff;
 
 /** Reads directories and changes them, with their hash trees. */
@@ -351,7 +353,9 @@ export class DirectoryStore {
   #missing(ref: InodeRef, directory: Directory, count: number): number {
     if (count === 0) return 0;
     const { blockSize } = this.#volume.geometry;
-    if ((directory.blocks.length + count) * blockSize > MAX_DIRECTORY) {
+    const large = (this.#volume.features.incompatible & IncompatibleFeature.large_dir) !== 0;
+    const most = large ? MAX_BLOCKS : MAX_DIRECTORY / blockSize;
+    if (directory.blocks.length + count > most) {
       throw new FsError('ENOSPC', { detail: 'no space left on device: the directory cannot grow any more' });
     }
     return this.#core.fileMap.missing(ref, directory.blocks.length, count);

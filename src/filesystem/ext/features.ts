@@ -41,6 +41,7 @@ const WRITABLE_INCOMPATIBLE =
   IncompatibleFeature.mmp |
   IncompatibleFeature.metadata_csum_seed |
   IncompatibleFeature.inline_data |
+  IncompatibleFeature.large_dir |
   IncompatibleFeature.encrypt |
   IncompatibleFeature.casefold;
 
@@ -65,7 +66,6 @@ const EXT3_READ_ONLY_COMPATIBLE =
 /** What a person calls the feature when it is the reason for not writing. */
 const REASONS: Readonly<Record<string, string>> = {
   ea_inode: 'extended attributes in inodes (ea_inode)',
-  large_dir: 'three-level directory indexes (large_dir)',
   bigalloc: 'clusters (bigalloc)',
   quota: 'quotas (quota)',
   project: 'project quotas (project)',

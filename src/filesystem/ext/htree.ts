@@ -3,7 +3,7 @@ import { type BlockSeal, type CachedBlock, WriteRank } from './block-cache.ts';
 import { DIRECTORY_TAIL, INDEX_TAIL, checksummedEntriesEnd } from './checksum.ts';
 import { directoryHash } from './directory-hash.ts';
 import { DirectoryEntryHeader, entryLength, entrySize, isDotEntry, packEntries } from './directory-block.ts';
-import { Superblock } from './superblock.ts';
+import { IncompatibleFeature, Superblock } from './superblock.ts';
 import type { Volume } from './volume.ts';
 
 /** `struct dx_root_info`, behind the entries `.` and `..` in block 0 (Linux Documentation/filesystems/ext4/directory.rst). */
@@ -45,24 +45,26 @@ interface Node {
 }
 
 interface Path {
-  readonly root: Node;
-  /** Undefined in an index of one level. */
-  readonly inner: Node | undefined;
+  /** From the root to the node that leads to the leaf. */
+  readonly nodes: readonly Node[];
   /** Position of the leaf in the directory. */
   readonly leaf: number;
 }
 
 /**
  * The hash tree of a directory, kept valid as entries come: leaves are split in the middle, full nodes too, and the
- * root grows a level once. Leaves are never merged, as in the kernel.
+ * root grows a level once, or twice with `large_dir`. Leaves are never merged, as in the kernel.
  */
 export class HashTree {
   readonly #volume: Volume;
   /** Bytes of a leaf that entries may take. */
   readonly #leafSize: number;
+  /** Levels of nodes below the root. */
+  readonly #mostLevels: number;
 
   constructor(volume: Volume) {
     this.#volume = volume;
+    this.#mostLevels = (volume.features.incompatible & IncompatibleFeature.large_dir) === 0 ? 1 : 2;
     this.#leafSize = volume.geometry.blockSize - (volume.seals === undefined ? 0 : DIRECTORY_TAIL);
   }
 
@@ -79,9 +81,10 @@ export class HashTree {
     const path = this.#find(directory, hash);
     if (path === undefined) return undefined;
     if (directory.gaps[path.leaf]! >= size) return 0;
-    if (!this.#isFull(path.inner ?? path.root)) return 1;
-    if (path.inner !== undefined && this.#isFull(path.root)) return undefined;
-    return 2;
+    // A leaf, every full node above it, and a level more under a full root.
+    const first = this.#firstOfFull(path);
+    if (first === 0 && path.nodes.length > this.#mostLevels) return undefined;
+    return 1 + path.nodes.length - first;
   }
 
   /** Makes room for an entry and returns its leaf; `growth` must have said that this is possible. Moved entries go to `moved`. */
@@ -95,9 +98,11 @@ export class HashTree {
     for (;;) {
       const path = this.#find(directory, hash)!;
       if (directory.gaps[path.leaf]! >= size) return path.leaf;
-      if (!this.#isFull(path.inner ?? path.root)) this.#splitLeaf(directory, path, append, moved);
-      else if (path.inner === undefined) this.#deepen(directory, path.root, append);
-      else this.#splitNode(directory, path.root, path.inner, append);
+      const { nodes } = path;
+      const first = this.#firstOfFull(path);
+      if (first === nodes.length) this.#splitLeaf(directory, path, append, moved);
+      else if (first === 0) this.#deepen(directory, nodes[0]!, append);
+      else this.#splitNode(directory, nodes[first - 1]!, nodes[first]!, append);
     }
   }
 
@@ -147,24 +152,29 @@ export class HashTree {
     const { view } = rootBlock;
     const levels = IndexRootInfo.indirect_levels.get(view, ROOT_INFO);
     if (
-      levels > 1 ||
+      levels > this.#mostLevels ||
       IndexRootInfo.info_length.get(view, ROOT_INFO) !== 8 ||
       (IndexRootInfo.unused_flags.get(view, ROOT_INFO) & 1) !== 0
     ) {
       return undefined;
     }
-    const root = this.#node(rootBlock, ROOT_ENTRIES, hash);
-    if (root === undefined) return undefined;
-    let target = childOf(root);
-    let inner: Node | undefined;
-    if (levels === 1) {
+    let node = this.#node(rootBlock, ROOT_ENTRIES, hash);
+    const nodes: Node[] = [];
+    for (let level = 0; node !== undefined; level++) {
+      nodes.push(node);
+      const target = childOf(node);
       if (target === 0 || target >= directory.blocks.length) return undefined;
-      inner = this.#node(this.#block(directory, target), NODE_ENTRIES, hash);
-      if (inner === undefined) return undefined;
-      target = childOf(inner);
+      if (level === levels) return { nodes, leaf: target };
+      node = this.#node(this.#block(directory, target), NODE_ENTRIES, hash);
     }
-    if (target === 0 || target >= directory.blocks.length) return undefined;
-    return { root, inner, leaf: target };
+    return undefined;
+  }
+
+  /** Index of the first of the full nodes right above the leaf; the count of all nodes when the last has room. */
+  #firstOfFull({ nodes }: Path): number {
+    let first = nodes.length;
+    while (first > 0 && this.#isFull(nodes[first - 1]!)) first--;
+    return first;
   }
 
   #node(block: CachedBlock, entries: number, hash: number): Node | undefined {
@@ -194,22 +204,23 @@ export class HashTree {
     this.#initNode(directory, position, bytes.subarray(ROOT_ENTRIES, ROOT_ENTRIES + count * ENTRY));
     setCounts(root.block.view, ROOT_ENTRIES, this.#limit(ROOT_ENTRIES), 1);
     root.block.view.setUint32(ROOT_ENTRIES + 4, position, true);
-    IndexRootInfo.indirect_levels.set(root.block.view, ROOT_INFO, 1);
+    const levels = IndexRootInfo.indirect_levels.get(root.block.view, ROOT_INFO);
+    IndexRootInfo.indirect_levels.set(root.block.view, ROOT_INFO, levels + 1);
     this.#volume.cache.markDirty(root.block);
   }
 
   /** The upper half of a full node moves into a new one. */
-  #splitNode(directory: IndexedDirectory, root: Node, inner: Node, append: AppendBlock): void {
+  #splitNode(directory: IndexedDirectory, above: Node, full: Node, append: AppendBlock): void {
     const position = append();
-    const { view, bytes } = inner.block;
+    const { view, bytes } = full.block;
     const count = countOf(view, NODE_ENTRIES);
     const kept = count >>> 1;
     const hash = view.getUint32(NODE_ENTRIES + ENTRY * kept, true);
     const from = NODE_ENTRIES + ENTRY * kept;
     this.#initNode(directory, position, bytes.subarray(from, NODE_ENTRIES + ENTRY * count));
     setCounts(view, NODE_ENTRIES, this.#limit(NODE_ENTRIES), kept);
-    this.#volume.cache.markDirty(inner.block);
-    this.#insert(root, hash, position);
+    this.#volume.cache.markDirty(full.block);
+    this.#insert(above, hash, position);
   }
 
   #initNode(directory: IndexedDirectory, position: number, entries: Uint8Array): void {
@@ -235,7 +246,7 @@ export class HashTree {
     const position = append();
     const leaf = this.#block(directory, path.leaf);
     const fresh = this.#block(directory, position);
-    const version = IndexRootInfo.hash_version.get(path.root.block.view, ROOT_INFO);
+    const version = IndexRootInfo.hash_version.get(path.nodes[0]!.block.view, ROOT_INFO);
     const entries = this.#entriesOf(leaf).map((entry) => ({
       bytes: entry.bytes.slice(),
       hash: this.#hashAs(version, entry.name) ?? 0,
@@ -264,7 +275,7 @@ export class HashTree {
     );
     this.#volume.cache.markDirty(leaf);
     this.#volume.cache.markDirty(fresh);
-    this.#insert(path.inner ?? path.root, hash, position);
+    this.#insert(path.nodes.at(-1)!, hash, position);
     moved(path.leaf);
     moved(position);
   }

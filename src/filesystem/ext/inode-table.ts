@@ -97,7 +97,8 @@ export class InodeTable {
   /** Says `large_file` in the superblock when this is the first that needs it. */
   setSize(ref: InodeRef, size: number): void {
     Inode.i_size_lo.set(ref.view, ref.base, size % 0x1_0000_0000);
-    if ((Inode.i_mode.get(ref.view, ref.base) & 0xf000) === InodeKind.file) {
+    const kind = Inode.i_mode.get(ref.view, ref.base) & 0xf000;
+    if (kind === InodeKind.file || (kind === InodeKind.directory && this.#hasLargeDirectories)) {
       Inode.i_size_high.set(ref.view, ref.base, Math.floor(size / 0x1_0000_0000));
       if (size > SMALL_FILE) this.#requireLargeFile();
     }
