@@ -162,6 +162,14 @@ const ext4Cases: {
     names: LONG_NAMES,
   },
   {
+    name: 'ext4 with values in inodes',
+    size: 16 << 20,
+    features: '^has_journal,ea_inode,inline_data',
+    args: ['-b', '1024', '-I', '256', '-N', '1024'],
+    rounds: 5,
+    names: SHORT_NAMES,
+  },
+  {
     name: 'ext4 with several small groups',
     size: 12 << 20,
     features: '^has_journal,^metadata_csum,^64bit,^resize_inode,uninit_bg',

@@ -106,6 +106,7 @@ export class ExtModel {
   readonly #names: readonly string[];
   readonly #largest: number;
   readonly #preallocates: boolean;
+  readonly #hasLargeValues: boolean;
   #fs: FileSystem;
   #retained: ModelNode[] = [];
   #directories: ModelNode[];
@@ -116,6 +117,7 @@ export class ExtModel {
     this.#random = random;
     this.#names = options.names;
     this.#largest = options.largest;
+    this.#hasLargeValues = fs.features.includes('ea_inode');
     this.#preallocates = fs.features.includes('extent');
     this.root = newNode(fs.root, 'directory', { mode: 0o755 });
     const lostAndFound = fs.lookup(fs.root, 'lost+found');
@@ -347,7 +349,11 @@ export class ExtModel {
       return;
     }
     const value =
-      random.below(3) === 0 ? new Uint8Array(40).fill(7) : random.bytes(random.pick([0, 1, 5, 30, 100, 300]));
+      random.below(3) === 0
+        ? new Uint8Array(random.pick(this.#hasLargeValues ? [40, 6000] : [40])).fill(7)
+        : random.bytes(
+            random.pick([0, 1, 5, 30, 100, 300, ...(this.#hasLargeValues ? [900, 3000, 20_000] : [])]),
+          );
     if (this.#attempt('setxattr', 'done', () => this.#fs.setXattr(node.id, name, value)) === 'done') {
       node.xattrs.set(name, value);
     }

@@ -169,8 +169,15 @@ describe('Extended attributes', () => {
     expect(entryHash(encodeUtf8('big'), new Uint8Array(300).fill(0x62))).toBe(0xe7256263);
     const block = new Uint8Array(1024);
     const list = [
-      { index: 1, name: 'ü', value: encodeUtf8('abc'), valueInode: 0, size: 3 },
-      { index: 6, name: 'big', value: new Uint8Array(300).fill(0x62), valueInode: 0, size: 300 },
+      { index: 1, name: 'ü', value: encodeUtf8('abc'), valueInode: 0, size: 3, hash: 0x18bf6261 },
+      {
+        index: 6,
+        name: 'big',
+        value: new Uint8Array(300).fill(0x62),
+        valueInode: 0,
+        size: 300,
+        hash: 0xe7256263,
+      },
     ];
     expect(writeXattrs(block, 32, 0, list, true)).toBe(0x85447adc);
     expect(hexOf(block.subarray(32, 76))).toBe(
@@ -185,7 +192,7 @@ describe('Extended attributes', () => {
 
   test('that leave their region are reported with the field', () => {
     const block = new Uint8Array(256);
-    const list = [{ index: 1, name: 'a', value: new Uint8Array(8).fill(1), valueInode: 0, size: 8 }];
+    const list = [{ index: 1, name: 'a', value: new Uint8Array(8).fill(1), valueInode: 0, size: 8, hash: 0 }];
     writeXattrs(block, 32, 0, list, true);
     for (const [at, value, field] of [
       [32, 0xff, 'e_name_len'],

@@ -39,6 +39,7 @@ const WRITABLE_INCOMPATIBLE =
   IncompatibleFeature['64bit'] |
   IncompatibleFeature.flex_bg |
   IncompatibleFeature.mmp |
+  IncompatibleFeature.ea_inode |
   IncompatibleFeature.metadata_csum_seed |
   IncompatibleFeature.inline_data |
   IncompatibleFeature.large_dir |
@@ -65,7 +66,6 @@ const EXT3_READ_ONLY_COMPATIBLE =
 
 /** What a person calls the feature when it is the reason for not writing. */
 const REASONS: Readonly<Record<string, string>> = {
-  ea_inode: 'extended attributes in inodes (ea_inode)',
   bigalloc: 'clusters (bigalloc)',
   quota: 'quotas (quota)',
   project: 'project quotas (project)',

@@ -148,9 +148,8 @@ export class InlineContent {
 
   /** A file without a byte and without a block. */
   #isBlank(ref: InodeRef): boolean {
-    const { inodes, volume } = this.#core;
-    const attributes = inodes.attributeBlock(ref) === 0 ? 0 : volume.geometry.blockSize;
-    if (inodes.size(ref) !== 0 || inodes.allocated(ref) > attributes) return false;
+    const { inodes } = this.#core;
+    if (inodes.size(ref) !== 0) return false;
     const root = ref.base + Inode.i_block.offset;
     if (inodes.hasFlag(ref, InodeFlag.extents)) return ExtentHeader.eh_entries.get(ref.view, root) === 0;
     return Inode.i_block.get(ref.view, ref.base).every((byte) => byte === 0);

@@ -5,6 +5,7 @@ import type { ExtCore } from './ext-core.ts';
 import type { MappedRun } from './file-map.ts';
 import { Inode, InodeFlag } from './inode.ts';
 import type { InodeRef } from './inode-table.ts';
+import { IncompatibleFeature } from './superblock.ts';
 import type { Volume } from './volume.ts';
 
 /** Targets shorter than `i_block` lie in it; the rest in a block, with a NUL behind. */
@@ -37,7 +38,10 @@ export function writeTarget(core: ExtCore, ref: InodeRef, target: Uint8Array): v
 export function isFastSymlink(core: ExtCore, ref: InodeRef): boolean {
   if (core.inodes.hasFlag(ref, InodeFlag.extents) || core.inodes.hasFlag(ref, InodeFlag.inlineData))
     return false;
-  const { blockSize } = core.volume.geometry;
+  const { features, geometry } = core.volume;
+  // There i_blocks counts values elsewhere, too.
+  if ((features.incompatible & IncompatibleFeature.ea_inode) !== 0) return core.inodes.size(ref) < FAST_LIMIT;
+  const { blockSize } = geometry;
   const attributes = core.inodes.attributeBlock(ref) === 0 ? 0 : blockSize;
   return core.inodes.allocated(ref) - attributes <= 0;
 }

@@ -17,7 +17,7 @@ export const XattrEntry = struct('ext4_xattr_entry', 16, {
   e_value_offs: u16le(0x02), // from the first entry in an inode, from the block's start in a block
   e_value_inum: u32le(0x04), // the inode that holds the value; 0: it is here
   e_value_size: u32le(0x08),
-  e_hash: u32le(0x0c), // 0 in inodes
+  e_hash: u32le(0x0c), // 0 in inodes, for values that are stored there
 });
 
 export const XATTR_MAGIC = 0xea02_0000;
@@ -57,6 +57,8 @@ export interface StoredXattr {
   /** 0 for a value that is stored here. */
   readonly valueInode: number;
   readonly size: number;
+  /** `e_hash` as it is stored: follows from the content only where the value is here. */
+  readonly hash: number;
 }
 
 /** The full name, or undefined for an index without one. */
@@ -118,6 +120,7 @@ export function parseXattrs(
       value: here ? region.subarray(from, from + size) : new Uint8Array(0),
       valueInode,
       size,
+      hash: XattrEntry.e_hash.get(view, at),
     });
     at += (16 + nameLength + 3) & ~3;
   }
@@ -134,7 +137,7 @@ export function xattrsSize(list: readonly StoredXattr[]): number {
 
 /**
  * Writes the entries upwards from `start` and the values downwards from the end, as the kernel lays them out; they must
- * fit. Hashes are only kept in blocks. Returns the hash over all entries.
+ * fit. Hashes are only kept in blocks, and of values that lie elsewhere. Returns the hash over all entries.
  */
 export function writeXattrs(
   region: Uint8Array,
@@ -152,15 +155,17 @@ export function writeXattrs(
     const name = encodeUtf8(entry.name);
     XattrEntry.e_name_len.set(view, at, name.length);
     XattrEntry.e_name_index.set(view, at, entry.index);
-    XattrEntry.e_value_size.set(view, at, entry.value.length);
+    XattrEntry.e_value_size.set(view, at, entry.size);
+    XattrEntry.e_value_inum.set(view, at, entry.valueInode);
     region.set(name, at + 16);
     if (entry.value.length > 0) {
       end -= (entry.value.length + 3) & ~3;
       region.set(entry.value, end);
       XattrEntry.e_value_offs.set(view, at, end - origin);
     }
-    if (hashed) {
-      const hash = entryHash(name, entry.value);
+    const isElsewhere = entry.valueInode !== 0;
+    if (hashed || isElsewhere) {
+      const hash = isElsewhere ? entry.hash : entryHash(name, entry.value);
       XattrEntry.e_hash.set(view, at, hash);
       blockHash = (((blockHash << 16) | (blockHash >>> 16)) ^ hash) >>> 0;
     }

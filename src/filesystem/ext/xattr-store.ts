@@ -7,6 +7,7 @@ import { InodeFlag } from './inode.ts';
 import type { InodeRef } from './inode-table.ts';
 import { aclFromDisk, aclToDisk } from './posix-acl.ts';
 import { CompatibleFeature, Superblock } from './superblock.ts';
+import { MAX_VALUE, ValueInodes } from './value-inodes.ts';
 import {
   MAX_XATTR_NAME,
   type StoredXattr,
@@ -23,8 +24,8 @@ import {
 
 /** `EXT4_XATTR_REFCOUNT_MAX`: inodes that share one attribute block. */
 const MAX_SHARES = 1024;
-/** Longest value that an inode of its own may hold. */
-const MAX_VALUE = 1 << 16;
+/** A value that leaves fewer bytes than these in a block is large: room for a header, one entry and the end. */
+const LARGE_LESS = 56;
 
 /** Extended attributes: in the inode behind its fields where there is room, else in one block, which inodes may share. */
 export class XattrStore {
@@ -32,8 +33,11 @@ export class XattrStore {
   /** Attribute blocks written so far, by `h_hash`: inodes with the same attributes share one. */
   readonly #written = new Map<number, number>();
 
+  readonly #values: ValueInodes;
+
   constructor(core: ExtCore) {
     this.#core = core;
+    this.#values = new ValueInodes(core);
   }
 
   list(ref: InodeRef): string[] {
@@ -50,7 +54,7 @@ export class XattrStore {
     if (wanted === undefined) return undefined;
     const entry = this.find(ref, wanted.index, wanted.name);
     if (entry === undefined || this.#isInlineData(ref, entry)) return undefined;
-    const value = entry.valueInode === 0 ? entry.value.slice() : this.#readValueInode(ref, entry);
+    const value = entry.valueInode === 0 ? entry.value.slice() : this.#values.read(ref, entry);
     if (!isAcl(wanted.index)) return value;
     const acl = aclFromDisk(value);
     if (acl !== undefined) return acl;
@@ -72,25 +76,37 @@ export class XattrStore {
         detail: `the value of ${full} is no access control list`,
       });
     }
-    const added: StoredXattr = { index, name, value: stored, valueInode: 0, size: stored.length };
     const isOther = (entry: StoredXattr): boolean => entry.index !== index || entry.name !== name;
     const inInode = this.#inInode(ref).filter(isOther);
     const inBlock = this.#inBlock(ref).filter(isOther);
-    const region = this.#inodeRegion(ref);
-    if (region !== undefined && xattrsSize([...inInode, added]) <= region.length - 4) {
-      inInode.push(added);
-    } else {
-      inBlock.push(added);
-      const room = this.#core.volume.geometry.blockSize - XattrHeader.$size;
-      const size = xattrsSize(inBlock);
-      if (size > room) {
-        throw new FsError('ENOSPC', {
-          syscall: 'setxattr',
-          detail: `no space left on device: the attributes would take ${size} bytes, a block has room for ${room}`,
-        });
+    const added = { index, name, value: stored, valueInode: 0, size: stored.length, hash: 0 };
+    // As the kernel: what would not leave room for much else in a block lies elsewhere; the rest does when nothing else helps.
+    const isLarge = stored.length + 3 > this.#core.volume.geometry.blockSize - LARGE_LESS;
+    const values = this.#values;
+    let place = values.isEnabled && isLarge ? undefined : this.#placeFor(ref, inInode, inBlock, added);
+    if (place === undefined && values.isEnabled && stored.length > 0 && stored.length <= MAX_VALUE) {
+      const away = { ...added, value: new Uint8Array(0) };
+      // e2fsck tells a short symlink by i_blocks, which counts values elsewhere, unless it has an attribute block.
+      const isLink = this.#core.inodes.kind(ref) === 'symlink';
+      place = this.#placeFor(ref, isLink ? undefined : inInode, inBlock, away);
+      if (place !== undefined) {
+        const block = place === inBlock && this.#needsBlock(ref) ? 1 : 0;
+        this.#core.volume.requireBlocks(values.blocksFor(stored.length) + block, 'setxattr');
+        this.#core.inodeAllocator.require('setxattr');
+        place.push(values.place(ref, index, name, encodeUtf8(name), stored));
+        this.#store(ref, inInode, inBlock);
+        return;
       }
-      if (this.#needsBlock(ref)) this.#core.volume.requireBlocks(1, 'setxattr');
     }
+    if (place === undefined) {
+      const room = this.#core.volume.geometry.blockSize - XattrHeader.$size;
+      throw new FsError('ENOSPC', {
+        syscall: 'setxattr',
+        detail: `no space left on device: the attributes would take ${xattrsSize([...inBlock, added])} bytes, a block has room for ${room}`,
+      });
+    }
+    if (place === inBlock && this.#needsBlock(ref)) this.#core.volume.requireBlocks(1, 'setxattr');
+    place.push(added);
     this.#store(ref, inInode, inBlock);
   }
 
@@ -121,6 +137,11 @@ export class XattrStore {
 
   /** CorruptImageError when the attribute block is none. */
   requireSound(ref: InodeRef): void {
+    for (const { valueInode } of [...this.#inInode(ref), ...this.#inBlock(ref)]) {
+      if (valueInode === 0) continue;
+      this.#core.fileMap.requireFreeable(this.#values.holder(ref, valueInode), 0);
+      this.#core.inodeAllocator.requireUsed(valueInode);
+    }
     const number = this.#core.inodes.attributeBlock(ref);
     if (number === 0) return;
     this.#block(ref, number);
@@ -129,9 +150,23 @@ export class XattrStore {
 
   /** Gives the attribute block of a node that goes away back, or this node's share of it. */
   removeAll(ref: InodeRef): void {
+    const removed = [...this.#inInode(ref)];
     const number = this.#core.inodes.attributeBlock(ref);
-    if (number === 0) return;
-    this.#release(ref, this.#block(ref, number));
+    if (number !== 0) removed.push(...this.#release(ref, this.#block(ref, number)));
+    this.#values.count(ref, [], removed);
+  }
+
+  /** The list that has room for one more entry, or undefined. */
+  #placeFor(
+    ref: InodeRef,
+    inInode: StoredXattr[] | undefined,
+    inBlock: StoredXattr[],
+    added: StoredXattr,
+  ): StoredXattr[] | undefined {
+    const region = inInode === undefined ? undefined : this.#inodeRegion(ref);
+    if (region !== undefined && xattrsSize([...inInode!, added]) <= region.length - 4) return inInode;
+    const room = this.#core.volume.geometry.blockSize - XattrHeader.$size;
+    return xattrsSize([...inBlock, added]) <= room ? inBlock : undefined;
   }
 
   #requireName(full: string, syscall: string): { index: number; name: string } {
@@ -194,25 +229,6 @@ export class XattrStore {
     return isContent(entry) && this.#core.inodes.hasFlag(ref, InodeFlag.inlineData);
   }
 
-  #readValueInode(ref: InodeRef, entry: StoredXattr): Uint8Array {
-    const { inodes, content, volume } = this.#core;
-    if (entry.valueInode > volume.geometry.inodeCount || entry.size > MAX_VALUE) {
-      throw this.#corrupt(
-        ref,
-        'e_value_inum',
-        `${entry.valueInode} with ${entry.size} bytes`,
-        'an inode with a value',
-      );
-    }
-    const holder = inodes.load(entry.valueInode);
-    if (!inodes.hasFlag(holder, InodeFlag.eaInode)) {
-      throw this.#corrupt(ref, 'e_value_inum', `${entry.valueInode}`, 'an inode that holds a value');
-    }
-    const value = new Uint8Array(entry.size);
-    if (content.read(holder, 0, value) === entry.size) return value;
-    throw this.#corrupt(ref, 'e_value_size', `${entry.size}`, 'the size of the inode that holds the value');
-  }
-
   /** Would storing attributes in a block take a new one? */
   #needsBlock(ref: InodeRef): boolean {
     const number = this.#core.inodes.attributeBlock(ref);
@@ -222,8 +238,14 @@ export class XattrStore {
   #store(ref: InodeRef, inInode: readonly StoredXattr[], inBlock: readonly StoredXattr[]): void {
     const inner = inInode.map(keep);
     const outer = inBlock.map(keep).sort(compareXattrs);
-    this.#storeBlock(ref, outer);
+    const added = [...inner];
+    const removed = this.#inInode(ref).map(keep);
+    const before = this.#values.charge([...removed, ...this.#inBlock(ref)]);
+    this.#storeBlock(ref, outer, added, removed);
     this.#storeInInode(ref, inner);
+    const more = this.#values.charge([...inner, ...outer]) - before;
+    if (more !== 0) this.#core.inodes.addBlocks(ref, more);
+    this.#values.count(ref, added, removed);
   }
 
   #storeInInode(ref: InodeRef, list: readonly StoredXattr[]): void {
@@ -237,13 +259,19 @@ export class XattrStore {
     this.#core.inodes.markDirty(ref);
   }
 
-  #storeBlock(ref: InodeRef, list: readonly StoredXattr[]): void {
+  /** Notes the entries of blocks that have come in `added`, and of those that are gone in `removed`. */
+  #storeBlock(
+    ref: InodeRef,
+    list: readonly StoredXattr[],
+    added: StoredXattr[],
+    removed: StoredXattr[],
+  ): void {
     const { inodes, volume, blocks, inodeAllocator } = this.#core;
     const { cache, geometry } = volume;
     const number = inodes.attributeBlock(ref);
     const old = number === 0 ? undefined : this.#block(ref, number);
     if (list.length === 0) {
-      if (old !== undefined) this.#release(ref, old);
+      if (old !== undefined) removed.push(...this.#release(ref, old));
       return;
     }
     const bytes = new Uint8Array(geometry.blockSize);
@@ -257,7 +285,7 @@ export class XattrStore {
     const twin = this.#twin(hash, bytes);
     if (twin !== undefined && twin.index === number) return;
     if (twin !== undefined) {
-      if (old !== undefined) this.#release(ref, old);
+      if (old !== undefined) removed.push(...this.#release(ref, old));
       XattrHeader.h_refcount.set(twin.view, 0, XattrHeader.h_refcount.get(twin.view, 0) + 1);
       cache.markDirty(twin);
       this.#attach(ref, twin.index);
@@ -267,10 +295,14 @@ export class XattrStore {
     if (target === undefined || XattrHeader.h_refcount.get(target.view, 0) > 1) {
       const goal = blocks.goalInGroup(inodeAllocator.groupOf(ref.number));
       const taken = blocks.allocate(goal, 1)[0]!.start;
-      if (target !== undefined) this.#release(ref, target);
+      if (target !== undefined) removed.push(...this.#release(ref, target));
       target = cache.create(taken, WriteRank.mapping, volume.seals?.attributes);
       this.#attach(ref, taken);
-    } else this.#forget(target);
+    } else {
+      removed.push(...this.#parse(ref, target.bytes, XattrHeader.$size, 0).map(keep));
+      this.#forget(target);
+    }
+    added.push(...list);
     target.bytes.set(bytes);
     cache.markDirty(target);
     this.#written.set(hash, target.index);
@@ -304,18 +336,22 @@ export class XattrStore {
     volume.markSuperblockDirty();
   }
 
-  #release(ref: InodeRef, block: CachedBlock): void {
+  /** Gives up a share of a block; returns the entries that are gone with it. */
+  #release(ref: InodeRef, block: CachedBlock): readonly StoredXattr[] {
     const { inodes, volume, blocks } = this.#core;
     const shares = XattrHeader.h_refcount.get(block.view, 0);
+    let gone: readonly StoredXattr[] = [];
     if (shares > 1) {
       XattrHeader.h_refcount.set(block.view, 0, shares - 1);
       volume.cache.markDirty(block);
     } else {
+      gone = this.#parse(ref, block.bytes, XattrHeader.$size, 0).map(keep);
       this.#forget(block);
       blocks.free(block.index, 1);
     }
     inodes.setAttributeBlock(ref, 0);
     inodes.addBlocks(ref, -1);
+    return gone;
   }
 
   #forget(block: CachedBlock): void {
@@ -338,7 +374,7 @@ function isContent(entry: StoredXattr): boolean {
 }
 
 function contentEntry(value: Uint8Array): StoredXattr {
-  return { index: XattrIndex.system, name: 'data', value, valueInode: 0, size: value.length };
+  return { index: XattrIndex.system, name: 'data', value, valueInode: 0, size: value.length, hash: 0 };
 }
 
 /** The entry with a value of its own: stored values are views of what is about to be overwritten. */
