@@ -47,6 +47,7 @@ const WRITABLE_INCOMPATIBLE =
   IncompatibleFeature.casefold;
 
 const WRITABLE_READ_ONLY_COMPATIBLE =
+  ReadOnlyCompatibleFeature.orphan_present |
   ReadOnlyCompatibleFeature.sparse_super |
   ReadOnlyCompatibleFeature.large_file |
   ReadOnlyCompatibleFeature.huge_file |

@@ -3,6 +3,7 @@ import type { ExtCore } from './ext-core.ts';
 import { Inode } from './inode.ts';
 import type { InodeRef } from './inode-table.ts';
 import { removeNode } from './node-removal.ts';
+import { clearOrphanEntry, clearOrphansPresent, readOrphanFile } from './orphan-file.ts';
 import { Superblock } from './superblock.ts';
 
 interface Neighbours {
@@ -66,41 +67,65 @@ export class OrphanList {
   }
 
   /**
-   * Finishes what a crash interrupted: inodes of the list without a name are freed, those with one lose what is behind their end.
-   * CorruptImageError, before any change, when the list is not one.
+   * Finishes what a crash interrupted: inodes of the list, or of the file of orphans, without a name are freed, those with one lose what is
+   * behind their end. CorruptImageError, before any change, when the list is not one.
    */
   recover(): void {
-    const { volume, inodes, content } = this.#core;
-    const found = this.#read();
-    if (found.length === 0) return;
-    volume.multipleMount?.take(volume.clock().seconds);
-    for (const number of found) {
+    const { volume, inodes } = this.#core;
+    const listed = this.#read();
+    const filed = readOrphanFile(this.#core);
+    for (const entry of filed) this.#requireOrphan(entry.inode);
+    if (listed.length > 0 || filed.length > 0) volume.multipleMount?.take(volume.clock().seconds);
+    for (const number of listed) {
       const ref = inodes.load(number);
       this.#setHead(Inode.i_dtime.get(ref.view, ref.base));
+      this.#finish(ref);
+    }
+    for (const entry of filed) {
+      clearOrphanEntry(this.#core, entry);
+      // A damaged file could name one twice.
+      if (this.#core.inodeAllocator.isUsed(entry.inode)) this.#finish(inodes.load(entry.inode));
+    }
+    clearOrphansPresent(this.#core);
+  }
+
+  #finish(ref: InodeRef): void {
+    const { volume, inodes, content } = this.#core;
+    if (Inode.i_links_count.get(ref.view, ref.base) === 0) {
       Inode.i_dtime.set(ref.view, ref.base, 0);
       inodes.markDirty(ref);
-      if (Inode.i_links_count.get(ref.view, ref.base) === 0) removeNode(this.#core, ref);
-      else if (this.#core.hasBlocks(ref)) content.releaseBeyondEnd(ref);
-      volume.trim();
+      removeNode(this.#core, ref);
+    } else if (this.#core.hasBlocks(ref)) {
+      Inode.i_dtime.set(ref.view, ref.base, 0);
+      content.releaseBeyondEnd(ref);
+      inodes.markDirty(ref);
     }
+    if (volume.hasJournal) volume.trim();
   }
 
   #read(): number[] {
-    const { volume, inodes, inodeAllocator } = this.#core;
-    const { firstInode, inodeCount } = volume.geometry;
+    const { volume, inodes } = this.#core;
     const found = new Set<number>();
     let number = Superblock.s_last_orphan.get(volume.superblock, 0);
     while (number !== 0) {
-      if (number < firstInode || number > inodeCount || found.has(number)) {
-        throw corrupt(`inode ${number}`, `another inode from ${firstInode} to ${inodeCount}`);
-      }
-      if (!inodeAllocator.isUsed(number)) throw corrupt(`inode ${number}, which is free`, 'one in use');
+      if (found.has(number)) throw corrupt(`inode ${number} twice`, 'each once');
+      this.#requireOrphan(number);
       found.add(number);
       const ref = inodes.load(number);
-      if (inodes.kindIfKnown(ref) === undefined) throw corrupt(`inode ${number} without a kind`, 'a file');
       number = Inode.i_dtime.get(ref.view, ref.base);
     }
     return [...found];
+  }
+
+  #requireOrphan(number: number): void {
+    const { volume, inodes, inodeAllocator } = this.#core;
+    const { firstInode, inodeCount } = volume.geometry;
+    if (number < firstInode || number > inodeCount) {
+      throw corrupt(`inode ${number}`, `an inode from ${firstInode} to ${inodeCount}`);
+    }
+    if (!inodeAllocator.isUsed(number)) throw corrupt(`inode ${number}, which is free`, 'one in use');
+    if (inodes.kindIfKnown(inodes.load(number)) === undefined)
+      throw corrupt(`inode ${number} without a kind`, 'a file');
   }
 
   #unlink(number: number): Neighbours | undefined {
