@@ -44,6 +44,12 @@ export interface MountOptions {
   readonly quiet?: boolean;
   /** Let the kernel hold back writes: faster with many small ones, but a full disk is told at close and fsync only. Default: no. */
   readonly writeBack?: boolean;
+  /** ext3 and ext4: how long changes may wait for a commit. Default: 5. A volume without a journal is refused then. */
+  readonly commitSeconds?: number;
+  /** ext3 and ext4: `data=`. Both are served as `ordered`. A volume without a journal is refused then. */
+  readonly journalMode?: 'ordered' | 'writeback';
+  /** ext3 and ext4, read-only: what the journal holds is not shown. */
+  readonly withoutReplay?: boolean;
   /** The options as text, as they were given: for lists. */
   readonly text: string;
 }

@@ -20,7 +20,7 @@ import { WatchedDevice } from './watched-device.ts';
 
 /** How long nothing must happen before what is held back is written down. */
 const QUIET_MILLISECONDS = 1000;
-/** And how long it may be held back at most. */
+/** And how long it may be held back at most, unless the mount says otherwise. */
 const HELD_MILLISECONDS = 5000;
 /** Requests between two looks at the clock, and at the gate, while there is always another one. */
 const LOOK_EVERY = 128;
@@ -84,6 +84,7 @@ class MountServer {
   /** Of the device's first byte in the file `#file`; undefined where the content is not in one file. */
   readonly #position: number | undefined;
   readonly #file: number;
+  readonly #heldMilliseconds: number;
   #channel: FuseChannel | undefined;
   #fd = -1;
   /** Null: not to be had. */
@@ -108,6 +109,8 @@ class MountServer {
     this.#words = words;
     const { share, range } = data;
     this.#file = share.fd;
+    const { commitSeconds } = data.request.options;
+    this.#heldMilliseconds = commitSeconds === undefined ? HELD_MILLISECONDS : commitSeconds * 1000;
     this.#position = share.overlay === undefined ? share.offset + range.offset : undefined;
   }
 
@@ -169,7 +172,7 @@ class MountServer {
     const now = Date.now();
     this.#lastActive = now;
     this.#noteDirty(now);
-    if (this.#dirtySince > 0 && now - this.#dirtySince >= HELD_MILLISECONDS) this.#settle();
+    if (this.#dirtySince > 0 && now - this.#dirtySince >= this.#heldMilliseconds) this.#settle();
     // With so much to do the queue may never be found empty: what is in it now comes after the block access.
     if (this.#gate.request !== GateRequest.none) this.#answerGate();
   }
@@ -186,7 +189,7 @@ class MountServer {
     if (this.#untilLook !== LOOK_EVERY) this.#lastActive = now;
     this.#untilLook = LOOK_EVERY;
     const quiet = now - this.#lastActive >= QUIET_MILLISECONDS;
-    if (quiet || now - this.#dirtySince >= HELD_MILLISECONDS) {
+    if (quiet || now - this.#dirtySince >= this.#heldMilliseconds) {
       this.#settle();
       return undefined;
     }
@@ -265,6 +268,7 @@ function openRequested(device: BlockDevice, request: MountRequest): FileSystem {
   const fs = driver.open(device, {
     readOnly: options.readOnly,
     clock: () => timeOf(Date.now()),
+    ...(options.withoutReplay === true && { withoutReplay: true }),
     utcOffsetMinutes: options.utcOffsetMinutes ?? -new Date().getTimezoneOffset(),
   });
   if (type !== undefined && type !== driver.name && type !== fs.type && !isNearly(type, fs.type)) {
@@ -274,6 +278,13 @@ function openRequested(device: BlockDevice, request: MountRequest): FileSystem {
     throw new FsError('EINVAL', {
       syscall: 'mount',
       detail: `${view} holds ${fs.type}, not FAT with ${options.fatBits} bits`,
+    });
+  }
+  const needsJournal = options.journalMode !== undefined || options.commitSeconds !== undefined;
+  if (needsJournal && !fs.features.includes('has_journal')) {
+    throw new FsError('EINVAL', {
+      syscall: 'mount',
+      detail: `data= and commit= need a journal: ${view} holds ${fs.type} without one`,
     });
   }
   return fs;

@@ -247,6 +247,8 @@ export interface Usage {
 export interface OpenOptions {
   /** Do not write, whatever the device allows. Default: as the device. */
   readonly readOnly?: boolean;
+  /** ext: shows the volume as it lies on the device, without what its journal holds. Only for reading. Default: no. */
+  readonly withoutReplay?: boolean;
   /** Tells the time for new nodes and changes. Default: always the epoch, since the core has no clock. */
   readonly clock?: () => Timestamp;
   /** Minutes east of UTC of the local time in which FAT keeps its times. Default 0. */

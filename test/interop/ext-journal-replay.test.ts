@@ -50,7 +50,7 @@ const KINDS = [
 function differences(dirty: string, replayed: string, first: number, end: number): number[] {
   const base = FileDevice.open(dirty, { readOnly: true });
   const expected = fs.readFileSync(replayed);
-  const recovered = recover(base, false);
+  const recovered = recover(base, 'read');
   expect(recovered.problem).toBeUndefined();
   const found = new Uint8Array(base.size);
   recovered.device.read(0, found);

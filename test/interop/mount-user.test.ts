@@ -163,7 +163,7 @@ describeWithFuse(
 
     it('says why it mounts read-only what it cannot write', () => {
       const image = stage.image('e4.img', 8 << 20);
-      runTool('mke2fs', ['-q', '-t', 'ext4', image]);
+      runTool('mke2fs', ['-q', '-t', 'ext4', '-O', 'quota', image]);
       expect(mount(image, mnt)).toEqual({
         ...ok,
         stderr: `mount: ${mnt}: WARNING: userloop cannot write this ext4 file system, mounted read-only.\n`,
@@ -173,10 +173,30 @@ describeWithFuse(
       expect(umount(mnt)).toEqual(ok);
     });
 
+    it('writes ext4 through its journal: what was synchronised is there after a crash', () => {
+      const image = stage.image('journal.img', 16 << 20);
+      runTool('mke2fs', ['-q', '-t', 'ext4', '-E', `root_owner=${stage.uid}:${stage.uid}`, image]);
+      expect(mount('-o', 'data=ordered,commit=60', image, mnt)).toEqual(ok);
+      expect(run('mkdir', `${mnt}/directory`).status).toBe(0);
+      const written = `printf synchronised | dd status=none conv=fsync of=${mnt}/directory/file`;
+      expect(run('sh', '-c', written).status).toBe(0);
+      const crashed = `${image}.crashed`;
+      fs.copyFileSync(image, crashed);
+      expect(umount(mnt)).toEqual(ok);
+      for (const file of [image, crashed]) {
+        const { stdout, status } = runTool('e2fsck', ['-p', file]);
+        expect(status, stdout).toBeLessThanOrEqual(1);
+        expect(stdout.includes('recovering journal')).toBe(file === crashed);
+        expect(runTool('e2fsck', ['-fn', file]).status).toBe(0);
+        expect(runTool('debugfs', ['-R', 'cat /directory/file', file]).stdout).toBe('synchronised');
+      }
+    });
+
     it.each([
       [['-t', 'ext2', 'f.img'], 'wrong fs type, bad option, bad superblock'],
       [['-t', 'vfat', 'e.img'], 'wrong fs type, bad option, bad superblock'],
       [['-o', 'fat=16', 'f.img'], 'holds fat12, not FAT with 16 bits'],
+      [['-o', 'data=ordered', 'e.img'], 'data= and commit= need a journal'],
       [['-o', 'fat=12', 'e.img'], 'bad option "fat=12": it is not one of ext.'],
       [['-o', 'codepage=866', 'f.img'], 'bad option "codepage=866": it only takes 437.'],
       [['-t', 'xfs', 'e.img'], "unknown filesystem type 'xfs'."],

@@ -284,8 +284,8 @@ describeWithMounts(
       expect(runTool('mdir', ['-i', image, '-b', '::/']).stdout).toMatch(/A Long Name\.txt/);
     });
 
-    it('mounts ext4 for reading, and says why not for more', async () => {
-      const image = newImage(16 << 20, 'mke2fs', ['-q', '-F', '-t', 'ext4']);
+    it('mounts ext4 with quotas for reading, and says why not for more', async () => {
+      const image = newImage(16 << 20, 'mke2fs', ['-q', '-F', '-t', 'ext4', '-O', 'quota']);
       mounted = new MountedImage(image);
       const state = await mounted.mount();
       expect(state).toMatchObject({ type: 'ext4', readOnly: true });

@@ -3,8 +3,9 @@ import { MemoryDevice } from '../../src/device/memory-device.ts';
 import type { Random } from './ext-driver-model.ts';
 
 const SECTOR = 512;
-/** A superblock of ext is written as one, by the kernel too: its checksum is in another sector than what it says. */
-const SMALLEST_TORN = 1024;
+/** The superblock of ext is not torn: its checksum is in another sector than what it says, so nobody could help that. */
+const SUPERBLOCK_START = 1024;
+const SUPERBLOCK_END = 2048;
 
 interface RecordedWrite {
   readonly offset: number;
@@ -75,12 +76,15 @@ function applyCut(state: Uint8Array, writes: readonly RecordedWrite[], kind: Cut
   for (const { offset, bytes } of writes.slice(0, end)) {
     // Later writes may be there without earlier ones.
     if (kind !== 'first' && random.below(2) === 0) continue;
-    if (kind !== 'torn' || bytes.length <= SMALLEST_TORN || random.below(2) === 0) {
+    if (kind !== 'torn' || bytes.length <= SECTOR || random.below(2) === 0) {
       state.set(bytes, offset);
       continue;
     }
-    for (let at = 0; at < bytes.length; at += SECTOR) {
-      if (random.below(2) === 0) state.set(bytes.subarray(at, at + SECTOR), offset + at);
+    for (let at = 0; at < bytes.length;) {
+      const isSuperblock = offset + at === SUPERBLOCK_START;
+      const length = isSuperblock ? SUPERBLOCK_END - SUPERBLOCK_START : SECTOR;
+      if (random.below(2) === 0) state.set(bytes.subarray(at, at + length), offset + at);
+      at += length;
     }
   }
 }

@@ -100,7 +100,10 @@ describe('options for our own drivers', () => {
     ['fat=12', 'ext', 'it is not one of ext.'],
     ['errors=panic', 'ext', 'it only takes'],
     ['noload', 'ext', 'it needs ro'],
-    ['data=journal', 'ext', 'it is not supported.'],
+    ['data=journal', 'ext', 'it only takes ordered and writeback.'],
+    ['data=ordered', 'fat', 'it is not one of FAT.'],
+    ['commit=soon', 'ext', 'it needs seconds, 0 for the usual 5.'],
+    ['barrier=0', 'ext', 'it only takes 1.'],
     ['mand', 'ext', 'bad option "mand": it is not supported.'],
     ['lazytime', 'fat', 'bad option "lazytime": it is not supported.'],
   ] as const)('refuses %s on %s by name', (text, family, message) => {
@@ -112,6 +115,18 @@ describe('options for our own drivers', () => {
     expect(() => optionsOf('errors=remount-ro', 'ext')).toThrow(
       'only takes continue, and with ro remount-ro',
     );
+  });
+
+  it('takes what is for the journal', () => {
+    expect(optionsOf('data=writeback,commit=30', 'ext')).toMatchObject({
+      journalMode: 'writeback',
+      commitSeconds: 30,
+    });
+    expect(optionsOf('data=ordered,commit=0', 'ext')).toMatchObject({
+      journalMode: 'ordered',
+      commitSeconds: 5,
+    });
+    expect(optionsOf('ro,noload', 'ext').withoutReplay).toBe(true);
   });
 
   it('takes nodiratime where noatime says it already', () => {

@@ -88,12 +88,9 @@ export class ExtFileSystem implements FileSystem {
 
   /** CorruptImageError, or UnsupportedError with the names of the features that are missing. */
   static open(device: BlockDevice, options: OpenOptions = {}): ExtFileSystem {
-    const {
-      device: source,
-      problem,
-      journal,
-      wasDirty,
-    } = recover(device, options.readOnly !== true && !device.readOnly);
+    const mode = options.withoutReplay === true ? 'ignore' : 'read';
+    const isWritable = mode === 'read' && options.readOnly !== true && !device.readOnly;
+    const { device: source, problem, journal, wasDirty } = recover(device, isWritable ? 'write' : mode);
     const volume = Volume.open(source, options.clock ?? (() => EPOCH), journal);
     const fs = new ExtFileSystem(volume, options, problem);
     fs.#core.directory(fs.root, 'open');

@@ -9,6 +9,9 @@ import { formatOption, formatOptionList } from './option-list.ts';
 /** For which of our drivers. */
 export type DriverFamily = 'fat' | 'ext';
 
+/** ext4's `commit=0`. */
+const USUAL_COMMIT_SECONDS = 5;
+
 type Changes = { -readonly [Name in keyof MountOptions]?: MountOptions[Name] };
 
 /** What an option does to the request; a text says why it cannot be had. */
@@ -85,6 +88,12 @@ const EXT: Readonly<Record<string, Rule | undefined>> = {
   errors: errorsRule,
   noload: replayRule,
   norecovery: replayRule,
+  data: journalModeRule,
+  commit: (value, changes) => {
+    if (value === undefined || !/^\d{1,5}$/.test(value)) return 'needs seconds, 0 for the usual 5';
+    changes.commitSeconds = Number(value) || USUAL_COMMIT_SECONDS;
+  },
+  barrier: only('1'),
   bsddf: accepted,
   nogrpid: accepted,
   sysvgroups: accepted,
@@ -96,6 +105,12 @@ const EXT: Readonly<Record<string, Rule | undefined>> = {
   nouid32: () => 'is not supported',
 };
 
+/** Content is always there before what leads to it is committed, which is more than `writeback` promises. */
+function journalModeRule(value: string | undefined, changes: Changes): string | void {
+  if (value !== 'ordered' && value !== 'writeback') return 'only takes ordered and writeback';
+  changes.journalMode = value;
+}
+
 /** What damage does to us is an EIO for whoever came across it. What is read-only already stays that. */
 function errorsRule(value: string | undefined, _: Changes, wishes: MountWishes): string | void {
   if (value === 'continue') return;
@@ -103,8 +118,9 @@ function errorsRule(value: string | undefined, _: Changes, wishes: MountWishes):
   if (value !== 'remount-ro' || !isReadOnly) return 'only takes continue, and with ro remount-ro';
 }
 
-function replayRule(_: string | undefined, __: Changes, wishes: MountWishes): string | void {
+function replayRule(_: string | undefined, changes: Changes, wishes: MountWishes): string | void {
   if ((wishes.flags & MountFlag.readOnly) === 0) return 'needs ro, since the journal may be full';
+  changes.withoutReplay = true;
 }
 
 /** What our own drivers are told. MountFailure names the first option that cannot be had. */

@@ -46,9 +46,9 @@ const ERRORS = 2;
 
 /**
  * Gives a volume what its journal still has for it: on the device when the volume is going to be written to, else only to the
- * eye. CorruptImageError when the superblock is not sound, UnsupportedError for features without which it cannot be read.
+ * eye; `ignore` leaves it out. CorruptImageError when the superblock is not sound, UnsupportedError for features without which it cannot be read.
  */
-export function recover(device: BlockDevice, forWriting: boolean): Recovered {
+export function recover(device: BlockDevice, use: 'read' | 'write' | 'ignore'): Recovered {
   const plain = { device, problem: undefined, journal: undefined, wasDirty: false };
   const volume = Volume.open(device, () => ({ seconds: 0, nanoseconds: 0 }));
   const features = readFeatures(volume.superblock);
@@ -58,8 +58,9 @@ export function recover(device: BlockDevice, forWriting: boolean): Recovered {
     if (!wasDirty) return plain;
     return { ...plain, problem: 'needs_recovery is set on a volume without a journal. Run e2fsck first' };
   }
+  if (use === 'ignore') return { ...plain, problem: 'its journal is not looked at', wasDirty };
   const mayWrite =
-    forWriting &&
+    use === 'write' &&
     readOnlyReason(volume.superblock, features) === undefined &&
     volume.multipleMount?.holder() === undefined;
   if (!mayWrite && !wasDirty) return plain;
