@@ -50,9 +50,8 @@ describe('formatExt', () => {
   });
 
   it.each<[string, Partial<FormatExtOptions>]>([
-    ['a journal', { type: 'ext3' }],
-    ['the features of ext4', { type: 'ext4' }],
-    ['a feature that is not made yet', { features: 'flex_bg' }],
+    ['an external journal', { features: 'journal_dev' }],
+    ['quotas with clusters', { type: 'ext4', features: 'quota,bigalloc' }],
   ])('refuses %s by name and writes nothing', (_, options) => {
     const device = new FaultDevice(new MemoryDevice(20 * MIB));
     expect(() => formatExt(device, { ...IDENTITY, ...options })).toThrow(UnsupportedError);
@@ -134,11 +133,9 @@ describe('mkfs', () => {
   });
 
   it.each([
-    ['mkfs.ext4', 'has_journal'],
-    ['mkfs.ext3', 'has_journal'],
-    ['mke2fs -j', 'journal'],
+    ['mke2fs -J device=journal.img', 'journal lies in the file system'],
+    ['mke2fs -O journal_dev', 'journal_dev'],
     ['mke2fs -d .', 'userloop cp -r'],
-    ['mke2fs -O bigalloc', 'bigalloc'],
   ])('%s is refused with the reason, and the image stays as it was', async (command, reason) => {
     const file = image();
     const { status, stderr } = await userloop([...command.split(' '), file]);

@@ -1,31 +1,24 @@
 import fs from 'node:fs';
 import path from 'node:path';
-import { randomUuid } from '../../bytes/uuid.ts';
 import type { BlockDevice } from '../../device/block-device.ts';
 import { SliceDevice } from '../../device/slice-device.ts';
-import { FsError, UnsupportedError } from '../../errors.ts';
-import { prepareExt, writeExt } from '../../filesystem/ext/format/format.ts';
-import { computeLayout, type ExtLayout } from '../../filesystem/ext/format/layout.ts';
-import {
-  chooseBlockSize,
-  CreatorOs,
-  defaultSize,
-  type FormatExtOptions,
-  resolveParameters,
-} from '../../filesystem/ext/format/parameters.ts';
-import { resolveProfile, usageForSize } from '../../filesystem/ext/format/profile.ts';
+import { UnsupportedError } from '../../errors.ts';
+import { hasIncompatible } from '../../filesystem/ext/format/features.ts';
+import { prepareExt, type PreparedExt, writeExt } from '../../filesystem/ext/format/format.ts';
+import type { ExtLayout } from '../../filesystem/ext/format/layout.ts';
+import { defaultSize } from '../../filesystem/ext/format/parameters.ts';
 import { FileDevice } from '../../host/file-device.ts';
-import { systemRandom } from '../../host/system.ts';
 import { defineApplet } from '../applet.ts';
 import type { Io } from '../io.ts';
 import { openDevice, refuseAttached } from '../open-device.ts';
+import { attempt, proceedOrFail } from './mke2fs/ask.ts';
 import { checkDevice, judgeBadBlocks, readBadBlockList } from './mke2fs/bad-blocks.ts';
-import { type CommandLine, OPTIONS, parseCommandLine, parseCreatorOs } from './mke2fs/command-line.ts';
+import { type CommandLine, OPTIONS, parseCommandLine } from './mke2fs/command-line.ts';
 import { describeContent } from './mke2fs/existing-content.ts';
-import { type ExtendedOptions, parseExtendedOptions } from './mke2fs/extended-options.ts';
+import type { ExtendedOptions } from './mke2fs/extended-options.ts';
 import { Failure } from './mke2fs/failure.ts';
-import { chooseUuid, clockOf } from './mke2fs/identity.ts';
 import { parseCount } from './mke2fs/numbers.ts';
+import { plan } from './mke2fs/plan.ts';
 import { DONE, printLayout, progress } from './mke2fs/report.ts';
 import { errorText, examineTarget, isMounted, type Target } from './mke2fs/target.ts';
 
@@ -33,14 +26,14 @@ export const mke2fs = defineApplet({
   name: 'mke2fs',
   aliases: ['mkfs.ext2', 'mkfs.ext3', 'mkfs.ext4'],
   kind: 'applet',
-  summary: 'make an ext2 file system',
+  summary: 'make an ext2, ext3 or ext4 file system',
   usage: ['mke2fs [OPTION]... DEVICE [SIZE]'],
   description: [
-    'Makes an empty ext2 file system on DEVICE, a file or a block device, byte for byte as mke2fs of e2fsprogs 1.47.0 ' +
+    'Makes an empty ext2, ext3 or ext4 file system on DEVICE, a file or a block device, byte for byte as mke2fs of e2fsprogs 1.47.0 ' +
       'makes it with the same UUID, hash seed and time. SIZE is in KiB, or in blocks where -b is given, or has one of ' +
       'the suffixes k, m, g, t and s (sectors of 512 bytes); a DEVICE that is not there is then made.',
-    'The profiles are those of mke2fs.conf as e2fsprogs ships it; no configuration file is read. ' +
-      'E2FSPROGS_FAKE_TIME and SOURCE_DATE_EPOCH take the place of the clock.',
+    'Profiles come from the file that MKE2FS_CONFIG names, else from /etc/mke2fs.conf; where there is none, they are those ' +
+      'that e2fsprogs ships. E2FSPROGS_FAKE_TIME and SOURCE_DATE_EPOCH take the place of the clock.',
     'With -S the content of the device is never discarded, unlike mke2fs 1.47.0, which loses by it what -S is to save.',
   ],
   options: OPTIONS,
@@ -54,25 +47,30 @@ export const mke2fs = defineApplet({
       explanation: 'Formats the first partition of a disk image, without a loop device.',
     },
     {
+      command: 'mkfs.ext4 -L data disk.img',
+      explanation: 'An ext4 with a journal and checksums over the whole of disk.img.',
+    },
+    {
       command: 'mkfs.ext2 -L boot -m 0 -I 128 disk.img',
       explanation: 'A label, nothing reserved, small inodes.',
     },
   ],
   exitStatus: { 0: 'the file system was made', 1: 'it was not' },
   notSupported: [
-    'ext3 and ext4: a journal (-j, -J, -t ext3, -t ext4, mkfs.ext3, mkfs.ext4) and the features of those',
-    'features other than dir_index ext_attr filetype large_dir large_file meta_bg ' +
-      'resize_inode sparse_super sparse_super2 stable_inodes',
+    'a journal on another device (-J device=, -O journal_dev)',
+    'the feature quota with bigalloc, or with a root directory that is not of root',
+    '-E desc_size=',
+    'of mke2fs.conf: [devices], and the relations auto_64-bit_support, force_undo, hash_alg, lazy_journal_init, ' +
+      'make_hugefiles and its companions',
     '-d FOLDER: format first, then fill the image with userloop cp -r FOLDER/. IMAGE:/',
     '-z FILE: the undo file',
-    'mke2fs.conf and MKE2FS_CONFIG',
     'discarding (TRIM) on block devices',
   ],
   run,
 });
 
-/** What the kernel of most machines can mount. */
-const LARGEST_USUAL_BLOCK = 4096;
+/** There where the kernel zeroes tables of inodes itself. */
+const LAZY_KERNEL = '/sys/fs/ext4/features/lazy_itable_init';
 
 function run(io: Io, argv: readonly string[], calledAs: string): number {
   try {
@@ -176,128 +174,6 @@ function sizeOfBlockDevice(io: Io, target: Target): number {
   return device.size;
 }
 
-function plan(
-  io: Io,
-  command: CommandLine,
-  calledAs: string,
-  type: 'ext2' | 'ext3' | 'ext4',
-  wholeSize: number,
-  sized: boolean,
-): { layout: ExtLayout; extended: ExtendedOptions } {
-  const name = command.device!;
-  const creatorOs = command.creatorOs === undefined ? undefined : parseCreatorOs(command.creatorOs);
-  if (command.creatorOs !== undefined && creatorOs === undefined)
-    throw new Failure(`${calledAs}: unknown os - ${command.creatorOs}\n`);
-  // What lies before an offset counts for the choice of the profile, though not for the volume.
-  const usageBySize = usageForSize(wholeSize);
-  const usage = command.usage ?? (usageBySize === undefined ? [] : [usageBySize]);
-  const profile = resolveProfile(type, usage, wholeSize, creatorOs === CreatorOs.hurd);
-  for (const unknown of profile.unknown) {
-    io.stderr.write(`\nWarning: the fs_type ${unknown} is not defined in mke2fs.conf\n\n`);
-  }
-  if (command.verbose) {
-    const names = profile.names.map((part) => `'${part}'`).join(', ');
-    io.stdout.write(`fs_types for mke2fs.conf resolution: ${names}\n`);
-  }
-  const blockSize = chooseBlockSize(profile, command);
-  const blockCount = Math.floor(wholeSize / blockSize);
-  if (blockCount > 0xffff_ffff) {
-    throw new Failure(
-      `${calledAs}: Size of device (0x${blockCount.toString(16)} blocks) ${name} too big to be expressed\n` +
-        `\tin 32 bits using a blocksize of ${blockSize}.\n`,
-    );
-  }
-  if (blockSize > LARGEST_USUAL_BLOCK) {
-    const tooBig = `${blockSize}-byte blocks too big for system (max ${LARGEST_USUAL_BLOCK})`;
-    io.stderr.write(command.force ? `Warning: ${tooBig}, forced to continue\n` : `${calledAs}: ${tooBig}\n`);
-    if (!command.force) proceedOrFail(io);
-  }
-  const extended = parseExtendedOptions(io, command.extended, blockSize, blockCount);
-  let size = wholeSize;
-  if (extended.offset !== undefined && extended.offset > 0 && !sized) {
-    size -= Math.floor(extended.offset / blockSize) * blockSize;
-    if (size <= 0)
-      throw new Failure(
-        `${name}: Not enough space to build proposed filesystem while setting up superblock\n`,
-      );
-    io.stderr.write(
-      '\nWarning: offset specified without an explicit file system size.\n' +
-        `Creating a file system with ${Math.floor(size / blockSize)} blocks but this might\nnot be what you want.\n\n`,
-    );
-  }
-  if (command.flexGroups)
-    throw new Failure(`${calledAs}: Flex_bg feature not enabled, so flex_bg size may not be specified\n`);
-  const now = clockOf(io.env)();
-  const uuid = chooseUuid(command.uuid, now);
-  const options = formatOptions({ ...command, usage }, extended, type, creatorOs, {
-    // A UUID that cannot be read is complained of last.
-    uuid: uuid ?? new Uint8Array(16),
-    hashSeed: extended.hashSeed ?? randomUuid(systemRandom),
-    now,
-  });
-  const warnOfSmallInodes = (): void => {
-    if ((command.inodeSize ?? profile.inodeSize) === 128 && creatorOs !== CreatorOs.hurd)
-      io.stdout.write('128-byte inodes cannot handle dates beyond 2038 and are deprecated\n');
-  };
-  const parameters = attempt(
-    () => resolveParameters(size, options),
-    (detail) => {
-      if (detail.startsWith('inode_size (')) warnOfSmallInodes();
-      // The tool names itself before what it says in lower case.
-      return `${/^[a-z]/.test(detail) ? `${calledAs}: ` : ''}${detail}\n`;
-    },
-  );
-  warnOfSmallInodes();
-  const layout = attempt(
-    () => computeLayout(parameters),
-    (detail) => `${name}: ${detail} while setting up superblock\n`,
-  );
-  if (uuid === undefined) throw new Failure(`${name}: could not parse UUID: ${command.uuid}\n\n`);
-  return { layout, extended };
-}
-
-function formatOptions(
-  command: CommandLine,
-  extended: ExtendedOptions,
-  type: 'ext2' | 'ext3' | 'ext4',
-  creatorOs: number | undefined,
-  identity: Pick<FormatExtOptions, 'uuid' | 'hashSeed' | 'now'>,
-): FormatExtOptions {
-  const { rootOwner } = extended;
-  return dropAbsent({
-    ...identity,
-    type,
-    usage: command.usage,
-    blockSize: command.blockSize,
-    minimumBlockSize: command.minimumBlockSize,
-    features: command.features,
-    inodeSize: command.inodeSize,
-    inodeRatio: command.inodeRatio,
-    inodeCount: command.inodeCount,
-    blocksPerGroup: command.blocksPerGroup,
-    reservedPercent: command.reservedPercent,
-    revision: command.revision,
-    label: command.label,
-    lastMounted: command.lastMounted,
-    errorBehavior: command.errorBehavior,
-    creatorOs,
-    resize: extended.resize,
-    stride: extended.stride,
-    stripeWidth: extended.stripeWidth,
-    backupSuperblocks: extended.backupSuperblocks,
-    rootOwner:
-      rootOwner === 'caller' ? { uid: process.getuid?.() ?? 0, gid: process.getgid?.() ?? 0 } : rootOwner,
-    testFileSystem: extended.testFileSystem,
-  });
-}
-
-type Defined<T> = { [K in keyof T]: Exclude<T[K], undefined> };
-
-/** An option that was not given is no option. */
-function dropAbsent<T extends object>(options: T): Defined<T> {
-  return Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined)) as Defined<T>;
-}
-
 function write(
   io: Io,
   command: CommandLine,
@@ -324,22 +200,65 @@ function write(
   try {
     const volume = new SliceDevice(device, extended.offset ?? 0);
     const badBlocks = [...listed, ...findBadBlocks(io, command, layout, volume)];
-    tell(progress('Allocating group tables: ', layout.groupCount, DONE));
+    const packed = layout.parameters.packedMetaBlocks && hasIncompatible(layout.features, 'flex_bg');
+    tell(
+      packed
+        ? `Allocating group tables: ${DONE}`
+        : progress('Allocating group tables: ', layout.groupCount, DONE),
+    );
     if (superblockOnly) {
       io.stdout.write(`${target.name} may be further corrupted by superblock rewrite\n`);
       if (!command.force) proceedOrFail(io);
     } else tell(progress('Writing inode tables: ', layout.groupCount, DONE));
-    const options = { badBlocks, superblockOnly, discard };
+    const options = {
+      badBlocks,
+      superblockOnly,
+      discard,
+      zeroed: extended.storageZeroed === true,
+      lazyInodeTables: extended.lazyInodeTables ?? fs.existsSync(LAZY_KERNEL),
+      lazyJournal: extended.lazyJournal === true || extended.storageZeroed === true,
+    };
     const prepared = attempt(
       () => prepareExt(layout, options),
-      (detail) => `${detail.startsWith('Could not') ? `${calledAs}: ` : ''}${detail}\n`,
+      (detail) => `${/^(Could|cannot)/.test(detail) ? `${calledAs}: ` : ''}${detail}\n`,
     );
+    tellOfJournal(io, prepared, command, tell);
     writeExt(volume, prepared, options);
     tell(
       progress('Writing superblocks and filesystem accounting information: ', layout.groupCount, 'done\n\n'),
     );
   } finally {
     device.close();
+  }
+}
+
+/** The journal, and what else the tool makes in words. */
+function tellOfJournal(
+  io: Io,
+  { volume, superblockOnly }: PreparedExt,
+  { quiet, device }: CommandLine,
+  tell: (text: string) => void,
+): void {
+  if (volume.superblockFields.journalInode !== undefined) {
+    if (superblockOnly) io.stdout.write('Skipping journal creation in super-only mode\n');
+    else {
+      tell(`Creating journal (${volume.journalBlocks} blocks): `);
+      // Where the journal is to start, block 0 is asked for, which is in no group.
+      if (
+        volume.layout.parameters.packedMetaBlocks &&
+        hasIncompatible(volume.layout.features, 'extent') &&
+        volume.layout.firstDataBlock > 0
+      ) {
+        io.stderr.write(
+          `Illegal block number passed to ext2fs_test_block_bitmap #0 for block bitmap for ${device}\n`,
+        );
+      }
+      tell('done\n');
+    }
+  }
+  const { mmpInterval } = volume.superblockFields;
+  if (mmpInterval !== undefined && !quiet) {
+    io.stdout.write(`Multiple mount protection is enabled with update interval ${mmpInterval} seconds.\n`);
   }
 }
 
@@ -372,17 +291,6 @@ function openFor(io: Io, target: Target, layout: ExtLayout, offset: number): Blo
   return openDevice(io, target.name);
 }
 
-/** Runs the core; what it says of wrong options becomes the tool's message. */
-function attempt<T>(work: () => T, message: (detail: string) => string): T {
-  try {
-    return work();
-  } catch (error) {
-    if (error instanceof FsError && error.detail !== undefined && error.syscall === undefined)
-      throw new Failure(message(error.detail));
-    throw error;
-  }
-}
-
 function deviceSizeIsZero(calledAs: string): string {
   return (
     `${calledAs}: Device size reported to be zero.  Invalid partition specified, or\n` +
@@ -390,9 +298,4 @@ function deviceSizeIsZero(calledAs: string): string {
     '\ta modified partition being busy and in use.  You may need to reboot\n' +
     '\tto re-read your partition table.\n\n'
   );
-}
-
-function proceedOrFail(io: Io): void {
-  io.stdout.write('Proceed anyway? (y,N) ');
-  if (!/^y/i.test(io.stdin.readLine() ?? '')) throw new Failure('\n', 'stdout');
 }

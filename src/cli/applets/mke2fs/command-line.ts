@@ -3,6 +3,7 @@ import { UsageError } from '../../../errors.ts';
 import { getopt, type OptionSpec } from '../../getopt.ts';
 import type { Io } from '../../io.ts';
 import { Failure, USAGE } from './failure.ts';
+import { type JournalChoice, parseJournalOptions } from './journal-options.ts';
 import { parseCount, parseUnsigned } from './numbers.ts';
 
 export const OPTIONS: readonly OptionSpec[] = [
@@ -33,7 +34,7 @@ export const OPTIONS: readonly OptionSpec[] = [
     short: 'G',
     argument: 'required',
     argumentName: 'COUNT',
-    description: 'groups per flex_bg group: refused without that feature',
+    description: 'with flex_bg: groups whose tables lie together, a power of two; 16 by default',
   },
   { short: 'i', argument: 'required', argumentName: 'BYTES', description: 'bytes of volume per inode' },
   { short: 'I', argument: 'required', argumentName: 'BYTES', description: 'inode size' },
@@ -86,7 +87,12 @@ export const OPTIONS: readonly OptionSpec[] = [
     description: 'accepted and without effect, as in the tool',
   },
   { short: 'S', description: 'write superblocks and descriptors only' },
-  { short: 't', argument: 'required', argumentName: 'TYPE', description: 'file-system type: ext2' },
+  {
+    short: 't',
+    argument: 'required',
+    argumentName: 'TYPE',
+    description: 'file-system type: ext2, ext3 or ext4',
+  },
   {
     short: 'T',
     argument: 'required',
@@ -100,11 +106,16 @@ export const OPTIONS: readonly OptionSpec[] = [
     short: 'C',
     argument: 'required',
     argumentName: 'BYTES',
-    description: 'cluster size: refused, belongs to bigalloc',
+    description: 'with bigalloc: cluster size, a power of two; 16 blocks by default',
   },
   { short: 'd', argument: 'required', argumentName: 'FOLDER', description: 'refused: use userloop cp -r' },
-  { short: 'j', description: 'refused: journal' },
-  { short: 'J', argument: 'required', argumentName: 'OPTION[,...]', description: 'refused: journal' },
+  { short: 'j', description: 'a journal, as -O has_journal' },
+  {
+    short: 'J',
+    argument: 'required',
+    argumentName: 'OPTION[,...]',
+    description: 'a journal with size= (MiB), fast_commit_size= and location= (blocks)',
+  },
   { short: 'z', argument: 'required', argumentName: 'FILE', description: 'refused: undo file' },
 ];
 
@@ -122,7 +133,11 @@ export interface CommandLine {
   extended: string;
   force: boolean;
   blocksPerGroup?: number;
-  flexGroups: boolean;
+  /** Groups whose tables lie together. */
+  flexGroups?: number;
+  /** Bytes. */
+  clusterSize?: number;
+  journal?: JournalChoice;
   inodeRatio?: number;
   inodeSize?: number;
   label?: Uint8Array;
@@ -145,13 +160,14 @@ export interface CommandLine {
 
 const LABEL_LENGTH = 16;
 const LAST_MOUNTED_LENGTH = 64;
+/** Bytes. */
+const LARGEST_CLUSTER = 2 ** 29;
 
 export function parseCommandLine(io: Io, argv: readonly string[], name: string): CommandLine {
   const result: CommandLine = {
     check: 0,
     extended: '',
     force: false,
-    flexGroups: false,
     dryRun: false,
     quiet: false,
     superblockOnly: false,
@@ -223,7 +239,7 @@ function applyOption(io: Io, result: CommandLine, letter: string, value: string,
       const count = parseUnsigned(value) ?? fail('Illegal number for flex_bg size');
       if (count < 1 || !Number.isInteger(Math.log2(count))) fail('flex_bg size must be a power of 2');
       if (count > 2 ** 31) fail(`flex_bg size (${count}) must be less than or equal to 2^31`);
-      result.flexGroups = true;
+      result.flexGroups = count;
       return;
     }
     case 'i': {
@@ -305,15 +321,21 @@ function applyOption(io: Io, result: CommandLine, letter: string, value: string,
     case 'V':
       result.version = true;
       return;
-    case 'C':
-      fail('-C needs the feature bigalloc, which cannot be given to a new file system yet');
+    case 'C': {
+      const size = parseCount(value, 1);
+      if (size <= 1024 || size > LARGEST_CLUSTER || !Number.isInteger(Math.log2(size)))
+        fail(`invalid cluster size - ${value}`);
+      result.clusterSize = size;
       return;
+    }
     case 'd':
       fail('-d is not supported: format first, then fill the image with "userloop cp -r FOLDER/. IMAGE:/"');
       return;
     case 'j':
+      result.journal ??= {};
+      return;
     case 'J':
-      fail('ext2 is what can be made so far: a journal (ext3, ext4) is not supported yet');
+      result.journal = parseJournalOptions(io, value, name);
       return;
     default:
       fail(`-${letter} is not supported: there is no undo file`);

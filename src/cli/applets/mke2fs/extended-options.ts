@@ -1,4 +1,5 @@
 import { parseUuid } from '../../../bytes/uuid.ts';
+import type { QuotaType } from '../../../filesystem/ext/format/parameters.ts';
 import type { Io } from '../../io.ts';
 import { Failure } from './failure.ts';
 import { parseCount, parseUnsigned } from './numbers.ts';
@@ -17,6 +18,18 @@ export interface ExtendedOptions {
   rootOwner?: { uid: number; gid: number } | 'caller';
   discard?: boolean;
   testFileSystem?: boolean;
+  packedMetaBlocks?: boolean;
+  /** Seconds. */
+  mmpInterval?: number;
+  quotaTypes?: QuotaType[];
+  /** Bytes. */
+  orphanFileSize?: number;
+  encodingFlags?: number;
+  /** An encoding was named. */
+  encoding?: boolean;
+  lazyInodeTables?: boolean;
+  lazyJournal?: boolean;
+  storageZeroed?: boolean;
 }
 
 const VALID =
@@ -37,21 +50,8 @@ const VALID =
   '\tquotatype=<quota type(s) to be enabled>\n' +
   '\tassume_storage_prezeroed=<0 to disable, 1 to enable>\n\n';
 
-/** Belongs to features that ext2 does not have: nothing would come of them. */
-const OF_OTHER_FEATURES = new Set([
-  'encoding',
-  'encoding_flags',
-  'mmp_update_interval',
-  'packed_meta_blocks',
-  'quotatype',
-  'orphan_file_size',
-  'desc_size',
-  'desc-size',
-  'no_copy_xattrs',
-]);
-
-/** Means nothing without uninit_bg or a journal, in the tool as here. */
-const WITHOUT_EFFECT = new Set(['lazy_itable_init', 'lazy_journal_init', 'assume_storage_prezeroed']);
+/** Means nothing to what is made here. */
+const WITHOUT_EFFECT = new Set(['no_copy_xattrs']);
 
 /** `blockSize` is the unit of `resize`, which must be more than the volume's `blockCount`. */
 export function parseExtendedOptions(
@@ -62,8 +62,8 @@ export function parseExtendedOptions(
 ): ExtendedOptions {
   const result: ExtendedOptions = {};
   let bad: string | undefined;
-  const complain = (message: string): void => {
-    io.stderr.write(`${message}\n`);
+  const complain = (message: string, end = '\n'): void => {
+    io.stderr.write(`${message}${end}`);
     bad ??= '';
   };
   for (const token of text.split(',')) {
@@ -72,11 +72,6 @@ export function parseExtendedOptions(
     const name = equals < 0 ? token : token.slice(0, equals);
     const value = equals < 0 ? undefined : token.slice(equals + 1);
     if (WITHOUT_EFFECT.has(name)) continue;
-    if (OF_OTHER_FEATURES.has(name)) {
-      throw new Failure(
-        `mke2fs: -E ${name} belongs to a feature that cannot be given to a new file system yet\n`,
-      );
-    }
     switch (name) {
       case 'discard':
       case 'nodiscard':
@@ -93,12 +88,32 @@ export function parseExtendedOptions(
           else result.rootOwner = owner;
         }
         continue;
+      case 'lazy_itable_init':
+        result.lazyInodeTables = value === undefined || Number.parseInt(value, 10) !== 0;
+        continue;
+      case 'lazy_journal_init':
+        result.lazyJournal = value === undefined || Number.parseInt(value, 10) !== 0;
+        continue;
+      case 'assume_storage_prezeroed':
+        result.storageZeroed = value === undefined || Number.parseInt(value, 10) !== 0;
+        continue;
+      case 'packed_meta_blocks':
+        result.packedMetaBlocks = value === undefined || Number.parseInt(value, 10) !== 0;
+        continue;
+      case 'desc-size':
+      case 'desc_size':
+        throw new Failure(
+          `mke2fs: -E ${name} is not supported: descriptors have 64 bytes with the feature 64bit, else 32\n`,
+        );
       default:
     }
-    if (value === undefined || !setValue(result, name, value, { blockSize, blockCount }, complain))
+    if (value === undefined || !setValue(io, result, name, value, { blockSize, blockCount }, complain))
       bad = name;
   }
   if (bad !== undefined) throw new Failure(`\nBad option(s) specified: ${bad}\n${VALID}`);
+  if (result.encodingFlags !== undefined && result.encoding !== true) {
+    throw new Failure('error: An encoding must be explicitly specified when passing encoding-flags\n');
+  }
   if (result.stride && result.stripeWidth && result.stripeWidth % result.stride !== 0) {
     io.stderr.write(
       `\nWarning: RAID stripe-width ${result.stripeWidth} not an even multiple of stride ${result.stride}.\n\n`,
@@ -109,11 +124,12 @@ export function parseExtendedOptions(
 
 /** False for a name that is unknown. */
 function setValue(
+  io: Io,
   result: ExtendedOptions,
   name: string,
   value: string,
   { blockSize, blockCount }: { blockSize: number; blockCount: number },
-  complain: (message: string) => void,
+  complain: (message: string, end?: string) => void,
 ): boolean {
   switch (name) {
     case 'offset': {
@@ -154,10 +170,52 @@ function setValue(
       else result.hashSeed = seed;
       return true;
     }
+    case 'mmp_update_interval': {
+      const interval = parseUnsigned(value);
+      if (interval === undefined) complain(`Invalid mmp_update_interval: ${value}`);
+      else result.mmpInterval = interval;
+      return true;
+    }
+    case 'orphan_file_size': {
+      const size = parseCount(value, 1);
+      if (size < 1) complain(`Invalid size of orphan file ${value}`);
+      else result.orphanFileSize = size;
+      return true;
+    }
+    case 'encoding':
+      if (value !== 'utf8' && value !== 'utf8-12.1') {
+        io.stderr.write(`Invalid encoding: ${value}`);
+        complain('', '');
+      } else {
+        result.encodingFlags ??= 0;
+        result.encoding = true;
+      }
+      return true;
+    case 'encoding_flags':
+      if (value === 'strict') result.encodingFlags = 1;
+      else throw new Failure(`error: Invalid encoding flag: ${value}\n`);
+      return true;
+    case 'quotatype':
+      result.quotaTypes = [];
+      for (const part of value.split(':')) {
+        const type = QUOTA_TYPES[part];
+        if (type === undefined) {
+          io.stderr.write(`Failed to parse quota type at ${part}`);
+          return false;
+        }
+        result.quotaTypes.push(type);
+      }
+      return true;
     default:
       return false;
   }
 }
+
+const QUOTA_TYPES: Readonly<Record<string, QuotaType>> = {
+  usrquota: 'user',
+  grpquota: 'group',
+  prjquota: 'project',
+};
 
 function parseOwner(value: string): { uid: number; gid: number } | undefined {
   const match = /^(\d*):(\d*)$/.exec(value);

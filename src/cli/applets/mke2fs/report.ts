@@ -31,7 +31,7 @@ function summarize(layout: ExtLayout): string {
 }
 
 function describe(layout: ExtLayout): string {
-  const { parameters, blockSize, groupCount } = layout;
+  const { parameters, blockSize, groupCount, clusterBlocks, descriptorSize } = layout;
   const label = Buffer.from(parameters.options.label ?? []).toString();
   const log = Math.log2(blockSize) - 10;
   const percent = ((100 * layout.reservedBlockCount) / layout.blockCount).toFixed(2);
@@ -39,7 +39,9 @@ function describe(layout: ExtLayout): string {
     `Filesystem label=${label}`,
     `OS type: ${osName(parameters.creatorOs)}`,
     `Block size=${blockSize} (log=${log})`,
-    `Fragment size=${blockSize} (log=${log})`,
+    clusterBlocks > 1
+      ? `Cluster size=${blockSize * clusterBlocks} (log=${log + Math.log2(clusterBlocks)})`
+      : `Fragment size=${blockSize} (log=${log})`,
     `Stride=${parameters.stride} blocks, Stripe width=${parameters.stripeWidth} blocks`,
     `${layout.inodeCount} inodes, ${layout.blockCount} blocks`,
     `${layout.reservedBlockCount} blocks (${percent}%) reserved for the super user`,
@@ -50,11 +52,15 @@ function describe(layout: ExtLayout): string {
     lines.push(`Root directory owner=${owner.uid}:${owner.gid}`);
   if (layout.reservedDescriptorBlocks > 0) {
     const descriptors = layout.reservedDescriptorBlocks + layout.descriptorBlocks;
-    lines.push(`Maximum filesystem blocks=${descriptors * (blockSize / 32) * layout.blocksPerGroup}`);
+    lines.push(
+      `Maximum filesystem blocks=${descriptors * (blockSize / descriptorSize) * layout.blocksPerGroup}`,
+    );
   }
   lines.push(
     groupCount > 1 ? `${groupCount} block groups` : `${groupCount} block group`,
-    `${layout.blocksPerGroup} blocks per group, ${layout.blocksPerGroup} fragments per group`,
+    `${layout.blocksPerGroup} blocks per group, ${layout.blocksPerGroup / clusterBlocks} ${
+      clusterBlocks > 1 ? 'clusters' : 'fragments'
+    } per group`,
     `${layout.inodesPerGroup} inodes per group`,
   );
   return `${lines.join('\n')}\n`;

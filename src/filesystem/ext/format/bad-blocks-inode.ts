@@ -1,24 +1,18 @@
 import { viewOf } from '../../../bytes/struct.ts';
 import { ReservedInode } from '../inode.ts';
-import type { BlockAllocation } from './block-allocation.ts';
-import type { FirstContent } from './first-content.ts';
-import { DIRECT_SLOTS, DOUBLE_INDIRECT_SLOT, INDIRECT_SLOT, inodeRecord } from './inode-record.ts';
-import type { ExtLayout } from './layout.ts';
+import { DIRECT_SLOTS, DOUBLE_INDIRECT_SLOT, INDIRECT_SLOT, inodeRecord, mapRoot } from './inode-record.ts';
+import type { NewVolume } from './new-volume.ts';
 import { invalid } from './parameters.ts';
 
 /** Inode 1: the file that owns the bad blocks, so that nothing else takes them. It has times even when it owns none. */
-export function makeBadBlocksInode(
-  layout: ExtLayout,
-  allocation: BlockAllocation,
-  content: FirstContent,
-): void {
-  const { badBlocks } = allocation;
+export function makeBadBlocksInode(volume: NewVolume): void {
+  const { badBlocks, layout } = volume;
   const pointers = layout.blockSize / 4;
   const slots: number[] = badBlocks.slice(0, DIRECT_SLOTS);
   const pointerBlock = (): DataView => {
-    const block = allocation.allocate(0);
+    const block = volume.allocate(0);
     const bytes = new Uint8Array(layout.blockSize);
-    content.blocks.set(block, bytes);
+    volume.putBlock(block, bytes);
     latest = block;
     return viewOf(bytes);
   };
@@ -43,13 +37,13 @@ export function makeBadBlocksInode(
       top.setUint32(((from - inDouble) / pointers) * 4, latest, true);
     }
   }
-  content.inodes.set(
+  volume.putInode(
     ReservedInode.badBlocks,
     inodeRecord(layout, {
       size: badBlocks.length * layout.blockSize,
       // mke2fs does not count the pointer blocks.
       blockCount: badBlocks.length,
-      blocks: slots,
+      root: mapRoot(slots),
       extra: false,
     }),
   );

@@ -59,9 +59,9 @@ const SETTABLE: Readonly<Record<string, readonly [word: Word, mask: number]>> = 
 
 /** What this formatter can lay out. */
 const SUPPORTED: FeatureSet = {
-  compatible: C.ext_attr | C.resize_inode | C.dir_index | C.sparse_super2 | C.stable_inodes,
-  incompatible: I.filetype | I.meta_bg | I.large_dir,
-  readOnlyCompatible: R.sparse_super | R.large_file,
+  compatible: ~0,
+  incompatible: ~I.journal_dev,
+  readOnlyCompatible: ~0,
 };
 
 /** `list` as `-O` takes it: names, `^name` to clear one, `none` to clear all; EINVAL for a name that is unknown. */
@@ -95,10 +95,7 @@ export function refuseUnsupportedFeatures(features: FeatureSet): void {
   }
   if (missing.length === 0) return;
   const them = missing.length === 1 ? 'the feature' : 'the features';
-  throw new UnsupportedError(
-    `ext2 is what can be made so far: ${them} ${missing.join(', ')} cannot be given to a new file system yet`,
-    missing,
-  );
+  throw new UnsupportedError(`${them} ${missing.join(', ')} cannot be given to a new file system`, missing);
 }
 
 export function hasCompatible(features: FeatureSet, name: keyof typeof CompatibleFeature): boolean {
@@ -114,4 +111,16 @@ export function hasReadOnlyCompatible(
   name: keyof typeof ReadOnlyCompatibleFeature,
 ): boolean {
   return (features.readOnlyCompatible & ReadOnlyCompatibleFeature[name]) !== 0;
+}
+
+/** Have the groups flags, and their descriptors checksums? */
+export function hasGroupFlags(features: FeatureSet): boolean {
+  return hasReadOnlyCompatible(features, 'uninit_bg') || hasReadOnlyCompatible(features, 'metadata_csum');
+}
+
+/** Features of ext4's beginnings: with one of them the volume says how much was written to it. */
+export function countsWrites(features: FeatureSet): boolean {
+  const { huge_file, uninit_bg, dir_nlink, extra_isize, metadata_csum } = R;
+  const words = huge_file | uninit_bg | dir_nlink | extra_isize | metadata_csum;
+  return (features.readOnlyCompatible & words) !== 0 || hasIncompatible(features, 'flex_bg');
 }

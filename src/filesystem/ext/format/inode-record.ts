@@ -17,8 +17,10 @@ export interface InodeContent {
   readonly size?: number;
   /** Blocks of the volume, pointer blocks included. */
   readonly blockCount?: number;
-  /** The slots of `i_block`. */
-  readonly blocks?: readonly number[];
+  /** The 60 bytes of `i_block`. */
+  readonly root?: Uint8Array;
+  /** `i_flags`. */
+  readonly flags?: number;
   readonly uid?: number;
   readonly gid?: number;
   /** False for the inode of bad blocks, which has neither a birth time nor extra fields. */
@@ -42,12 +44,22 @@ export function inodeRecord(layout: ExtLayout, content: InodeContent): Uint8Arra
   Inode.i_ctime.set(view, 0, seconds);
   Inode.i_mtime.set(view, 0, seconds);
   Inode.i_links_count.set(view, 0, content.links ?? 0);
-  Inode.i_blocks_lo.set(view, 0, ((content.blockCount ?? 0) * layout.blockSize) / 512);
-  const { blocks = [] } = content;
-  for (let slot = 0; slot < blocks.length; slot++) view.setUint32(0x28 + slot * 4, blocks[slot]!, true);
+  const sectors = ((content.blockCount ?? 0) * layout.blockSize) / 512;
+  Inode.i_blocks_lo.set(view, 0, sectors >>> 0);
+  Inode.i_blocks_high.set(view, 0, Math.floor(sectors / 0x1_0000_0000));
+  Inode.i_flags.set(view, 0, content.flags ?? 0);
+  if (content.root !== undefined) Inode.i_block.set(view, 0, content.root);
   if (content.extra !== false && layout.inodeSize > 128) {
     Inode.i_extra_isize.set(view, 0, EXTRA_INODE_SIZE);
     Inode.i_crtime.set(view, 0, seconds);
   }
   return record;
+}
+
+/** `i_block` with these slots. */
+export function mapRoot(slots: readonly number[]): Uint8Array {
+  const root = new Uint8Array(60);
+  const view = viewOf(root);
+  for (let slot = 0; slot < slots.length; slot++) view.setUint32(slot * 4, slots[slot]!, true);
+  return root;
 }

@@ -15,11 +15,17 @@ export interface ExtLayout {
   readonly unusedBlockCount: number;
   readonly reservedBlockCount: number;
   readonly blocksPerGroup: number;
+  /** Blocks a cluster: 1 without bigalloc. */
+  readonly clusterBlocks: number;
   readonly groupCount: number;
+  /** Groups whose tables lie together: 1 without flex_bg. */
+  readonly flexGroups: number;
   readonly inodesPerGroup: number;
   readonly inodeTableBlocks: number;
   readonly inodeCount: number;
   readonly inodeSize: number;
+  /** Bytes. */
+  readonly descriptorSize: number;
   readonly descriptorBlocks: number;
   /** Kept free behind the descriptors in every group that has them, for the volume to grow. */
   readonly reservedDescriptorBlocks: number;
@@ -39,14 +45,14 @@ const LARGEST_SMALL_FILE = 0x7fff_ffff;
 
 /** ENOSPC or EINVAL, with mke2fs' own sentence as `detail`, when the volume cannot be laid out. */
 export function computeLayout(parameters: ExtParameters): ExtLayout {
-  const { blockSize, inodeSize } = parameters;
-  const firstDataBlock = blockSize === 1024 ? 1 : 0;
-  const perBlock = descriptorsPerBlock(blockSize);
+  const { blockSize, inodeSize, clusterBlocks, descriptorSize } = parameters;
+  const firstDataBlock = blockSize * clusterBlocks === 1024 ? 1 : 0;
+  const perBlock = descriptorsPerBlock(blockSize, descriptorSize);
   let { features } = parameters;
   let { blockCount } = parameters;
   let reservedBlockCount = parameters.reservedBlockCount;
   // Free counts in a descriptor have 16 bits.
-  const maxBlocksPerGroup = Math.min(8 * blockSize, 0xfff8);
+  const maxBlocksPerGroup = Math.min(8 * blockSize, 0xfff8) * clusterBlocks;
   let blocksPerGroup =
     parameters.blocksPerGroup === 0
       ? maxBlocksPerGroup
@@ -84,6 +90,7 @@ export function computeLayout(parameters: ExtParameters): ExtLayout {
         firstDataBlock,
         blocksPerGroup,
         blockSize,
+        descriptorSize,
         descriptorBlocks,
       );
     }
@@ -116,11 +123,14 @@ export function computeLayout(parameters: ExtParameters): ExtLayout {
       unusedBlockCount: parameters.blockCount - blockCount,
       reservedBlockCount,
       blocksPerGroup,
+      clusterBlocks,
       groupCount,
+      flexGroups: parameters.flexGroups,
       inodesPerGroup,
       inodeTableBlocks,
       inodeCount: inodesPerGroup * groupCount,
       inodeSize,
+      descriptorSize,
       descriptorBlocks,
       reservedDescriptorBlocks,
       firstMetaGroup: 0,
@@ -170,6 +180,15 @@ export function groupFirstBlock(layout: ExtLayout, group: number): number {
   return layout.firstDataBlock + group * layout.blocksPerGroup;
 }
 
+export function groupOfBlock(layout: ExtLayout, block: number): number {
+  return Math.floor((block - layout.firstDataBlock) / layout.blocksPerGroup);
+}
+
+/** The block behind the last one of the group. */
+export function groupEnd(layout: ExtLayout, group: number): number {
+  return Math.min(groupFirstBlock(layout, group + 1), layout.blockCount);
+}
+
 /** Blocks in the group: fewer in the last. */
 export function groupBlockCount(layout: ExtLayout, group: number): number {
   return Math.min(layout.blocksPerGroup, layout.blockCount - groupFirstBlock(layout, group));
@@ -185,7 +204,7 @@ export function oldDescriptorBlocks(layout: ExtLayout): number {
 /** The index of the descriptor block that this group keeps for its meta group; undefined when it keeps none. */
 export function metaDescriptorBlock(layout: ExtLayout, group: number): number | undefined {
   if (!layout.metaGroups) return undefined;
-  const perBlock = descriptorsPerBlock(layout.blockSize);
+  const perBlock = descriptorsPerBlock(layout.blockSize, layout.descriptorSize);
   const within = group % perBlock;
   if (within !== 0 && within !== 1 && within !== perBlock - 1) return undefined;
   const index = Math.floor(group / perBlock);
@@ -200,8 +219,24 @@ export function resizeInodeSize(blockSize: number): number {
 
 /** Blocks at the start of the group for superblock and descriptors. */
 export function superAndDescriptorBlocks(layout: ExtLayout, group: number): number {
-  const copy = hasSuperblock(layout, group) ? 1 + oldDescriptorBlocks(layout) : 0;
+  const copy = hasSuperblock(layout, group)
+    ? superblockShift(layout, group) + 1 + oldDescriptorBlocks(layout)
+    : 0;
   return metaDescriptorBlock(layout, group) === undefined ? copy : copy + 1;
+}
+
+/** What the reference takes for free before it has placed tables: with flexible groups they are not taken off. */
+export function initialFreeBlocks(layout: ExtLayout): number {
+  const tables = layout.flexGroups > 1 ? 0 : 2 + layout.inodeTableBlocks;
+  let free = 0;
+  for (let group = 0; group < layout.groupCount; group++)
+    free += groupBlockCount(layout, group) - superAndDescriptorBlocks(layout, group) - tables;
+  return free;
+}
+
+/** With clusters and blocks of 1 KiB, the boot sector's block belongs to the first group, in front of the superblock. */
+export function superblockShift(layout: ExtLayout, group: number): number {
+  return group === 0 && layout.blockSize === 1024 && layout.firstDataBlock === 0 ? 1 : 0;
 }
 
 /** Whole blocks of inodes, and a multiple of 8 so that the bitmap has whole bytes. */
@@ -217,11 +252,12 @@ function descriptorBlocksToReserve(
   firstDataBlock: number,
   blocksPerGroup: number,
   blockSize: number,
+  descriptorSize: number,
   descriptorBlocks: number,
 ): number {
   const most = blockCount < Math.floor(MAX_32_BITS / 1024) ? blockCount * 1024 : MAX_32_BITS;
   const groups = Math.ceil((most - firstDataBlock) / blocksPerGroup);
-  const blocks = Math.ceil(groups / descriptorsPerBlock(blockSize)) - descriptorBlocks;
+  const blocks = Math.ceil(groups / descriptorsPerBlock(blockSize, descriptorSize)) - descriptorBlocks;
   return Math.min(blocks, blockSize / 4);
 }
 

@@ -1,6 +1,5 @@
 import type { Timestamp } from '../../../bytes/time.ts';
-import { FsError } from '../../../errors.ts';
-import { IncompatibleFeature } from '../superblock.ts';
+import { FsError, UnsupportedError } from '../../../errors.ts';
 import {
   editFeatures,
   type FeatureSet,
@@ -10,7 +9,7 @@ import {
   NO_FEATURES,
   refuseUnsupportedFeatures,
 } from './features.ts';
-import { PAGE_SIZE, resolveProfile, type ResolvedProfile } from './profile.ts';
+import { type ExtConfiguration, PAGE_SIZE, resolveProfile, type ResolvedProfile } from './profile.ts';
 
 /** `s_creator_os`. */
 export const CreatorOs = { linux: 0, hurd: 1, masix: 2, freebsd: 3, lites: 4 } as const;
@@ -28,7 +27,9 @@ export interface FormatExtOptions {
   readonly now: Timestamp;
   /** Bytes; the whole device, less what does not fill a page, where absent. */
   readonly size?: number;
-  /** `ext2`; the others name features that are refused so far. */
+  /** Bytes of the device, of which the volume is a part: they choose the profile. */
+  readonly wholeSize?: number;
+  /** `ext2` where absent. */
   readonly type?: 'ext2' | 'ext3' | 'ext4';
   /** Usage types (`-T`); by size where absent. */
   readonly usage?: readonly string[];
@@ -64,7 +65,41 @@ export interface FormatExtOptions {
   readonly rootOwner?: { readonly uid: number; readonly gid: number };
   /** Marks the volume as one for experimental kernel code. */
   readonly testFileSystem?: boolean;
+  /** With bigalloc: bytes of a cluster; sixteen blocks where absent. */
+  readonly clusterSize?: number;
+  /** With flex_bg: groups whose tables lie together, a power of two; 16 where absent. */
+  readonly flexGroups?: number;
+  /** With flex_bg: the tables of all groups at the start of the volume. */
+  readonly packedMetaBlocks?: boolean;
+  readonly journal?: JournalOptions;
+  /** With mmp: seconds between two signs of life. */
+  readonly mmpInterval?: number;
+  /** With quota: whose use is counted; users and groups, with the feature also projects, where absent. */
+  readonly quotaTypes?: readonly QuotaType[];
+  /** With orphan_file: bytes. */
+  readonly orphanFileSize?: number;
+  /** With casefold. */
+  readonly encodingFlags?: number;
+  /** `s_def_hash_version`. */
+  readonly hashVersion?: number;
+  /** `s_default_mount_opts`. */
+  readonly mountOptions?: number;
+  /** Leaves tables of inodes that hold old content for the kernel to zero: needs group flags. */
+  readonly lazyInodeTables?: boolean;
+  /** mke2fs.conf; the shipped one where absent. */
+  readonly configuration?: ExtConfiguration;
 }
+
+export interface JournalOptions {
+  /** MiB; by the size of the volume where absent. */
+  readonly size?: number;
+  /** Blocks, with fast_commit: a 64th of the others where absent. */
+  readonly fastCommitSize?: number;
+  /** The block from which room is looked for. */
+  readonly location?: number;
+}
+
+export type QuotaType = 'user' | 'group' | 'project';
 
 /** Options with every choice made; sizes are bytes, counts are of blocks, inodes or groups. */
 export interface ExtParameters {
@@ -80,6 +115,13 @@ export interface ExtParameters {
   readonly blocksPerGroup: number;
   readonly inodeSize: number;
   readonly inodeCount: number;
+  /** Bytes. */
+  readonly descriptorSize: number;
+  /** Blocks a cluster: 1 without bigalloc. */
+  readonly clusterBlocks: number;
+  /** Groups whose tables lie together: 1 without flex_bg. */
+  readonly flexGroups: number;
+  readonly packedMetaBlocks: boolean;
   readonly backupSuperblocks: number;
   readonly stride: number;
   readonly stripeWidth: number;
@@ -88,7 +130,6 @@ export interface ExtParameters {
 }
 
 export const FIRST_INODE = 11;
-const DESCRIPTOR_SIZE = 32;
 const MAX_32_BITS = 0xffff_ffff;
 
 /** EINVAL whose `detail` is the sentence that mke2fs prints. */
@@ -96,8 +137,8 @@ export function invalid(detail: string): FsError {
   return new FsError('EINVAL', { detail });
 }
 
-export function descriptorsPerBlock(blockSize: number): number {
-  return blockSize / DESCRIPTOR_SIZE;
+export function descriptorsPerBlock(blockSize: number, descriptorSize: number): number {
+  return blockSize / descriptorSize;
 }
 
 /** What the user said, else what the profile says. */
@@ -117,29 +158,37 @@ export function defaultSize(deviceSize: number, blockSize = 1024): number {
 export function resolveParameters(size: number, options: FormatExtOptions): ExtParameters {
   const creatorOs = options.creatorOs ?? CreatorOs.linux;
   const hurd = creatorOs === CreatorOs.hurd;
-  const profile = resolveProfile(options.type ?? 'ext2', options.usage, size, hurd);
+  const profile = resolveProfile({
+    type: options.type ?? 'ext2',
+    usage: options.usage,
+    size: options.wholeSize ?? size,
+    hurd,
+    ...(options.configuration === undefined ? {} : { configuration: options.configuration }),
+  });
   const blockSize = chooseBlockSize(profile, options);
   if (blockSize < 1024 || blockSize > 65536 || !Number.isInteger(Math.log2(blockSize)))
     throw invalid(`invalid block size - ${blockSize}`);
   const blockCount = Math.floor(size / blockSize);
   const revision = options.revision ?? 1;
-  if (blockCount > MAX_32_BITS) {
-    throw new FsError('EFBIG', {
-      detail: `${blockCount} blocks of ${blockSize} bytes are too many for 32 bits`,
-    });
-  }
   const blocksPerGroup = options.blocksPerGroup ?? 0;
   if (blocksPerGroup !== 0) {
     if (blocksPerGroup % 8 !== 0) throw invalid('blocks per group must be multiple of 8');
     if (blocksPerGroup < 256 || blocksPerGroup > 8 * blockSize)
       throw invalid('blocks per group count out of range');
   }
+  const features = chooseFeatures(profile, options, hurd, blockCount);
+  if (blockCount > MAX_32_BITS && !hasIncompatible(features, '64bit')) {
+    throw new FsError('EFBIG', {
+      detail: `${blockCount} blocks of ${blockSize} bytes are too many for 32 bits`,
+    });
+  }
+  const clusterBlocks = chooseClusterBlocks(profile, options, features, blockSize);
+  const descriptorSize = hasIncompatible(features, '64bit') ? 64 : 32;
   const reservedDescriptorBlocks =
     options.resize === undefined
       ? 0
-      : descriptorBlocksToReserve(blockCount, blockSize, blocksPerGroup, options.resize);
-  const features = chooseFeatures(profile, options, hurd, reservedDescriptorBlocks > 0);
-  const inodeRatio = options.inodeRatio ?? Math.max(profile.inodeRatio, blockSize);
+      : descriptorBlocksToReserve(blockCount, blockSize, blocksPerGroup, descriptorSize, options.resize);
+  const inodeRatio = options.inodeRatio ?? Math.max(profile.inodeRatio, blockSize * clusterBlocks);
   const inodeSize = options.inodeSize ?? profile.inodeSize;
   if (revision > 0 && (inodeSize < 128 || inodeSize > blockSize || (inodeSize & (inodeSize - 1)) !== 0))
     throw invalid(`invalid inode size ${inodeSize} (min 128/max ${blockSize})`);
@@ -154,19 +203,32 @@ export function resolveParameters(size: number, options: FormatExtOptions): ExtP
         '\tor lower inode count (-N).\n',
     );
   }
+  refuseQuotaWith(features, options);
+  if (options.flexGroups !== undefined && !hasIncompatible(features, 'flex_bg'))
+    throw invalid('Flex_bg feature not enabled, so flex_bg size may not be specified');
+  if (inodeSize === 128 && revision > 0) {
+    if (hasReadOnlyCompatible(features, 'project'))
+      throw invalid(`${inodeSize} byte inodes are too small for project quota`);
+    if (hasIncompatible(features, 'inline_data'))
+      throw invalid(`${inodeSize} byte inodes are too small for inline data; specify larger size`);
+  }
   return {
     profile,
     features,
     revision,
     blockSize,
     blockCount,
-    reservedBlockCount: Math.floor(((options.reservedPercent ?? 5) * blockCount) / 100),
+    reservedBlockCount: Math.floor(((options.reservedPercent ?? profile.reservedPercent) * blockCount) / 100),
     reservedDescriptorBlocks,
     blocksPerGroup,
     // Revision 0 knows one size only.
     inodeSize: revision === 0 ? 128 : inodeSize,
     inodeCount,
-    backupSuperblocks: options.backupSuperblocks ?? 2,
+    descriptorSize,
+    clusterBlocks,
+    flexGroups: hasIncompatible(features, 'flex_bg') ? (options.flexGroups ?? profile.flexGroups) : 1,
+    packedMetaBlocks: options.packedMetaBlocks ?? profile.packedMetaBlocks,
+    backupSuperblocks: options.backupSuperblocks ?? profile.backupSuperblocks,
     stride: options.stride ?? 0,
     stripeWidth: options.stripeWidth ?? 0,
     creatorOs,
@@ -178,17 +240,25 @@ function chooseFeatures(
   profile: ResolvedProfile,
   options: FormatExtOptions,
   hurd: boolean,
-  reserves: boolean,
+  blockCount: number,
 ): FeatureSet {
   let features = NO_FEATURES;
-  if (options.revision !== 0) for (const list of profile.features) features = editFeatures(features, list);
-  if (options.features !== undefined) features = editFeatures(features, options.features);
-  // The Hurd keeps its translators where Linux keeps the file type.
-  if (hurd) features = { ...features, incompatible: features.incompatible & ~IncompatibleFeature.filetype };
+  if (options.revision !== 0) {
+    for (const list of profile.features) features = editFeatures(features, list);
+    // The Hurd keeps its translators where Linux keeps the file type.
+    if (hurd) features = withoutLinux(features);
+    features = editFeatures(features, options.features ?? profile.defaultFeatures);
+  } else if (options.features !== undefined) features = editFeatures(features, options.features);
+  if (options.journal !== undefined) features = editFeatures(features, 'has_journal');
+  if (hurd) refuseLinux(features);
   refuseUnsupportedFeatures(features);
-  if (reserves && options.revision === 0)
+  if (options.resize !== undefined && options.revision === 0)
     throw invalid('On-line resizing not supported with revision 0 filesystems');
-  if (reserves) features = editFeatures(features, 'resize_inode');
+  if (options.resize !== undefined) features = editFeatures(features, 'resize_inode');
+  if (options.encodingFlags !== undefined) features = editFeatures(features, 'casefold');
+  if (blockCount > MAX_32_BITS) features = editFeatures(features, '^resize_inode');
+  if (hasIncompatible(features, '64bit') && !hasIncompatible(features, 'extent'))
+    throw invalid('Extents MUST be enabled for a 64-bit filesystem.  Pass -O extents to rectify.');
   const resizable = hasCompatible(features, 'resize_inode');
   if (resizable && !hasReadOnlyCompatible(features, 'sparse_super'))
     throw invalid('reserved online resize blocks not supported on non-sparse filesystem');
@@ -197,7 +267,57 @@ function chooseFeatures(
       'The resize_inode and meta_bg features are not compatible.\nThey can not be both enabled simultaneously.',
     );
   }
-  return features;
+  if (hasIncompatible(features, 'metadata_csum_seed') && !hasReadOnlyCompatible(features, 'metadata_csum'))
+    throw invalid('The metadata_csum_seed feature requires the metadata_csum feature.');
+  // Checksums of all metadata include those of group descriptors.
+  return hasReadOnlyCompatible(features, 'metadata_csum') ? editFeatures(features, '^uninit_bg') : features;
+}
+
+/** What the files of quotas are not made for here. */
+function refuseQuotaWith(features: FeatureSet, options: FormatExtOptions): void {
+  if (!hasReadOnlyCompatible(features, 'quota')) return;
+  const { uid, gid } = options.rootOwner ?? { uid: 0, gid: 0 };
+  const what = hasReadOnlyCompatible(features, 'bigalloc')
+    ? 'bigalloc'
+    : uid !== 0 || gid !== 0
+      ? 'an owner of the root directory other than root'
+      : undefined;
+  if (what === undefined) return;
+  throw new UnsupportedError(`The feature quota cannot be given to a new file system together with ${what}`, [
+    'quota',
+  ]);
+}
+
+function withoutLinux(features: FeatureSet): FeatureSet {
+  return editFeatures(features, '^filetype,^huge_file,^metadata_csum,^ea_inode,^casefold');
+}
+
+function refuseLinux(features: FeatureSet): void {
+  for (const [name, present] of [
+    ['filetype', hasIncompatible(features, 'filetype')],
+    ['huge_file', hasReadOnlyCompatible(features, 'huge_file')],
+    ['metadata_csum', hasReadOnlyCompatible(features, 'metadata_csum')],
+    ['ea_inode', hasIncompatible(features, 'ea_inode')],
+    ['casefold', hasIncompatible(features, 'casefold')],
+  ] as const)
+    if (present) throw invalid(`The HURD does not support the ${name} feature.`);
+}
+
+function chooseClusterBlocks(
+  profile: ResolvedProfile,
+  options: FormatExtOptions,
+  features: FeatureSet,
+  blockSize: number,
+): number {
+  if (!hasReadOnlyCompatible(features, 'bigalloc')) {
+    if (options.clusterSize !== undefined)
+      throw invalid('specifying a cluster size requires the bigalloc feature');
+    return 1;
+  }
+  if (!hasIncompatible(features, 'extent'))
+    throw invalid("Can't support bigalloc feature without extents feature");
+  const clusterSize = options.clusterSize ?? (profile.clusterSize > 0 ? profile.clusterSize : blockSize * 16);
+  return clusterSize / blockSize;
 }
 
 /** How many more descriptor blocks a volume of `target` blocks has, as far as one indirect block can list them. */
@@ -205,11 +325,12 @@ function descriptorBlocksToReserve(
   blockCount: number,
   blockSize: number,
   blocksPerGroup: number,
+  descriptorSize: number,
   target: number,
 ): number {
   if (target <= blockCount) throw invalid('The resize maximum must be greater than the filesystem size.');
   const perGroup = blocksPerGroup === 0 ? blockSize * 8 : blocksPerGroup;
-  const perBlock = descriptorsPerBlock(blockSize);
+  const perBlock = descriptorsPerBlock(blockSize, descriptorSize);
   const present = Math.ceil(Math.ceil(blockCount / perGroup) / perBlock);
   const wanted = Math.ceil(Math.ceil(target / perGroup) / perBlock);
   return Math.min(wanted - present, blockSize / 4);

@@ -1,34 +1,48 @@
-/** What mke2fs.conf as shipped with e2fsprogs 1.47 says of a file-system type or a usage type (mke2fs.conf(5)). */
-export interface Profile {
-  /** Bytes; `page` takes the machine's page, which is 4096 here whatever the host's is. */
-  readonly blockSize?: number | 'page';
-  /** Bytes. */
-  readonly inodeSize?: number;
-  /** Bytes of volume an inode. */
-  readonly inodeRatio?: number;
-  /** Features on top of the base features, as `-O` takes them. */
-  readonly features?: string;
+/**
+ * What mke2fs.conf says (mke2fs.conf(5)): values as they are written there, of `[defaults]` and of each type in
+ * `[fs_types]`. The file that e2fsprogs 1.47 ships is `SHIPPED_CONFIGURATION`.
+ */
+export interface ExtConfiguration {
+  readonly defaults: Readonly<Record<string, string>>;
+  readonly types: Readonly<Record<string, Readonly<Record<string, string>>>>;
 }
 
-export const BASE_FEATURES = 'sparse_super,large_file,filetype,resize_inode,dir_index,ext_attr';
+export const SHIPPED_CONFIGURATION: ExtConfiguration = {
+  defaults: {
+    base_features: 'sparse_super,large_file,filetype,resize_inode,dir_index,ext_attr',
+    default_mntopts: 'acl,user_xattr',
+    enable_periodic_fsck: '0',
+    blocksize: '4096',
+    inode_size: '256',
+    inode_ratio: '16384',
+  },
+  types: {
+    ext3: { features: 'has_journal' },
+    ext4: { features: 'has_journal,extent,huge_file,flex_bg,metadata_csum,64bit,dir_nlink,extra_isize' },
+    small: { blocksize: '1024', inode_ratio: '4096' },
+    floppy: { blocksize: '1024', inode_ratio: '8192' },
+    big: { inode_ratio: '32768' },
+    huge: { inode_ratio: '65536' },
+    news: { inode_ratio: '4096' },
+    largefile: { inode_ratio: '1048576', blocksize: '-1' },
+    largefile4: { inode_ratio: '4194304', blocksize: '-1' },
+    hurd: { blocksize: '4096', inode_size: '128', warn_y2038_dates: '0' },
+  },
+};
 
-/** Blocks smaller than this make the volume end at a multiple of it. */
+/** Blocks smaller than this make the volume end at a multiple of it: the machine's page, 4096 here whatever the host's is. */
 export const PAGE_SIZE = 4096;
 
-const DEFAULTS = { blockSize: 4096, inodeSize: 256, inodeRatio: 16384 } as const;
-
-const PROFILES: Readonly<Record<string, Profile>> = {
-  ext3: { features: 'has_journal' },
-  ext4: { features: 'has_journal,extent,huge_file,flex_bg,metadata_csum,64bit,dir_nlink,extra_isize' },
-  small: { blockSize: 1024, inodeRatio: 4096 },
-  floppy: { blockSize: 1024, inodeRatio: 8192 },
-  big: { inodeRatio: 32768 },
-  huge: { inodeRatio: 65536 },
-  news: { inodeRatio: 4096 },
-  largefile: { inodeRatio: 1048576, blockSize: 'page' },
-  largefile4: { inodeRatio: 4194304, blockSize: 'page' },
-  hurd: { blockSize: 4096, inodeSize: 128 },
-};
+/** What holds where the configuration says nothing. */
+const DEFAULTS = {
+  blockSize: 4096,
+  inodeSize: 256,
+  inodeRatio: 8192,
+  flexGroups: 16,
+  clusterFactor: 16,
+  reservedPercent: 5,
+} as const;
+const BASE_FEATURES = 'sparse_super,large_file,filetype,resize_inode,dir_index';
 
 const MIB = 1 << 20;
 const TIB = 2 ** 40;
@@ -40,48 +54,98 @@ export interface ResolvedProfile {
   readonly unknown: readonly string[];
   /** Bytes. */
   readonly blockSize: number;
+  /** Bytes; 0 for sixteen blocks. */
+  readonly clusterSize: number;
   readonly inodeSize: number;
+  /** Bytes of volume an inode. */
   readonly inodeRatio: number;
+  readonly reservedPercent: number;
+  /** Groups of a flexible group. */
+  readonly flexGroups: number;
   /** Lists as `-O` takes them, in the order in which they apply. */
   readonly features: readonly string[];
+  /** Added where `-O` says nothing. */
+  readonly defaultFeatures: string;
+  /** As `tune2fs -o` takes them. */
+  readonly mountOptions: string;
+  readonly hashAlgorithm: string | undefined;
+  readonly errorBehavior: string | undefined;
+  /** `-E` options that go before those of the command line. */
+  readonly extended: readonly string[];
+  readonly lazyInodeTables: boolean | undefined;
+  readonly discard: boolean;
+  readonly packedMetaBlocks: boolean;
+  readonly backupSuperblocks: number;
+  readonly warnOfSmallInodes: boolean;
 }
 
-/** The usage type that the size of the volume suggests; undefined for the middle, where the defaults hold. */
-export function usageForSize(size: number): string | undefined {
+/** The usage type that the size of the volume suggests; `default` for the middle. */
+export function usageForSize(size: number): string {
   if (size < 3 * MIB) return 'floppy';
   if (size < 512 * MIB) return 'small';
-  if (size < 4 * TIB) return undefined;
+  if (size < 4 * TIB) return 'default';
   return size < 16 * TIB ? 'big' : 'huge';
 }
 
-/** `usage` undefined chooses by size. */
-export function resolveProfile(
-  type: string,
-  usage: readonly string[] | undefined,
-  size: number,
-  hurd: boolean,
-): ResolvedProfile {
-  const bySize = usageForSize(size);
-  const wanted = usage ?? (bySize === undefined ? [] : [bySize]);
+export interface ProfileChoice {
+  readonly type: string;
+  /** Undefined chooses by size. */
+  readonly usage: readonly string[] | undefined;
+  /** Bytes. */
+  readonly size: number;
+  readonly hurd: boolean;
+  readonly configuration?: ExtConfiguration;
+}
+
+export function resolveProfile(choice: ProfileChoice): ResolvedProfile {
+  const { type, usage, size, hurd, configuration = SHIPPED_CONFIGURATION } = choice;
   const names: string[] = [type];
   const unknown: string[] = [];
-  for (const name of wanted) {
-    if (Object.hasOwn(PROFILES, name)) names.push(name);
+  for (const name of usage ?? [usageForSize(size)]) {
+    if (Object.hasOwn(configuration.types, name)) names.push(name);
     else if (name !== 'default') unknown.push(name);
   }
   if (hurd) names.push('hurd');
-  let blockSize: number = DEFAULTS.blockSize;
-  let inodeSize: number = DEFAULTS.inodeSize;
-  let inodeRatio: number = DEFAULTS.inodeRatio;
-  const features = [BASE_FEATURES];
-  for (const name of names) {
-    const profile = PROFILES[name];
-    if (profile === undefined) continue;
-    if (profile.blockSize !== undefined)
-      blockSize = profile.blockSize === 'page' ? PAGE_SIZE : profile.blockSize;
-    inodeSize = profile.inodeSize ?? inodeSize;
-    inodeRatio = profile.inodeRatio ?? inodeRatio;
-    if (profile.features !== undefined) features.push(profile.features);
-  }
-  return { names, unknown, blockSize, inodeSize, inodeRatio, features };
+  const text = (key: string): string | undefined => {
+    let value = configuration.defaults[key];
+    for (const name of names) value = configuration.types[name]?.[key] ?? value;
+    return value;
+  };
+  const number = (key: string, fallback: number): number => {
+    const value = Number(text(key) ?? Number.NaN);
+    return Number.isNaN(value) ? fallback : value;
+  };
+  const each = (key: string): string[] =>
+    names.map((name) => configuration.types[name]?.[key] ?? '').filter((value) => value !== '');
+  const flag = (key: string): boolean | undefined => truthOf(text(key));
+  const blockSize = number('blocksize', DEFAULTS.blockSize);
+  return {
+    names,
+    unknown,
+    // -1 is the page; below that, the page or what follows the sign if it is more.
+    blockSize: blockSize < 0 ? Math.max(PAGE_SIZE, -blockSize) : blockSize,
+    clusterSize: number('cluster_size', 0),
+    inodeSize: number('inode_size', DEFAULTS.inodeSize),
+    inodeRatio: number('inode_ratio', DEFAULTS.inodeRatio),
+    reservedPercent: number('reserved_ratio', DEFAULTS.reservedPercent),
+    flexGroups: number('flex_bg_size', DEFAULTS.flexGroups),
+    features: [text('base_features') ?? BASE_FEATURES, ...each('features')],
+    defaultFeatures: text('default_features') ?? '',
+    mountOptions: text('default_mntopts') ?? '',
+    hashAlgorithm: text('hash_alg'),
+    errorBehavior: text('errors'),
+    extended: each('options'),
+    lazyInodeTables: flag('lazy_itable_init'),
+    discard: flag('discard') ?? true,
+    packedMetaBlocks: flag('packed_meta_blocks') ?? false,
+    backupSuperblocks: number('num_backup_sb', 2),
+    warnOfSmallInodes: flag('warn_y2038_dates') ?? true,
+  };
+}
+
+/** As the profile library reads booleans; undefined for what is none. */
+function truthOf(text: string | undefined): boolean | undefined {
+  if (text === undefined) return undefined;
+  if (/^(y|yes|true|t|1|on)$/i.test(text)) return true;
+  return /^(n|no|false|nil|0|off)$/i.test(text) ? false : undefined;
 }

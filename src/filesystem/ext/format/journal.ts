@@ -1,0 +1,132 @@
+import { viewOf } from '../../../bytes/struct.ts';
+import { FsError } from '../../../errors.ts';
+import { InodeKind, ReservedInode } from '../inode.ts';
+import { hasCompatible, hasIncompatible } from './features.ts';
+import { fileBlocks, fillFile } from './file-blocks.ts';
+import { inodeRecord } from './inode-record.ts';
+import { type ExtLayout, groupFirstBlock, groupOfBlock } from './layout.ts';
+import type { NewVolume } from './new-volume.ts';
+import { invalid } from './parameters.ts';
+
+/** How long the journal is, blocks. */
+export interface JournalSize {
+  readonly blocks: number;
+  readonly fastCommitBlocks: number;
+}
+
+const MAGIC = 0xc03b_3998;
+/** `h_blocktype` of the superblock that has features. */
+const SUPERBLOCK_V2 = 4;
+export const MIN_JOURNAL_BLOCKS = 1024;
+export const MAX_JOURNAL_BLOCKS = 10_240_000;
+/** Blocks of a default journal for volumes of fewer blocks than the first number. */
+const DEFAULT_BLOCKS: readonly (readonly [below: number, blocks: number])[] = [
+  [2048, 0],
+  [32768, 1024],
+  [256 * 1024, 4096],
+  [512 * 1024, 8192],
+  [4096 * 1024, 16384],
+  [8192 * 1024, 32768],
+  [16384 * 1024, 65536],
+  [32768 * 1024, 131072],
+];
+const LARGEST_DEFAULT = 262144;
+/** A journal has one block for fast commits for so many of its others. */
+const FAST_COMMIT_SHARE = 64;
+
+/** Undefined for a volume that has none, or is too small; ENOSPC or EINVAL for a size that cannot be. */
+export function journalSize(layout: ExtLayout, freeBlocks: number): JournalSize | undefined {
+  if (!hasCompatible(layout.features, 'has_journal')) return undefined;
+  const { journal = {} } = layout.parameters.options;
+  const { blockCount, blockSize } = layout;
+  const perMebibyte = (1 << 20) / blockSize;
+  const byDefault = DEFAULT_BLOCKS.find(([below]) => blockCount < below)?.[1] ?? LARGEST_DEFAULT;
+  if (byDefault === 0) return undefined;
+  const fast = hasCompatible(layout.features, 'fast_commit');
+  // Its share is of the default journal, whatever size was asked for.
+  const fastCommitBlocks = fast ? (journal.fastCommitSize ?? byDefault / FAST_COMMIT_SHARE) : 0;
+  if (!journal.size) {
+    return { blocks: byDefault, fastCommitBlocks };
+  }
+  const blocks = journal.size * perMebibyte;
+  if (blocks < MIN_JOURNAL_BLOCKS || blocks + fastCommitBlocks > MAX_JOURNAL_BLOCKS) {
+    throw invalid(
+      `\nThe total requested journal size is ${blocks + fastCommitBlocks} blocks; it must be\n` +
+        `between ${MIN_JOURNAL_BLOCKS} and ${MAX_JOURNAL_BLOCKS} blocks.  Aborting.\n`,
+    );
+  }
+  if (blocks + fastCommitBlocks > freeBlocks / 2)
+    throw new FsError('ENOSPC', { detail: '\nTotal journal size too big for filesystem.\n' });
+  return { blocks, fastCommitBlocks };
+}
+
+/** Inode 8 with a journal that holds nothing. */
+export function makeJournal(volume: NewVolume, size: JournalSize): void {
+  const { layout } = volume;
+  const total = size.blocks + size.fastCommitBlocks;
+  const blocks = fileBlocks(volume, ReservedInode.journal);
+  volume.readInode(ReservedInode.journal);
+  // A block map is filled near its inode, whatever was asked for.
+  const goal = hasIncompatible(layout.features, 'extent')
+    ? (layout.parameters.options.journal?.location ?? middle(volume))
+    : volume.goalOf(ReservedInode.journal);
+  const first = fillFile(volume, blocks, total, goal);
+  const root = blocks.root();
+  const bytes = total * layout.blockSize;
+  volume.putInode(
+    ReservedInode.journal,
+    inodeRecord(layout, {
+      mode: InodeKind.file | 0o600,
+      links: 1,
+      size: bytes,
+      blockCount: blocks.blockCount,
+      root,
+      flags: blocks.flags,
+    }),
+  );
+  volume.putBlock(first, journalSuperblock(volume, size));
+  const backup = new Uint8Array(68);
+  backup.set(root);
+  viewOf(backup).setUint32(60, Math.floor(bytes / 0x1_0000_0000), true);
+  viewOf(backup).setUint32(64, bytes >>> 0, true);
+  volume.superblockFields.journalInode = ReservedInode.journal;
+  volume.superblockFields.journalBackup = backup;
+  volume.journalBlocks = total;
+}
+
+/** Big-endian, Linux Documentation/filesystems/ext4/journal.rst. */
+function journalSuperblock({ layout }: NewVolume, size: JournalSize): Uint8Array {
+  const bytes = new Uint8Array(layout.blockSize);
+  const view = viewOf(bytes);
+  view.setUint32(0x00, MAGIC);
+  view.setUint32(0x04, SUPERBLOCK_V2);
+  view.setUint32(0x0c, layout.blockSize);
+  view.setUint32(0x10, size.blocks + size.fastCommitBlocks);
+  view.setUint32(0x14, 1); // s_first
+  view.setUint32(0x18, 1); // s_sequence
+  bytes.set(layout.parameters.options.uuid, 0x30);
+  view.setUint32(0x40, 1); // s_nr_users
+  view.setUint32(0x54, size.fastCommitBlocks);
+  return bytes;
+}
+
+/** Where the way to it is short from anywhere: the group with most room in the middle. */
+function middle(volume: NewVolume): number {
+  const { layout } = volume;
+  if (layout.parameters.packedMetaBlocks) return 0;
+  const last = layout.groupCount - 1;
+  const half = groupOfBlock(layout, Math.floor((layout.blockCount - layout.firstDataBlock) / 2));
+  let start = Math.max(half - 1, 0);
+  let end = Math.min(half + 1, last);
+  const flex = layout.flexGroups;
+  if (flex > 1 && half > flex) {
+    start = half - (half % flex);
+    while (start <= last && volume.freeClusters(start) === 0) start++;
+    if (start > last) start = 0;
+    end = Math.min(start + 1, last);
+  }
+  let best = start;
+  for (let group = start + 1; group <= end; group++)
+    if (volume.freeClusters(group) > volume.freeClusters(best)) best = group;
+  return groupFirstBlock(layout, best);
+}
