@@ -236,6 +236,12 @@ export const REGISTRY: readonly RegistryEntry[] = [
     load: async () => (await import('./applets/e2label.ts')).e2label,
   },
   {
+    names: ['dumpe2fs'],
+    kind: 'applet',
+    summary: 'print the superblock and the groups of an ext2, ext3 or ext4 file system',
+    load: async () => (await import('./applets/dumpe2fs.ts')).dumpe2fs,
+  },
+  {
     names: ['mkfs'],
     kind: 'applet',
     summary: 'make a file system of any type',

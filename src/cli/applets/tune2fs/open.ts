@@ -1,11 +1,25 @@
 import type { BlockDevice } from '../../../device/block-device.ts';
-import { CorruptImageError, FsError } from '../../../errors.ts';
+import { CorruptImageError, ERRNO, FsError } from '../../../errors.ts';
 import { IncompatibleFeature } from '../../../filesystem/ext/superblock.ts';
 import { SuperblockEditor } from '../../../filesystem/ext/superblock-editor.ts';
 import type { Io } from '../../io.ts';
 import { openDevice } from '../../open-device.ts';
 import { Failure } from '../mke2fs/failure.ts';
 import { errorText, examineTarget, isMounted } from '../mke2fs/target.ts';
+
+/** The device could not be opened, or holds no such file system. */
+export class OpenFailure extends Failure {
+  /** What a program with an exit status of its own for it ends with. */
+  readonly exitStatus: number;
+
+  constructor(message: string, exitStatus: number) {
+    super(message);
+    this.exitStatus = exitStatus;
+  }
+}
+
+/** `EXT2_ET_BAD_MAGIC`, as much of it as fits into an exit status. */
+const BAD_MAGIC_STATUS = 19;
 
 /** Opens the superblock on a device for `work`. Failure with the words of e2fsprogs' programs. */
 export function withSuperblock(
@@ -22,8 +36,11 @@ export function withSuperblock(
     device = openDevice(io, name, { readOnly: !write });
   } catch (error) {
     if (!(error instanceof FsError) && !(error instanceof Error && 'code' in error)) throw error;
-    throw new Failure(
-      `${program}: ${errorText(error)} while trying to open ${name}\nCouldn't find valid filesystem superblock.\n`,
+    const text = errorText(error);
+    const errno = Object.values(ERRNO).find(([, known]) => known === text)?.[0] ?? 1;
+    throw new OpenFailure(
+      `${program}: ${text} while trying to open ${name}\nCouldn't find valid filesystem superblock.\n`,
+      errno,
     );
   }
   try {
@@ -40,7 +57,8 @@ function openEditor(device: BlockDevice, name: string, program: string): Superbl
     return SuperblockEditor.open(device);
   } catch (error) {
     if (error instanceof CorruptImageError && error.field === 's_magic') {
-      throw new Failure(`${program}: Bad magic number in super-block while trying to open ${name}\n`);
+      const message = `${program}: Bad magic number in super-block while trying to open ${name}\n`;
+      throw new OpenFailure(message, BAD_MAGIC_STATUS);
     }
     throw error;
   }
