@@ -49,7 +49,7 @@ function usualGrain(bytes: number | undefined, sectorSize: number, small: boolea
 }
 
 export function alignUp(layout: DiskLayout, sector: number): number {
-  if (sector < layout.firstSector) return layout.firstSector;
+  if (sector < layout.firstSector && sector % layout.grain !== 0) return layout.firstSector;
   return Math.ceil(sector / layout.grain) * layout.grain;
 }
 
@@ -59,11 +59,10 @@ export function alignInRange(layout: DiskLayout, sector: number, low: number, hi
   const lowest = alignUp(layout, low);
   // Too narrow to choose in.
   if (high - lowest < grain) return sector;
-  const highest = high < layout.firstSector ? layout.firstSector : Math.floor(high / grain) * grain;
-  const nearest =
-    sector < layout.firstSector
-      ? layout.firstSector
-      : Math.floor((sector + Math.floor(grain / 2)) / grain) * grain;
+  const aligned = (at: number, up: number): number =>
+    at < layout.firstSector && at % grain !== 0 ? layout.firstSector : Math.floor((at + up) / grain) * grain;
+  const highest = aligned(high, 0);
+  const nearest = aligned(sector, Math.floor(grain / 2));
   if (nearest < lowest) return lowest;
   return nearest > highest ? highest : nearest;
 }

@@ -89,15 +89,16 @@ export function freeRanges(editor: MbrEditor, lastSector?: number): FreeRange[] 
 
 /**
  * Whether there is room for another primary or extended partition. As in util-linux the partitions are looked at in the
- * order of the table, so that one out of order may be offered room that it then does not get.
+ * order of the table, so that one out of order may be offered room that it then does not get. `besideGpt`: every sector will do.
  */
-export function hasPrimarySpace(editor: MbrEditor): boolean {
+export function hasPrimarySpace(editor: MbrEditor, besideGpt = false): boolean {
   const { layout } = editor;
-  let next = layout.firstSector;
+  const grain = besideGpt ? 1 : layout.grain;
+  let next = besideGpt ? 1 : layout.firstSector;
   for (const partition of editor.partitions.slice(0, 4)) {
     if (!partition.used) continue;
-    if (partition.startSector - next >= layout.grain) return true;
+    if (partition.startSector - next >= grain) return true;
     next = partition.endSector + 1;
   }
-  return layout.sectorCount - next >= layout.grain;
+  return layout.sectorCount - next >= grain;
 }

@@ -107,21 +107,15 @@ export class MbrEditor {
     const record = readBytes(device, 0, layout.sectorSize);
     if (BootRecord.signature.get(viewOf(record), 0) !== BOOT_RECORD_SIGNATURE) return undefined;
     const editor = new MbrEditor(layout, record);
-    for (const index of [0, 1, 2, 3]) {
-      if (!isExtendedType(editor.partition(index).entry.type)) continue;
-      if (editor.#slots.length > 4) {
-        editor.messages.push({ kind: 'warning', text: `Ignoring extra extended partition ${index + 1}` });
-        continue;
-      }
-      editor.#startChain(index);
-      editor.#readChain(device, index);
-    }
+    editor.#readChains(device);
     return editor;
   }
 
-  /** The four entries in a boot sector that another editor holds: a hybrid MBR. Its chain is not followed. */
-  static overBootSector(record: Uint8Array, layout: DiskLayout): MbrEditor {
-    return new MbrEditor(layout, record);
+  /** The table in a boot sector that another editor holds: a hybrid MBR. */
+  static overBootSector(device: BlockDevice, record: Uint8Array, layout: DiskLayout): MbrEditor {
+    const editor = new MbrEditor(layout, record);
+    editor.#readChains(device);
+    return editor;
   }
 
   /** The texts of all messages. */
@@ -141,6 +135,11 @@ export class MbrEditor {
   /** Places there are now: four, and one for each logical partition. */
   get slotCount(): number {
     return this.#slots.length;
+  }
+
+  /** Something waits to be written. */
+  get changed(): boolean {
+    return this.#slots.some(({ changed }) => changed);
   }
 
   get extendedIndex(): number | undefined {
@@ -481,6 +480,18 @@ export class MbrEditor {
     const address = chsOfSector(sector, geometry);
     if (address.cylinder <= MAX_CYLINDER) return address;
     return { cylinder: MAX_CYLINDER, head: geometry.heads - 1, sector: geometry.sectorsPerTrack };
+  }
+
+  #readChains(device: BlockDevice): void {
+    for (const index of [0, 1, 2, 3]) {
+      if (!isExtendedType(this.partition(index).entry.type)) continue;
+      if (this.#slots.length > 4) {
+        this.messages.push({ kind: 'warning', text: `Ignoring extra extended partition ${index + 1}` });
+        continue;
+      }
+      this.#startChain(index);
+      this.#readChain(device, index);
+    }
   }
 
   /** As util-linux reads it: a chain that runs in circles ends where the places for partitions do. */

@@ -6,12 +6,15 @@ import { FileDevice } from '../../src/host/file-device.ts';
 import { isFault, readHeader } from '../../src/partition/gpt-header.ts';
 import { gptTypeName } from '../../src/partition/gpt-type.ts';
 import { type GptTable, readGpt } from '../../src/partition/gpt.ts';
+import type { Typist } from './fdisk-typist.ts';
 import { userloop } from './run.ts';
 import { firstSparseDifference } from './sparse-files.ts';
 import { findTool } from './tools.ts';
 
 export interface FdiskSession {
   readonly keys: string;
+  /** Who types instead: what he typed into ours is typed into the other. */
+  readonly typist?: Typist;
   readonly args?: readonly string[];
   /** Arguments of the reference tool where they are not the same. */
   readonly referenceArgs?: readonly string[];
@@ -25,6 +28,11 @@ export interface FdiskOutcome {
   readonly stderr: string;
 }
 
+/** A session in which util-linux 2.38.1 fails: it ends by an assertion, counts below zero, leaves the image, or lets partitions overlap. */
+export function referenceFailed({ status, stdout, stderr }: FdiskOutcome): boolean {
+  return status >= 128 || /\d{15}|16 EiB/.test(stdout) || /overlaps partition|not entirely in/.test(stderr);
+}
+
 /** Runs the same keystrokes through our fdisk and the real one, each on its own image of the same name. */
 export async function runBoth(
   folder: string,
@@ -36,21 +44,29 @@ export async function runBoth(
     fs.mkdirSync(each, { recursive: true });
     const image = path.join(each, 'disk.img');
     if (options.keep === true) continue;
+    for (const file of ['script', 'folder'])
+      fs.rmSync(path.join(each, file), { recursive: true, force: true });
+    fs.mkdirSync(path.join(each, 'folder'));
     fs.rmSync(image, { force: true });
     fs.writeFileSync(image, '');
     fs.truncateSync(image, session.size);
   }
   const args = session.args ?? [];
-  const ours = await userloop(['fdisk', ...args, 'disk.img'], { cwd: folders[0], stdin: session.keys });
+  const { typist } = session;
+  const ours = await userloop(['fdisk', ...args, 'disk.img'], {
+    cwd: folders[0],
+    stdin: typist === undefined ? session.keys : (output) => typist.answer(output),
+  });
   const reference = spawnSync(findTool('fdisk')!, [...(session.referenceArgs ?? args), 'disk.img'], {
     argv0: 'fdisk',
     cwd: folders[1],
-    input: session.keys,
+    input: typist?.keys ?? session.keys,
     encoding: 'utf8',
     env: { ...process.env, LC_ALL: 'C.UTF-8' },
   });
   const images = folders.map((each) => path.join(each, 'disk.img')) as [string, string];
   adoptIdentifiers(...images);
+  if (args.includes('4096')) blankLeaks(...images);
   return {
     ours: masked(ours.status, ours.stdout, ours.stderr),
     reference: masked(reference.status ?? 128, reference.stdout, reference.stderr),
@@ -96,6 +112,22 @@ function adoptGuids(ours: string, reference: string): number | undefined {
   } finally {
     a.close();
     b.close();
+  }
+}
+
+/**
+ * With sectors of 4096 bytes util-linux takes an empty boot record from a buffer of 512 bytes and writes whatever lies behind it in memory; ours is
+ * zero there. Blanks that in the other's image.
+ */
+function blankLeaks(ours: string, reference: string): void {
+  for (let count = 0; count < 64; count++) {
+    const place = /^differ at byte (\d+): 0x0 /.exec(firstSparseDifference(ours, reference) ?? '')?.[1];
+    const offset = Number(place ?? 0);
+    if (offset < 4096 || offset % 4096 < 512) return;
+    const fd = fs.openSync(reference, 'r+');
+    const start = offset - (offset % 4096) + 512;
+    fs.writeSync(fd, new Uint8Array(4096 - 512), 0, 4096 - 512, start);
+    fs.closeSync(fd);
   }
 }
 

@@ -9,6 +9,8 @@ export interface TypistOptions {
   /** The letters of the main menu and of the expert menu, often ones more than once. */
   readonly main: string;
   readonly expert: string;
+  /** What is typed first of all. */
+  readonly beginning?: readonly string[];
   /** What is typed at the end, in the main menu, before `w`. */
   readonly ending?: readonly string[];
 }
@@ -85,6 +87,7 @@ export class Typist {
   readonly #options: TypistOptions;
   readonly #dice: Dice;
   #left: number;
+  readonly #beginning: string[];
   readonly #ending: string[];
   /** Times that the same question was answered: somebody who never hits it would go on for ever. */
   #again = 0;
@@ -96,6 +99,7 @@ export class Typist {
     this.#options = options;
     this.#dice = new Dice(options.seed);
     this.#left = options.commandCount;
+    this.#beginning = [...(options.beginning ?? [])];
     this.#ending = [...(options.ending ?? ['p', 'v', 'F', 'w'])];
   }
 
@@ -104,7 +108,7 @@ export class Typist {
     const prompt = output.slice(output.lastIndexOf('\n') + 1);
     this.#again = prompt === this.#lastPrompt ? this.#again + 1 : 0;
     this.#lastPrompt = prompt;
-    const line = this.#gone ? undefined : this.#line(prompt);
+    const line = this.#gone ? undefined : (this.#beginning.shift() ?? this.#line(prompt));
     this.#gone = line === undefined;
     if (line !== undefined) this.keys += `${line}\n`;
     return line;

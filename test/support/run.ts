@@ -2,7 +2,8 @@ import { main } from '../../src/cli/main.ts';
 import type { Io } from '../../src/cli/io.ts';
 
 export interface RunOptions {
-  readonly stdin?: string | Uint8Array;
+  /** What is typed; a function is asked for each line, and told what was printed so far. */
+  readonly stdin?: string | Uint8Array | ((output: string) => string | undefined);
   /** Whether that is what somebody types. Default false. */
   readonly isTerminal?: boolean;
   readonly cwd?: string;
@@ -21,11 +22,13 @@ export interface RunResult {
 export async function userloop(argv: readonly string[], options: RunOptions = {}): Promise<RunResult> {
   const out: Uint8Array[] = [];
   const err: Uint8Array[] = [];
-  let rest = Buffer.from(options.stdin ?? '');
+  const { stdin } = options;
+  let rest = Buffer.from(typeof stdin === 'function' ? '' : (stdin ?? ''));
   const io: Io = {
     stdin: {
       isTerminal: options.isTerminal ?? false,
       readLine() {
+        if (typeof stdin === 'function') return stdin(Buffer.concat(out.slice(-8)).toString());
         if (rest.length === 0) return undefined;
         const newline = rest.indexOf(0x0a);
         const end = newline < 0 ? rest.length : newline;

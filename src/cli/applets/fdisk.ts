@@ -49,14 +49,14 @@ const OPTIONS: readonly OptionSpec[] = [
     argument: 'required',
     argumentName: 'LIST',
     description:
-      'columns to list, after a + behind the usual ones. MBR: Device Start End Sectors Cylinders Size Type Id Attrs Boot End-C/H/S Start-C/H/S; GPT: Device Start End Sectors Size Type Type-UUID UUID Name Attrs',
+      'columns to list, after a + behind the usual ones. MBR: Device Start End Sectors Cylinders Size Type Id Attrs Boot End-C/H/S Start-C/H/S; GPT: Device Start End Sectors Size Type Type-UUID UUID Name Attrs; BSD: Slice Start End Sectors Cylinders Size Type Fsize Bsize Cpg',
   },
   {
     short: 't',
     long: 'type',
     argument: 'required',
     argumentName: 'TYPE',
-    description: 'the only kind of table to recognise: dos or gpt',
+    description: 'the only kind of table to recognise: dos, gpt or bsd',
   },
   {
     short: 'u',
@@ -105,7 +105,7 @@ const OPTIONS: readonly OptionSpec[] = [
 export const fdisk: Applet = defineApplet({
   name: 'fdisk',
   kind: 'applet',
-  summary: 'edit the partition table (MBR or GPT) of a disk image',
+  summary: 'edit the partition table (MBR, GPT or BSD disklabel) of a disk image',
   usage: ['fdisk [OPTION]... DISK', 'fdisk [OPTION]... -l DISK...'],
   description: [
     'Reads commands from the terminal or from a pipe: o makes a new MBR and g a new GPT, n adds a partition, d deletes one, p prints the table, a toggles the bootable flag, t changes a type, w writes and exits, q quits; m lists them all. Nothing is written before w.',
@@ -125,9 +125,9 @@ export const fdisk: Applet = defineApplet({
   ],
   exitStatus: { 0: 'success', 1: 'the command line is wrong, or a disk cannot be opened' },
   notSupported: [
-    'Sun, SGI and BSD tables',
+    'Sun and SGI tables; command I for BSD disklabels and nested tables',
     ...Object.entries(UNSUPPORTED_COMMANDS).map(([key, what]) => `command ${key}: ${what}`),
-    '--lock; -t bsd, sgi or sun; --color=always; -l without a disk',
+    '--lock; -t sgi or sun; --color=always; -l without a disk',
   ],
   run(io, argv) {
     let parsed: ParsedArguments;
@@ -186,10 +186,10 @@ function readOptions(parsed: ParsedArguments): DiskOptions {
     throw new UsageError('unsupported unit');
   }
   const type = parsed.value('t');
-  if (type === 'bsd' || type === 'sgi' || type === 'sun') {
+  if (type === 'sgi' || type === 'sun') {
     throw new UsageError(`Tables of type '${type}' are not supported`);
   }
-  if (type !== undefined && type !== 'dos' && type !== 'gpt') {
+  if (type !== undefined && type !== 'dos' && type !== 'gpt' && type !== 'bsd') {
     throw new UsageError(`unsupported disklabel: ${type}`, 1);
   }
   const color = afterEquals(parsed.value('L'));
@@ -353,7 +353,7 @@ function list(io: Io, disk: Disk, parsed: ParsedArguments): void {
   const usual = defaultColumns(kind, disk.cylinders, detailed);
   const named = parsed.value('o');
   const columns: readonly Column[] = named === undefined ? usual : parseColumns(named, kind, usual);
-  const table = partitionTable(disk, columns, parsed.has('bytes'));
+  const table = partitionTable(disk, columns, parsed.has('bytes') || (kind === 'bsd' && detailed));
   if (table.length > 0) print(['', ...table]);
   if (outOfOrder(disk)) print(['', 'Partition table entries are not in disk order.']);
 }

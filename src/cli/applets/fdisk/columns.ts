@@ -30,6 +30,11 @@ const SHAPES = {
   uuid: { heading: 'UUID', left: true, usual: 36 },
   name: { heading: 'Name', left: true },
   gptAttrs: { heading: 'Attrs', left: true },
+  slice: { heading: 'Slice', left: true },
+  bsdType: { heading: 'Type', left: true, usual: 8 },
+  fragmentSize: { heading: 'Fsize' },
+  blockSize: { heading: 'Bsize' },
+  cylindersPerGroup: { heading: 'Cpg' },
 } as const satisfies Record<string, ColumnShape>;
 
 export type Column = keyof typeof SHAPES;
@@ -54,6 +59,18 @@ const COLUMNS: Readonly<Record<Label['kind'], readonly Column[]>> = {
     'startChs',
   ],
   gpt: ['device', 'start', 'end', 'sectors', 'size', 'type', 'typeUuid', 'uuid', 'name', 'gptAttrs'],
+  bsd: [
+    'slice',
+    'start',
+    'end',
+    'sectors',
+    'cylinders',
+    'size',
+    'bsdType',
+    'fragmentSize',
+    'blockSize',
+    'cylindersPerGroup',
+  ],
 };
 
 /** The columns that `p` shows; `detailed` for `-x` and the expert menu. */
@@ -61,6 +78,9 @@ export function defaultColumns(kind: Label['kind'], cylinders: boolean, detailed
   if (kind === 'gpt') {
     const extent: Column[] = ['device', 'start', 'end', ...(cylinders ? [] : (['sectors'] as const))];
     return detailed ? [...extent, 'typeUuid', 'uuid', 'name', 'gptAttrs'] : [...extent, 'size', 'type'];
+  }
+  if (kind === 'bsd') {
+    return COLUMNS.bsd.filter((column) => column !== (cylinders ? 'sectors' : 'cylinders'));
   }
   const extent: Column[] = ['device', 'boot', 'start', 'end', cylinders ? 'cylinders' : 'sectors'];
   return detailed
@@ -70,8 +90,8 @@ export function defaultColumns(kind: Label['kind'], cylinders: boolean, detailed
 
 /** The columns that `i` shows, in its order. */
 export function detailColumns(kind: Label['kind']): readonly Column[] {
-  return kind === 'gpt'
-    ? COLUMNS.gpt
+  return kind !== 'dos'
+    ? COLUMNS[kind]
     : [
         'device',
         'boot',

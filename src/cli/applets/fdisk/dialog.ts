@@ -8,6 +8,8 @@ export interface NumberQuestion {
   readonly fallback: number | undefined;
   /** What `(low-high)` shows, when the numbers are not a plain range. */
   readonly range?: string;
+  /** The numbers stand for letters: 1 for a. */
+  readonly letters?: boolean;
 }
 
 export interface LastSectorQuestion {
@@ -83,12 +85,19 @@ export class Dialog {
   askNumber(question: NumberQuestion): number {
     const { low, high } = question;
     const fallback = inRange(question);
-    const range = question.range ?? `${low}-${high}`;
-    const prompt = `${question.prompt} (${range}${fallback === undefined ? '' : `, default ${fallback}`}): `;
+    const { letters = false } = question;
+    const name = (number: number): string => (letters ? String.fromCharCode(0x60 + number) : String(number));
+    const range = question.range ?? `${name(low)}-${name(high)}`;
+    const prompt = `${question.prompt} (${range}${fallback === undefined ? '' : `, default ${name(fallback)}`}): `;
     for (;;) {
       const answer = this.ask(prompt);
       if (answer === '' && fallback !== undefined) return fallback;
-      const number = /^\d+$/.test(answer) ? Number(answer) : Number.NaN;
+      const isLetter = letters && /^[a-z]/i.test(answer);
+      const number = isLetter
+        ? answer.toLowerCase().charCodeAt(0) - 0x60
+        : /^\d+$/.test(answer)
+          ? Number(answer)
+          : Number.NaN;
       // What has more than 64 bits is not even a value to the tool.
       if (number >= 2 ** 64) continue;
       if (number >= low && number <= high) return number;

@@ -8,7 +8,7 @@ import { formatGuid, parseGuid } from '../../../partition/guid.ts';
 import type { Context } from './dialog-context.ts';
 import { newGuid } from './disk.ts';
 import { humanSize } from './human-size.ts';
-import { choosePartition, numberList } from './partition-choice.ts';
+import { chooseFree, choosePartition } from './partition-choice.ts';
 import { plainName } from './type-list.ts';
 
 /** The commands of the menus that are about a GPT. */
@@ -23,7 +23,13 @@ export function newGptPartition(
   preset: { readonly index?: number; readonly name?: string; readonly uuid?: string } = {},
 ): number | undefined {
   const { index: presetIndex, ...presetFields } = preset;
-  const index = presetIndex ?? chooseFreeIndex({ disk, dialog }, editor);
+  const index =
+    presetIndex ??
+    chooseFree(
+      dialog,
+      editor.partitions.map((partition) => partition.index),
+      editor.entryCount,
+    );
   if (index === undefined) return undefined;
   if (editor.partition(index).used) {
     dialog.warn(`Partition ${index + 1} is already defined.  Delete it before re-adding it.`);
@@ -60,30 +66,6 @@ export function newGptPartition(
 
 type Talk = Pick<Context, 'disk' | 'dialog'>;
 
-function chooseFreeIndex({ dialog }: Talk, editor: GptEditor): number | undefined {
-  const used = new Set(editor.partitions.map(({ index }) => index));
-  const free: number[] = [];
-  for (let index = 0; index < editor.entryCount; index++) if (!used.has(index)) free.push(index + 1);
-  if (free.length === 0) {
-    dialog.warn('No free partition available!');
-    return undefined;
-  }
-  if (free.length === 1) {
-    dialog.info(`Selected partition ${free[0]}`);
-    return free[0]! - 1;
-  }
-  const range = numberList(free);
-  return (
-    dialog.askNumber({
-      prompt: 'Partition number',
-      low: free[0]!,
-      high: free.at(-1)!,
-      fallback: free[0]!,
-      range,
-    }) - 1
-  );
-}
-
 function chooseStart(
   { dialog }: Talk,
   editor: GptEditor,
@@ -105,7 +87,7 @@ function firstOffered(editor: GptEditor): number {
   const first = firstFree(editor, editor.firstUsable)!;
   const one = editor.partition(0);
   if (!one.used || first >= one.startSector) return first;
-  const wide = gptGaps(editor).find(({ sectorCount }) => sectorCount >= editor.layout.grain);
+  const wide = gptGaps(editor).find(({ sectorCount }) => sectorCount > editor.layout.grain);
   return wide?.startSector ?? first;
 }
 
@@ -264,10 +246,8 @@ function changeUuid(context: Context, editor: GptEditor, index: number): void {
     return;
   }
   const guid = parseGuid(answer);
-  if (guid === undefined) {
-    if (answer !== '') dialog.warn('Failed to parse your UUID.');
-    return;
-  }
+  // The tool says nothing of what is no UUID.
+  if (guid === undefined) return;
   const before = editor.partition(index).uuid;
   editor.setPartition(index, { uuid: formatGuid(guid) });
   dialog.info(`Partition UUID changed from ${before} to ${formatGuid(guid)}.`);

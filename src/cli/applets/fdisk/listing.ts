@@ -1,5 +1,7 @@
 import { chsOfSector, cylinderSize, type Chs } from '../../../bytes/chs.ts';
-import { freeRanges } from '../../../partition/free-space.ts';
+import type { BsdDisklabelEditor, EditedBsdPartition } from '../../../partition/bsd-disklabel-editor.ts';
+import { BSD_FFS, BSD_UNUSED, bsdTypeName } from '../../../partition/bsd-type.ts';
+import { type FreeRange, freeRanges, freeRangesBetween } from '../../../partition/free-space.ts';
 import { formatGptAttributes } from '../../../partition/gpt-attributes.ts';
 import type { EditedGptPartition } from '../../../partition/gpt-editor.ts';
 import { gptFreeRanges } from '../../../partition/gpt-space.ts';
@@ -7,13 +9,10 @@ import { gptTypeName } from '../../../partition/gpt-type.ts';
 import type { EditedPartition } from '../../../partition/mbr-editor.ts';
 import { partitionTypeName } from '../../../partition/mbr-type.ts';
 import { type Column, columnShape, detailColumns, renderColumns } from './columns.ts';
-import type { Disk } from './disk.ts';
+import { type Disk, partitionPath } from './disk.ts';
 import { humanSize } from './human-size.ts';
 
-/** `a.img1`, `/dev/loop0p1`: a `p` in between where the name ends in a digit. */
-export function partitionName(diskName: string, number: number): string {
-  return `${diskName}${/\d$/.test(diskName) ? 'p' : ''}${number}`;
-}
+export { partitionPath as partitionName } from './disk.ts';
 
 /** The lines above the table; the last ones only where the disk has one. */
 export function describeDisk(disk: Disk, detailed = false): string[] {
@@ -23,7 +22,8 @@ export function describeDisk(disk: Disk, detailed = false): string[] {
   const lines = [
     `Disk ${name}: ${humanSize(size, { digits: 2, long: true })}, ${size} bytes, ${layout.sectorCount} sectors`,
   ];
-  if ((disk.geometryMatters && disk.label?.kind === 'dos') || disk.cylinders) {
+  const kind = disk.label?.kind;
+  if ((disk.geometryMatters && kind === 'dos') || kind === 'bsd' || disk.cylinders) {
     lines.push(
       `Geometry: ${geometry.heads} heads, ${geometry.sectorsPerTrack} sectors/track, ${geometry.cylinders} cylinders`,
     );
@@ -35,7 +35,9 @@ export function describeDisk(disk: Disk, detailed = false): string[] {
   );
   const { label } = disk;
   if (label === undefined) return lines;
-  lines.push(`Disklabel type: ${label.kind}`, `Disk identifier: ${diskIdentifier(disk)}`);
+  lines.push(`Disklabel type: ${label.kind}`);
+  if (label.kind === 'bsd') return detailed ? [...lines, ...describeDrive(label.editor)] : lines;
+  lines.push(`Disk identifier: ${diskIdentifier(disk)}`);
   if (label.kind === 'gpt' && detailed) {
     const { editor } = label;
     lines.push(
@@ -63,12 +65,64 @@ function unitLine(disk: Disk): string {
 }
 
 /** The partitions in use, in the order of their numbers. */
-export function usedPartitions(disk: Disk): readonly (EditedPartition | EditedGptPartition)[] {
-  if (disk.label === undefined) return [];
-  return disk.label.kind === 'gpt'
-    ? disk.label.editor.partitions
-    : disk.label.editor.partitions.filter(({ present }) => present);
+export function usedPartitions(disk: Disk): readonly ListedPartition[] {
+  const { label } = disk;
+  switch (label?.kind) {
+    case undefined:
+      return [];
+    case 'gpt':
+      return label.editor.partitions;
+    case 'bsd':
+      return label.editor.partitions.filter(({ used }) => used);
+    case 'dos':
+      return label.editor.partitions.filter(({ present }) => present);
+  }
 }
+
+export type ListedPartition = EditedPartition | EditedGptPartition | EditedBsdPartition;
+
+/** What the `s` of a BSD disklabel shows of it. */
+export function describeDrive(editor: BsdDisklabelEditor): string[] {
+  const type = editor.drive('d_type');
+  const flags = editor.drive('d_flags');
+  const flag = FLAGS.find(([bit]) => (flags & bit) !== 0)?.[1] ?? '';
+  return [
+    `Type: ${DRIVE_TYPES[type] ?? type}`,
+    `Disk: ${editor.typeName}`,
+    `Packname: ${editor.packName}`,
+    `Flags: ${flag}`,
+    `Bytes/Sector: ${editor.drive('d_secsize')}`,
+    `Tracks/Cylinder: ${editor.drive('d_ntracks')}`,
+    `Sectors/Cylinder: ${editor.drive('d_secpercyl')}`,
+    `Cylinders: ${editor.drive('d_ncylinders')}`,
+    `Rpm: ${editor.drive('d_rpm')}`,
+    `Interleave: ${editor.drive('d_interleave')}`,
+    `Trackskew: ${editor.drive('d_trackskew')}`,
+    `Cylinderskew: ${editor.drive('d_cylskew')}`,
+    `Headswitch: ${editor.drive('d_headswitch')}`,
+    `Track-to-track seek: ${editor.drive('d_trkseek')}`,
+  ];
+}
+
+const DRIVE_TYPES = [
+  'unknown',
+  'SMD',
+  'MSCP',
+  'old DEC',
+  'SCSI',
+  'ESDI',
+  'ST506',
+  'HP-IB',
+  'HP-FL',
+  'type 9',
+  'floppy',
+];
+
+const FLAGS: readonly (readonly [bit: number, name: string])[] = [
+  [1, ' removable'],
+  [2, ' ecc'],
+  [4, ' badsect'],
+];
 
 /** The table of partitions with its heading; empty where there are none. */
 export function partitionTable(disk: Disk, columns: readonly Column[], inBytes: boolean): string[] {
@@ -78,22 +132,17 @@ export function partitionTable(disk: Disk, columns: readonly Column[], inBytes: 
   return renderColumns(columns.map(columnShape), rows);
 }
 
-function cell(
-  disk: Disk,
-  partition: EditedPartition | EditedGptPartition,
-  column: Column,
-  inBytes: boolean,
-): string {
+function cell(disk: Disk, partition: ListedPartition, column: Column, inBytes: boolean): string {
   const { startSector, endSector, sectorCount } = partition;
   const { geometry, sectorSize } = disk.layout;
   const size = sectorCount * sectorSize;
   switch (column) {
     case 'device':
-      return partitionName(disk.name, partition.index + 1);
+      return partitionPath(disk.name, partition.index + 1);
     case 'start':
-      return String(inUnits(disk, startSector));
+      return `${inUnits(disk, startSector)}${remainder(disk, startSector)}`;
     case 'end':
-      return String(inUnits(disk, endSector));
+      return `${inUnits(disk, endSector)}${remainder(disk, endSector + 1)}`;
     case 'sectors':
       return String(sectorCount);
     case 'cylinders':
@@ -102,7 +151,34 @@ function cell(
     case 'size':
       return inBytes ? String(size) : humanSize(size, { digits: 1, long: false });
     default:
-      return 'entry' in partition ? dosCell(partition, column) : gptCell(partition, column);
+      if ('entry' in partition) return dosCell(partition, column);
+      return 'uuid' in partition ? gptCell(partition, column) : bsdCell(partition, column);
+  }
+}
+
+/** Behind a cylinder of a BSD disklabel: a star where the partition does not begin or end with it. */
+function remainder(disk: Disk, sector: number): string {
+  const size = disk.bsd?.drive('d_secpercyl') ?? 0;
+  if (!disk.cylinders || size === 0) return '';
+  // The tool counts in 32 bits.
+  return (sector >>> 0) % size === 0 ? ' ' : '*';
+}
+
+function bsdCell(partition: EditedBsdPartition, column: Column): string {
+  const { type } = partition;
+  switch (column) {
+    case 'slice':
+      return String.fromCharCode(0x61 + partition.index);
+    case 'bsdType':
+      return bsdTypeName(type);
+    case 'fragmentSize':
+      return String(type === BSD_UNUSED || type === BSD_FFS ? partition.fragmentSize : 0);
+    case 'blockSize':
+      return String(type === BSD_UNUSED || type === BSD_FFS ? partition.blockSize : 0);
+    case 'cylindersPerGroup':
+      return String(type === BSD_FFS ? partition.cylindersPerGroup : 0);
+    default:
+      return '';
   }
 }
 
@@ -168,13 +244,24 @@ export function partitionDetails(disk: Disk, index: number): string[] {
     .map(([heading, value]) => `${heading.padStart(15)}: ${value}`);
 }
 
+function freeOf(disk: Disk): FreeRange[] {
+  const { label, layout } = disk;
+  switch (label?.kind) {
+    case undefined:
+      return [];
+    case 'gpt':
+      return gptFreeRanges(label.editor);
+    case 'bsd':
+      return freeRangesBetween(usedPartitions(disk), layout, disk.lastSector);
+    case 'dos':
+      return freeRanges(label.editor, disk.lastSector);
+  }
+}
+
 /** What `F` shows. */
 export function describeFreeSpace(disk: Disk): { heading: string[]; table: string[] } {
   const { sectorSize } = disk.layout;
-  const ranges =
-    disk.label?.kind === 'gpt'
-      ? gptFreeRanges(disk.label.editor)
-      : freeRanges(disk.editor!, disk.parent?.lastUsable);
+  const ranges = freeOf(disk);
   const sectors = ranges.reduce((sum, range) => sum + range.sectorCount, 0);
   const size = sectors * sectorSize;
   const heading = [

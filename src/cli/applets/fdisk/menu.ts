@@ -5,8 +5,8 @@ import type { Label } from './disk.ts';
 export interface MenuState {
   readonly label: Label['kind'] | undefined;
   readonly expert: boolean;
-  /** The MBR beside a GPT is edited. */
-  readonly nested: boolean;
+  /** The kind of the table that this one is in. */
+  readonly outer: Label['kind'] | undefined;
 }
 
 type Section = readonly [title: string, entries: readonly (readonly [key: string, text: string] | 'gap')[]];
@@ -100,7 +100,36 @@ const GPT_EXPERT: Section = [
   ],
 ];
 
-function sections({ label, expert, nested }: MenuState): Section[] {
+const BSD: Section = [
+  'BSD',
+  [
+    ['e', 'edit drive data'],
+    ['i', 'install bootstrap'],
+    ['s', 'show complete disklabel'],
+    ['x', 'link BSD partition to non-BSD partition'],
+  ],
+];
+
+function bsdSections(outer: MenuState['outer']): Section[] {
+  const back: [string, string][] = outer === 'dos' ? [['r', 'return from BSD to DOS (MBR)']] : [];
+  return [
+    BSD,
+    ['Generic', GENERIC[1].filter((entry) => entry[0] !== 'v')],
+    [
+      'Misc',
+      [
+        ['m', 'print this menu'],
+        ['u', 'change display/entry units'],
+      ],
+    ],
+    SCRIPT,
+    ['Save & Exit', [['w', 'write table to disk'], ['q', 'quit without saving changes'], ...back]],
+  ];
+}
+
+function sections({ label, expert, outer }: MenuState): Section[] {
+  if (label === 'bsd') return bsdSections(outer);
+  const nested = outer !== undefined;
   const save: [string, string][] = expert
     ? [
         ['q', 'quit without saving changes'],
@@ -145,15 +174,12 @@ export function menuText(state: MenuState): string {
 /** Is this a command of the menu? */
 export function isCommand(state: MenuState, key: string): boolean {
   // Not in the list, and the way back all the same.
-  if (state.nested && key === 'M') return true;
+  if (state.outer === 'gpt' && key === 'M') return true;
   return sections(state).some(([, entries]) => entries.some((entry) => entry !== 'gap' && entry[0] === key));
 }
 
 /** What the menus offer and we do not have, by the menu's letter. */
 export const UNSUPPORTED_COMMANDS: Readonly<Record<string, string>> = {
-  b: 'nested BSD disklabels',
-  I: 'sfdisk scripts',
-  O: 'sfdisk scripts',
   G: 'SGI (IRIX) partition tables',
   s: 'Sun partition tables',
 };

@@ -35,7 +35,7 @@ export function warnOfDosLabel(disk: Disk, speaker: Speaker): void {
   if (disk.geometryMatters && layout.geometry.cylinders === 0) {
     speaker.warn('Incomplete geometry setting.\nYou can set geometry from the extra functions menu.');
   }
-  if (layout.dosCompatible && !options.classic) speaker.warn('DOS-compatible mode is deprecated.');
+  if (disk.dosMode && !options.classic) speaker.warn('DOS-compatible mode is deprecated.');
   if (disk.cylinders) speaker.warn('Cylinders as display units are deprecated.');
   const limit = 0xffff_ffff;
   if (layout.sectorCount > limit) {

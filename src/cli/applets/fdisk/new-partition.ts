@@ -11,7 +11,7 @@ import {
   takenRanges,
   usualStart,
 } from '../../../partition/mbr-space.ts';
-import { numberList } from './partition-choice.ts';
+import { chooseFree } from './partition-choice.ts';
 import type { Dialog } from './dialog.ts';
 import type { Disk } from './disk.ts';
 import { humanSize } from './human-size.ts';
@@ -44,7 +44,7 @@ export function newPartition(disk: Disk, dialog: Dialog): number | undefined {
     dialog.info('All primary partitions are in use.');
     return newLogical(disk, dialog);
   }
-  if (!hasPrimarySpace(editor)) {
+  if (!hasPrimarySpace(editor, disk.parent?.gpt !== undefined)) {
     dialog.info('All space for primary partitions is in use.');
     return hasExtended ? newLogical(disk, dialog) : undefined;
   }
@@ -68,31 +68,20 @@ export function newPartition(disk: Disk, dialog: Dialog): number | undefined {
 }
 
 function newPrimary(disk: Disk, dialog: Dialog, type: number): number | undefined {
-  const free = disk
+  const taken = disk
     .editor!.partitions.slice(0, 4)
-    .filter(({ present }) => !present)
-    .map(({ index }) => index + 1);
-  if (free.length === 0) {
-    dialog.warn('No free partition available!');
+    .filter(({ present }) => present)
+    .map(({ index }) => index);
+  const index = chooseFree(dialog, taken, 4);
+  if (index === undefined) {
     dialog.info('All primary partitions have been defined already.');
     return undefined;
   }
-  let number = free[0]!;
-  if (free.length === 1) dialog.info(`Selected partition ${number}`);
-  else {
-    number = dialog.askNumber({
-      prompt: 'Partition number',
-      low: free[0]!,
-      high: free.at(-1)!,
-      fallback: number,
-      range: numberList(free),
-    });
-  }
-  if (disk.editor!.partition(number - 1).used) {
-    dialog.warn(`Partition ${number} is already defined.  Delete it before re-adding it.`);
+  if (disk.editor!.partition(index).used) {
+    dialog.warn(`Partition ${index + 1} is already defined.  Delete it before re-adding it.`);
     return undefined;
   }
-  return place(disk, dialog, number - 1, type);
+  return place(disk, dialog, index, type);
 }
 
 function newLogical(disk: Disk, dialog: Dialog): number | undefined {
@@ -116,7 +105,7 @@ function place(disk: Disk, dialog: Dialog, index: number, type: number): number 
   const unit = disk.cylinders ? cylinderSize(layout.geometry) : 1;
   const extended = editor.extendedIndex === undefined ? undefined : editor.partition(editor.extendedIndex);
   // Beside a GPT, whose protective entry starts in sector 1, everything else may, too.
-  const first = disk.parent === undefined ? layout.firstSector : 1;
+  const first = disk.parent?.gpt === undefined ? layout.firstSector : 1;
   const lowest = logical ? extended!.startSector + layout.firstSector : first;
   const highest = logical
     ? extended!.endSector

@@ -24,6 +24,7 @@ export function printLabelData(context: Context): void {
     printArea(context, 'GPT Backup Header', editor.alternateLba * sectorSize, 512);
     return;
   }
+  if (label.kind === 'bsd') return;
   printArea(context, 'MBR', 0, 512);
   for (const { index } of label.editor.partitions.slice(4)) {
     const offset = label.editor.tableSector(index) * sectorSize;

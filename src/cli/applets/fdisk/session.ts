@@ -1,21 +1,29 @@
-import { SliceDevice } from '../../../device/slice-device.ts';
 import { FsError } from '../../../errors.ts';
-import { gptTypeName } from '../../../partition/gpt-type.ts';
+import type { BsdDisklabelEditor } from '../../../partition/bsd-disklabel-editor.ts';
 import type { Io } from '../../io.ts';
-import { classicListing } from './classic-listing.ts';
-import { defaultColumns } from './columns.ts';
+import { enterDisklabel, runBsdCommand } from './bsd-commands.ts';
 import type { Context } from './dialog-context.ts';
 import { Dialog, EndOfInput } from './dialog.ts';
-import type { Disk } from './disk.ts';
-import { changeDosType, chooseUsed, runDosExpert, toggleActive, verifyDos } from './dos-commands.ts';
-import { gptTypeList, newGptPartition, parseGptType, runGptExpert, verifyGpt } from './gpt-commands.ts';
-import { describeDisk, describeFreeSpace, outOfOrder, partitionDetails, partitionTable } from './listing.ts';
+import type { Disk, Label } from './disk.ts';
+import { runDosExpert, toggleActive } from './dos-commands.ts';
+import {
+  addPartition,
+  changeGeometry,
+  changeType,
+  deletePartition,
+  fixOrder,
+  listTypes,
+  printDisklabel,
+  printFreeSpace,
+  printTable,
+  showPartition,
+  verify,
+} from './generic-commands.ts';
+import { runGptExpert } from './gpt-commands.ts';
 import { type MenuState, UNSUPPORTED_COMMANDS, isCommand, menuText } from './menu.ts';
 import { createDosLabel, createGptLabel, warnOfDosLabel } from './new-label.ts';
-import { newPartition } from './new-partition.ts';
-import { choosePartition } from './partition-choice.ts';
 import { printFirstSector, printLabelData } from './raw-data.ts';
-import { typeList } from './type-list.ts';
+import { ScriptFailure, loadScript, saveScript } from './script-commands.ts';
 import type { Wiping } from './wiping.ts';
 
 export interface SessionOptions {
@@ -36,26 +44,43 @@ export function runSession(io: Io, disk: Disk, options: SessionOptions): number 
   return new Session(io, disk, options).run();
 }
 
+/** A table that is edited, and where its menus are. */
+interface Level {
+  readonly disk: Disk;
+  expert: boolean;
+}
+
 class Session {
-  readonly #disk: Disk;
+  readonly #io: Io;
   readonly #dialog: Dialog;
-  readonly #context: Context;
   readonly #options: SessionOptions;
-  #expert = false;
-  /** Where the GPT's own menus were, while the MBR beside it is edited. */
-  #before = { expert: false, cylinders: false };
+  /** The outermost table first. */
+  readonly #levels: Level[];
 
   constructor(io: Io, disk: Disk, options: SessionOptions) {
-    this.#disk = disk;
+    this.#io = io;
     this.#dialog = new Dialog(io);
-    this.#context = { io, disk, dialog: this.#dialog };
     this.#options = options;
+    this.#levels = [{ disk, expert: false }];
+  }
+
+  get #level(): Level {
+    return this.#levels.at(-1)!;
+  }
+
+  get #disk(): Disk {
+    return this.#level.disk;
+  }
+
+  get #context(): Context {
+    return { io: this.#io, disk: this.#disk, dialog: this.#dialog, wiping: this.#options.wiping };
   }
 
   run(): number {
     this.#welcome();
     for (;;) {
-      const reply = this.#dialog.reply(`\n${this.#expert ? 'Expert command' : 'Command'} (m for help): `);
+      const menu = this.#level.expert ? 'Expert command' : 'Command';
+      const reply = this.#dialog.reply(`\n${menu} (m for help): `);
       const command = reply?.[0];
       if (reply === undefined || command === 'q') {
         this.#dialog.print('\n');
@@ -86,45 +111,55 @@ class Session {
         'Be careful before using the write command.\n\n',
     );
     if (this.#options.readOnly) dialog.warn('Device is open in read-only mode.');
-    if (disk.label?.kind === 'dos') warnOfDosLabel(disk, dialog);
-    for (const { kind, text } of disk.messages) {
-      if (kind === 'information') dialog.info(text);
-      else dialog.warn(text);
-    }
+    this.#sayWhatWasRead();
     if (disk.gpt?.hybrid === true) {
       dialog.warn(
         "A hybrid GPT was detected. You have to sync the hybrid MBR manually (expert command 'M').",
       );
     }
     this.#options.wiping.mentionDisk(disk, dialog);
-    if (disk.label === undefined) {
-      dialog.info('Device does not contain a recognized partition table.');
-      if (!this.#options.noAutoTable) this.#createDos();
+    this.#requireTable();
+  }
+
+  #sayWhatWasRead(): void {
+    const disk = this.#disk;
+    if (disk.label?.kind === 'dos') warnOfDosLabel(disk, this.#dialog);
+    for (const { kind, text } of disk.messages) {
+      if (kind === 'information') this.#dialog.info(text);
+      else this.#dialog.warn(text);
     }
   }
 
-  #createDos(): void {
-    createDosLabel(this.#disk, this.#dialog);
+  #requireTable(): void {
+    const { label, options } = this.#disk;
+    if (label !== undefined) return;
+    this.#dialog.info('Device does not contain a recognized partition table.');
+    if (!this.#options.noAutoTable) this.#create('dos', options.type);
   }
 
-  #createGpt(): void {
+  /** `only`: the kind of table that `-t` has left. */
+  #create(kind: 'dos' | 'gpt', only: Label['kind'] | undefined): boolean {
     try {
-      createGptLabel(this.#disk, this.#dialog);
+      if (only !== undefined && only !== kind) throw new FsError('EINVAL');
+      if (kind === 'dos') createDosLabel(this.#disk, this.#dialog);
+      else createGptLabel(this.#disk, this.#dialog);
+      return true;
     } catch (error) {
-      if (!(error instanceof FsError) || error.code !== 'ENOSPC') throw error;
-      this.#dialog.warn(`Failed to create 'gpt' disk label: ${error.text}`);
+      if (!(error instanceof FsError)) throw error;
+      this.#dialog.warn(`Failed to create '${kind}' disk label: ${error.text}`);
+      return false;
     }
   }
 
   get #menuState(): MenuState {
     const { label, parent } = this.#disk;
-    return { label: label?.kind, expert: this.#expert, nested: parent !== undefined };
+    return { label: label?.kind, expert: this.#level.expert, outer: parent?.label?.kind };
   }
 
   /** Returns whether the session is over. */
   #run(command: string): boolean {
     const state = this.#menuState;
-    const unsupported = this.#expert ? undefined : UNSUPPORTED_COMMANDS[command];
+    const unsupported = state.expert ? undefined : UNSUPPORTED_COMMANDS[command];
     if (!isCommand(state, command)) {
       this.#dialog.warn(`${command}: unknown command`);
       return false;
@@ -135,259 +170,203 @@ class Session {
     }
     if (command === 'm') {
       this.#dialog.print(menuText(state));
-      if (state.nested) {
-        this.#dialog.info("You're editing nested 'dos' partition table, primary partition table is 'gpt'.");
+      if (state.outer !== undefined) {
+        this.#dialog.info(
+          `You're editing nested '${state.label}' partition table, primary partition table is '${state.outer}'.`,
+        );
       }
       return false;
     }
     if (command === 'w') return this.#write();
-    if (this.#expert) this.#runExpert(command);
+    if (state.expert) this.#runExpert(command);
     else this.#runMain(command);
     return false;
   }
 
   #runMain(command: string): void {
     const disk = this.#disk;
-    const dialog = this.#dialog;
     const { label } = disk;
     switch (command) {
       case 'o':
       case 'g':
-        if (command === 'o') this.#createDos();
-        else this.#createGpt();
-        this.#options.wiping.mentionTable(disk, dialog);
+        this.#create(command === 'o' ? 'dos' : 'gpt', disk.options.type);
+        this.#options.wiping.mentionTable(disk, this.#dialog);
         return;
       case 'u':
         disk.cylinders = !disk.cylinders;
-        dialog.info(
+        this.#dialog.info(
           disk.cylinders
             ? 'Changing display/entry units to cylinders (DEPRECATED!).'
             : 'Changing display/entry units to sectors.',
         );
         return;
-      case 'x':
-        this.#expert = true;
-        return;
       case 'p':
-        this.#print(false);
+        printTable(this.#context, { detailed: false });
+        return;
+      case 'I':
+        this.#loadScript();
         return;
       default:
-        if (label === undefined) return;
+        if (label?.kind === 'bsd') this.#runBsd(command, label.editor);
+        else if (command === 'x') this.#level.expert = true;
+        else if (label !== undefined) this.#runTable(command);
     }
+  }
+
+  #runBsd(command: string, editor: BsdDisklabelEditor): void {
+    if (command === 's') printDisklabel(this.#context);
+    else if (!runBsdCommand(this.#context, editor, command)) this.#runTable(command);
+  }
+
+  #runTable(command: string): void {
+    const context = this.#context;
+    const { disk } = context;
     switch (command) {
       case 'n':
-        this.#add();
+        addPartition(context);
         return;
       case 'd':
-        this.#delete();
+        deletePartition(context);
         return;
       case 't':
-        if (label.kind === 'gpt') this.#changeGptType();
-        else changeDosType(this.#context);
+        changeType(context);
         return;
       case 'l':
-        dialog.print(label.kind === 'gpt' ? gptTypeList() : typeList(this.#context.io.stdout.columns));
+        listTypes(context);
         return;
-      case 'i': {
-        const index = chooseUsed(this.#context);
-        if (index !== undefined) dialog.info(partitionDetails(disk, index).join('\n'));
+      case 'i':
+        showPartition(context);
         return;
-      }
       case 'v':
-        this.#verify();
+        verify(context);
         return;
       case 'F':
-        this.#printFreeSpace();
+        printFreeSpace(context);
+        return;
+      case 'O':
+        saveScript(context);
         return;
       case 'a':
-        toggleActive(this.#context);
+        toggleActive(context);
         return;
+      case 'b': {
+        const nested = enterDisklabel(context);
+        if (nested !== undefined) this.#levels.push({ disk: nested, expert: false });
+        return;
+      }
       case 'c':
-        disk.setDosCompatible(!disk.layout.dosCompatible);
-        dialog.info(
-          disk.layout.dosCompatible
-            ? 'DOS Compatibility flag is set (DEPRECATED!)'
-            : 'DOS Compatibility flag is not set',
+        disk.setDosCompatible(!disk.dosMode);
+        this.#dialog.info(
+          disk.dosMode ? 'DOS Compatibility flag is set (DEPRECATED!)' : 'DOS Compatibility flag is not set',
         );
         return;
       case 'M':
         this.#toggleHybrid();
         return;
       case 'r':
-        this.#leaveHybrid();
+        this.#leave();
     }
   }
 
   #runExpert(command: string): void {
-    const disk = this.#disk;
-    const { label } = disk;
+    const context = this.#context;
+    const { label } = context.disk;
     switch (command) {
       case 'r':
-        this.#expert = false;
+        this.#level.expert = false;
         return;
       case 'p':
-        this.#print(true);
+        printTable(context, { detailed: true });
         return;
       case 'v':
-        this.#verify();
+        verify(context);
         return;
       case 'd':
-        printFirstSector(this.#context);
+        printFirstSector(context);
         return;
       case 'D':
-        printLabelData(this.#context);
+        printLabelData(context);
         return;
       case 'c':
       case 'h':
       case 's':
-        this.#changeGeometry(command);
+        changeGeometry(context, command);
         return;
       case 'M':
         this.#toggleHybrid();
         return;
       case 'f':
-        if (label === undefined) return;
-        this.#dialog.info(
-          label.editor.sort() ? 'Partitions order fixed.' : 'Nothing to do. Ordering is correct already.',
-        );
+        fixOrder(context);
         return;
       default:
-        if (label?.kind === 'gpt') runGptExpert(this.#context, label.editor, command);
-        else if (label?.kind === 'dos') runDosExpert(this.#context, command);
+        if (label?.kind === 'gpt') runGptExpert(context, label.editor, command);
+        else if (label?.kind === 'dos') runDosExpert(context, command);
     }
   }
 
   /** The MBR beside a GPT has menus of its own, with its own main and expert one. */
   #toggleHybrid(): void {
-    if (this.#disk.parent !== undefined) {
-      this.#leaveHybrid();
+    const disk = this.#disk;
+    if (disk.parent !== undefined) {
+      this.#leave();
       return;
     }
-    this.#disk.enterHybrid();
-    this.#before = { expert: this.#expert, cylinders: this.#disk.cylinders };
+    this.#levels.push({ disk: disk.nestHybrid(), expert: this.#level.expert });
+    this.#sayWhatWasRead();
     this.#dialog.info('Entering protective/hybrid MBR disklabel.');
   }
 
-  #leaveHybrid(): void {
-    this.#disk.leaveHybrid();
-    this.#expert = this.#before.expert;
-    this.#disk.cylinders = this.#before.cylinders;
+  #leave(): void {
     this.#dialog.info('Leaving nested disklabel.');
+    this.#levels.pop();
   }
 
-  #add(): void {
+  #loadScript(): void {
     const disk = this.#disk;
-    const { label } = disk;
-    const index =
-      label?.kind === 'gpt' ? newGptPartition(this.#context, label.editor) : newPartition(disk, this.#dialog);
-    if (index === undefined) return;
-    const { startSector, sectorCount } = label!.editor.partition(index);
-    const { sectorSize } = disk.layout;
-    if ((startSector + sectorCount) * sectorSize > disk.device.size) return;
-    const place = new SliceDevice(disk.device, startSector * sectorSize, sectorCount * sectorSize);
-    this.#options.wiping.mentionPartition(place, startSector * sectorSize, index, this.#dialog);
-  }
-
-  #delete(): void {
-    const { editor } = this.#disk.label!;
-    const index = choosePartition(this.#disk, this.#dialog);
-    if (index === undefined) return;
-    if (!editor.partition(index).used) {
-      this.#dialog.warn(`Could not delete partition ${index + 1}`);
+    if (disk.parent !== undefined || disk.label?.kind === 'bsd') {
+      this.#dialog.warn('I: scripts for nested tables and BSD disklabels: not supported yet');
       return;
     }
-    this.#options.wiping.forget(index);
-    editor.delete(index);
-    this.#dialog.info(`Partition ${index + 1} has been deleted.`);
-  }
-
-  #changeGptType(): void {
-    const dialog = this.#dialog;
-    const editor = this.#disk.gpt!;
-    const index = chooseUsed(this.#context);
-    if (index === undefined) return;
-    const before = gptTypeName(editor.partition(index).type);
-    for (;;) {
-      const answer = dialog.reply('Partition type or alias (type L to list all): ');
-      if (answer === undefined) {
-        dialog.info(`Type of partition ${index + 1} is unchanged: ${before}.`);
-        return;
-      }
-      if (answer === 'l' || answer === 'L') dialog.print(gptTypeList());
-      else if (answer !== '') {
-        const type = parseGptType(answer);
-        if (type === undefined) dialog.info(`Type of partition ${index + 1} is unchanged: ${before}.`);
-        else {
-          editor.setPartition(index, { type });
-          dialog.info(`Changed type of partition '${before}' to '${gptTypeName(type)}'.`);
-        }
-        return;
-      }
+    try {
+      loadScript(this.#context);
+    } catch (error) {
+      if (!(error instanceof ScriptFailure)) throw error;
+      this.#dialog.warn('Resetting fdisk!');
+      disk.reload();
+      this.#sayWhatWasRead();
+      this.#requireTable();
     }
-  }
-
-  #changeGeometry(command: 'c' | 'h' | 's'): void {
-    const disk = this.#disk;
-    const { cylinders, heads, sectorsPerTrack } = disk.layout.geometry;
-    const ask = (prompt: string, high: number, fallback: number): number =>
-      this.#dialog.askNumber({ prompt, low: 1, high, fallback });
-    if (command === 'c') disk.setGeometry({ cylinders: ask('Number of cylinders', 1_048_576, cylinders) });
-    else if (command === 'h') disk.setGeometry({ heads: ask('Number of heads', 255, heads) });
-    else disk.setGeometry({ sectorsPerTrack: ask('Number of sectors', 63, sectorsPerTrack) });
-  }
-
-  #print(detailed: boolean): void {
-    const disk = this.#disk;
-    const dialog = this.#dialog;
-    if (disk.options.classic && !detailed && disk.editor !== undefined) {
-      dialog.info(classicListing(disk).join('\n'));
-      return;
-    }
-    dialog.info(describeDisk(disk, detailed).join('\n'));
-    if (disk.label === undefined) return;
-    const table = partitionTable(disk, defaultColumns(disk.label.kind, disk.cylinders, detailed), false);
-    if (table.length > 0) dialog.print(`\n${table.join('\n')}\n`);
-    for (const line of this.#options.wiping.announce()) {
-      dialog.print('\n');
-      dialog.info(line);
-    }
-    if (outOfOrder(disk)) {
-      dialog.print('\n');
-      dialog.info('Partition table entries are not in disk order.');
-    }
-  }
-
-  #printFreeSpace(): void {
-    const { heading, table } = describeFreeSpace(this.#disk);
-    this.#dialog.info(heading.join('\n'));
-    if (table.length > 0) this.#dialog.print(`\n${table.join('\n')}\n`);
-  }
-
-  #verify(): void {
-    const { label } = this.#disk;
-    if (label?.kind === 'gpt') verifyGpt(this.#context, label.editor);
-    else if (label !== undefined) verifyDos(this.#context);
   }
 
   #write(): boolean {
     const disk = this.#disk;
+    const dialog = this.#dialog;
+    const { wiping } = this.#options;
     if (this.#options.readOnly) {
-      this.#dialog.warn('Device is open in read-only mode.');
+      dialog.warn('Device is open in read-only mode.');
       return false;
     }
     if (disk.label === undefined) throw new WriteFailure('Success');
     if (disk.gpt?.overlap() !== undefined) throw new WriteFailure(new FsError('EINVAL').text);
-    if (disk.gpt?.hybrid === true) this.#dialog.warn('The device contains hybrid MBR -- writing GPT only.');
+    if (disk.gpt?.hybrid === true) dialog.warn('The device contains hybrid MBR -- writing GPT only.');
     try {
-      disk.write((device) => this.#options.wiping.wipe(device));
+      disk.write((device) => wiping.wipe(device));
     } catch (error) {
       if (error instanceof FsError) throw new WriteFailure(error.text);
       throw error;
     }
-    this.#dialog.info('The partition table has been altered.');
-    // The MBR beside a GPT is written at once, and work goes on.
+    if (disk.bsd !== undefined) {
+      const outer =
+        disk.parent?.editor?.changed !== true
+          ? ''
+          : `  (Don't forget to write the ${disk.parent.name} disklabel too.)`;
+      dialog.info('Syncing disks.');
+      dialog.info(`Disklabel written to ${disk.name}.${outer}`);
+    }
+    dialog.info('The partition table has been altered.');
+    // What is within another table is written at once, and work goes on.
     if (disk.parent !== undefined) return false;
-    this.#dialog.info('Syncing disks.');
+    dialog.info('Syncing disks.');
     return true;
   }
 }

@@ -13,9 +13,17 @@ const ALIASES: readonly (readonly [name: string, type: number])[] = [
   ['linuxex', 0x85],
 ];
 
-/** What `l` shows on a terminal of this width. */
+/** What `l` shows of an MBR on a terminal of this width. */
 export function typeList(width: number): string {
-  const types = [...PARTITION_TYPES];
+  let text = codeList(PARTITION_TYPES, width);
+  text += '\n\nAliases:\n';
+  for (const [name, id] of ALIASES) text += `   ${name.padEnd(14)} - ${hexId(id).toUpperCase()}\n`;
+  return text;
+}
+
+/** Types and their codes in as many columns as fit. */
+export function codeList(codes: ReadonlyMap<number, string>, width: number): string {
+  const types = [...codes];
   const columnCount = Math.max(1, Math.floor(width / (NAME_WIDTH + 5)));
   const least = Math.floor(types.length / columnCount);
   const surplus = types.length % columnCount;
@@ -29,8 +37,6 @@ export function typeList(width: number): string {
     }
     text += `\n${cells.join('  ')}`;
   }
-  text += '\n\nAliases:\n';
-  for (const [name, id] of ALIASES) text += `   ${name.padEnd(14)} - ${hexId(id).toUpperCase()}\n`;
   return text;
 }
 
@@ -39,12 +45,15 @@ export function typeList(width: number): string {
  * the low eight bits are written. Undefined for anything else.
  */
 export function parseType(answer: string): number | undefined {
-  const alias = ALIASES.find(([name]) => name === answer);
-  if (alias !== undefined) return alias[1];
+  return ALIASES.find(([name]) => name === answer)?.[1] ?? parseCode(PARTITION_TYPES, answer);
+}
+
+/** The same without aliases, of other types. */
+export function parseCode(codes: ReadonlyMap<number, string>, answer: string): number | undefined {
   const digits = /^(?:0x)?([\da-f]+)$/i.exec(answer)?.[1];
   if (digits !== undefined) return Number(BigInt.asUintN(32, BigInt(`0x${digits}`)));
   const name = plainName(answer);
-  return [...PARTITION_TYPES].find(([, each]) => plainName(each) === name)?.[0];
+  return [...codes].find(([, each]) => plainName(each) === name)?.[0];
 }
 
 function hexId(id: number): string {

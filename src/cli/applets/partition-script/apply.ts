@@ -66,7 +66,8 @@ export function addPartition(disk: Disk, template: PartitionTemplate, speaker: S
     sayNew(disk, index, gptTypeName(type), sectorCount, speaker);
     return index;
   }
-  const index = addMbrPartition(label.editor, template, { speaker, nested: disk.parent !== undefined });
+  if (label.kind === 'bsd') throw new FsError('EINVAL');
+  const index = addMbrPartition(label.editor, template, { speaker, nested: disk.parent?.gpt !== undefined });
   const { entry, sectorCount } = label.editor.partition(index);
   sayNew(disk, index, partitionTypeName(entry.type), sectorCount, speaker);
   return index;
@@ -91,13 +92,14 @@ export function changePartition(
   const moves =
     startSector !== undefined || startMove !== undefined || sectorCount !== undefined || resize !== undefined;
   if (label.kind === 'gpt') changeGpt(label.editor, index, template, moves, speaker);
-  else changeMbr(label.editor, index, template, moves, speaker);
+  else if (label.kind === 'dos') changeMbr(label.editor, index, template, moves, speaker);
   return index;
 }
 
 /** Entries of a GPT; of an MBR the places that there are. */
 export function partitionCount(disk: Disk): number {
   if (disk.label === undefined) return 0;
+  if (disk.label.kind === 'bsd') return disk.label.editor.partitionCount;
   return disk.label.kind === 'gpt' ? disk.label.editor.entryCount : disk.label.editor.slotCount;
 }
 

@@ -24,7 +24,8 @@ function dump(disk: Disk): Dump {
   const gpt = disk.gpt;
   const headers = [
     field('label', label?.kind ?? 'dos'),
-    field('label-id', diskIdentifier(disk), 'id'),
+    // A BSD disklabel has none.
+    ...(label?.kind === 'bsd' ? [] : [field('label-id', diskIdentifier(disk), 'id')]),
     field('device', name),
     field('unit', 'sectors'),
   ];
@@ -41,6 +42,8 @@ function dump(disk: Disk): Dump {
       if ('entry' in partition) {
         fields.push(field('type', partition.entry.type.toString(16)));
         if (partition.entry.bootIndicator === 0x80) fields.push(field('bootable', true));
+      } else if (!('uuid' in partition)) {
+        fields.push(field('type', partition.type.toString(16)));
       } else {
         fields.push(field('type', partition.type), field('uuid', partition.uuid));
         if (partition.name !== '') fields.push(field('name', partition.name));
