@@ -116,11 +116,7 @@ export class BsdDisklabelEditor {
   }
 
   /** The label of the disk, or of a slice of it; undefined where there is none. */
-  static open(
-    device: BlockDevice,
-    layout: DiskLayout,
-    slice?: SectorRange,
-  ): BsdDisklabelEditor | undefined {
+  static open(device: BlockDevice, layout: DiskLayout, slice?: SectorRange): BsdDisklabelEditor | undefined {
     const label = readDisklabelBytes(device, (slice?.startSector ?? 0) * layout.sectorSize);
     if (label === undefined) return undefined;
     const editor = new BsdDisklabelEditor(layout, slice, label);

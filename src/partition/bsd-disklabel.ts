@@ -132,7 +132,8 @@ export function readDisklabel(device: BlockDevice, slice?: Slice): BsdDisklabel 
     const sectorCount = DisklabelPartition.p_size.get(view, at) + high * view.getUint16(at + 10, true);
     if (type === BSD_UNUSED || sectorCount === 0) continue;
     const [start, end] = [startSector * sectorSize, (startSector + sectorCount) * sectorSize];
-    const isWhole = start === area.start && (slice === undefined ? index === RAW_PARTITION : end === area.end);
+    const isWhole =
+      start === area.start && (slice === undefined ? index === RAW_PARTITION : end === area.end);
     if (isWhole || start < area.start || end > area.end) continue;
     partitions.push({
       letter: String.fromCharCode(0x61 + index),
