@@ -151,11 +151,13 @@ export class ExtFileSystem implements FileSystem {
     const kind = inodes.kind(ref);
     const special = kind === 'character-device' || kind === 'block-device';
     const words = base + Inode.i_block.offset;
+    // As the kernel: otherwise programs that copy take small files for holes.
+    const isInlineFile = kind === 'file' && this.#core.isInline(ref);
     return {
       node,
       kind,
       size: special ? 0 : inodes.size(ref),
-      allocated: inodes.allocated(ref),
+      allocated: inodes.allocated(ref) + (isInlineFile ? Math.ceil(inodes.size(ref) / 512) * 512 : 0),
       mode: Inode.i_mode.get(view, base) & 0o7777,
       uid: inodes.uid(ref),
       gid: inodes.gid(ref),
