@@ -55,6 +55,7 @@ const WRITABLE_READ_ONLY_COMPATIBLE =
   ReadOnlyCompatibleFeature.dir_nlink |
   ReadOnlyCompatibleFeature.extra_isize |
   ReadOnlyCompatibleFeature.metadata_csum |
+  ReadOnlyCompatibleFeature.project |
   ReadOnlyCompatibleFeature.verity;
 
 const EXT3_INCOMPATIBLE =
@@ -69,7 +70,6 @@ const EXT3_READ_ONLY_COMPATIBLE =
 const REASONS: Readonly<Record<string, string>> = {
   bigalloc: 'clusters (bigalloc)',
   quota: 'quotas (quota)',
-  project: 'project quotas (project)',
 };
 
 export function readFeatures(view: DataView): FeatureWords {

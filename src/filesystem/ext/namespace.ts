@@ -7,6 +7,7 @@ import { Inode, InodeFlag, InodeKind, ReservedInode } from './inode.ts';
 import type { InodeRef } from './inode-table.ts';
 import { dropLink, requireRemovable } from './node-removal.ts';
 import type { Directory } from './open-directories.ts';
+import { inheritProject, newProjectOf, requireSameProject } from './project.ts';
 import { ReadOnlyCompatibleFeature } from './superblock.ts';
 import { targetBlocks, writeTarget } from './symlink.ts';
 import { AccessTime, BirthTime, ChangeTime, ModificationTime } from './timestamp.ts';
@@ -93,6 +94,7 @@ export class Namespace {
     Inode.i_mode.set(ref.view, ref.base, mode);
     Inode.i_links_count.set(ref.view, ref.base, isDirectory ? 2 : 1);
     inodes.setOwner(ref, options.uid ?? 0, options.gid ?? 0);
+    inheritProject(inodes, parentRef, ref, isDirectory);
     const now = core.now();
     inodes.setTime(ref, AccessTime, options.atime ?? now);
     inodes.setTime(ref, ModificationTime, options.mtime ?? now);
@@ -129,6 +131,7 @@ export class Namespace {
     const directory = core.directories.open(parentRef);
     if (directory.names.has(name)) throw new FsError('EEXIST', { syscall: 'link', path: name });
     this.#requireLinkRoom(ref, 'link');
+    requireSameProject(core.inodes, newProjectOf(core.inodes, parentRef), ref, 'link');
     core.volume.requireBlocks(core.directories.growth(parentRef, directory, bytes), 'link');
 
     const position = core.directories.reserve(parentRef, directory, bytes);
@@ -178,6 +181,7 @@ export class Namespace {
     const isDirectory = kind === 'directory';
     if (isDirectory) this.#requireOutside(ref.number, newParent);
     const moves = isDirectory && parent !== newParent;
+    requireSameProject(core.inodes, newProjectOf(core.inodes, newParentRef), ref, 'rename');
 
     const replaced = directories.find(newDirectory, newName);
     if (replaced !== undefined) {
