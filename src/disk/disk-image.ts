@@ -5,6 +5,7 @@ import { FsError, UnsupportedError } from '../errors.ts';
 import { openFileSystem, probeFileSystem } from '../filesystem/drivers.ts';
 import type { FileSystem, OpenOptions } from '../filesystem/file-system.ts';
 import { partitionTypeName } from '../partition/mbr.ts';
+import { type NestedBsdPartition, bsdPartitions } from '../partition/nested-bsd.ts';
 import { partitionSlice, readTable, type Table, type TablePartition } from '../partition/table.ts';
 
 /** The attribute of a GPT partition that a BIOS boot loader goes by. */
@@ -23,12 +24,12 @@ export interface DiskImageOptions {
 /** One partition of an image and the device that is exactly it. */
 export interface Partition {
   readonly number: number;
-  readonly kind: TablePartition['kind'];
+  readonly kind: TablePartition['kind'] | 'bsd';
   /** The type byte of its entry, in a GPT the type's GUID. */
   readonly type: number | string;
   readonly typeName: string;
   readonly active: boolean;
-  /** Only in a GPT. */
+  /** In a GPT, and the letter in a BSD disklabel. */
   readonly name?: string;
   /** Only in a GPT: the partition's own GUID. */
   readonly uuid?: string;
@@ -56,7 +57,10 @@ export class DiskImage {
   private constructor(device: BlockDevice, table: Table | undefined, options: DiskImageOptions) {
     this.device = device;
     this.table = table;
-    this.partitions = (table?.partitions ?? []).map((entry) => describePartition(device, table!, entry));
+    this.partitions = [
+      ...(table?.partitions ?? []).map((entry) => describePartition(device, table!, entry)),
+      ...bsdPartitions(device, table).map((entry) => describeNested(device, entry)),
+    ];
     this.#openOptions = {
       readOnly: options.readOnly === true || device.readOnly,
       ...(options.clock === undefined ? {} : { clock: options.clock }),
@@ -168,6 +172,23 @@ export class DiskImage {
 function fileSystemName(device: BlockDevice): string | undefined {
   const driver = probeFileSystem(device);
   return driver === undefined ? undefined : `, ${driver.name}`;
+}
+
+function describeNested(image: BlockDevice, entry: NestedBsdPartition): Partition {
+  const { number, type, typeName, startSector, sectorCount, offset, size, sectorSize } = entry;
+  return {
+    number,
+    kind: 'bsd',
+    type,
+    typeName,
+    active: false,
+    name: entry.letter,
+    startSector,
+    sectorCount,
+    offset,
+    size,
+    device: offset + size <= image.size ? new SliceDevice(image, offset, size, { sectorSize }) : undefined,
+  };
 }
 
 function describePartition(image: BlockDevice, table: Table, entry: TablePartition): Partition {

@@ -46,6 +46,7 @@ function renderFinding({ text, advice, mend }: FindingReport): string[] {
 
 function tableKind(table: TableReport): string {
   if (table.kind === 'gpt') return table.hybrid ? 'GPT with a hybrid MBR' : 'GPT';
+  if (table.kind === 'bsd') return 'BSD disklabel';
   return table.protective ? 'MBR (protects a GPT, which cannot be read)' : 'MBR';
 }
 

@@ -26,8 +26,8 @@ export interface ImageReport {
 }
 
 export interface TableReport {
-  readonly kind: 'mbr' | 'gpt';
-  /** `0x8bafd0cb`, of a GPT its GUID. */
+  readonly kind: 'mbr' | 'gpt' | 'bsd';
+  /** `0x8bafd0cb`, of a GPT its GUID; a BSD disklabel has none. */
   readonly diskIdentifier: string;
   /** Bytes a sector, which the table counts in. */
   readonly sectorSize: number;
@@ -111,7 +111,18 @@ export function inspectImage(disk: DiskImage): ImageReport {
     sectorSize: device.sectorSize,
     bootCode: bootCodeOf(device),
     ...(table === undefined
-      ? {}
+      ? disk.partitions.length === 0
+        ? {}
+        : {
+            table: {
+              kind: 'bsd',
+              diskIdentifier: 'none',
+              sectorSize: device.sectorSize,
+              protective: false,
+              hybrid: false,
+              partitions: disk.partitions.map(partitionReport),
+            },
+          }
       : {
           table: {
             kind: table.kind,

@@ -103,6 +103,8 @@ export interface Slice {
   readonly size: number;
   /** FreeBSD may count from the start of its slice. */
   readonly relative: boolean;
+  /** OpenBSD has the foreign partitions of the disk in its label, too. */
+  readonly wholeDisk?: boolean;
 }
 
 /**
@@ -120,7 +122,10 @@ export function readDisklabel(device: BlockDevice, slice?: Slice): BsdDisklabel 
   const isLarge = Disklabel.d_version.get(view, 0) === 1;
   const rawOffset = DisklabelPartition.p_offset.get(view, entry(RAW_PARTITION));
   const shift = slice?.relative === true && rawOffset === 0 ? base / sectorSize : 0;
-  const area = { start: base, end: base + (slice?.size ?? device.size) };
+  const isWholeDisk = slice === undefined || slice.wholeDisk === true;
+  const area = isWholeDisk
+    ? { start: 0, end: device.size }
+    : { start: base, end: Math.min(base + slice.size, device.size) };
   const count = Math.min(Disklabel.d_npartitions.get(view, 0), MAX_BSD_PARTITIONS);
   const partitions: BsdPartition[] = [];
   for (let index = 0; index < count; index++) {
@@ -132,8 +137,7 @@ export function readDisklabel(device: BlockDevice, slice?: Slice): BsdDisklabel 
     const sectorCount = DisklabelPartition.p_size.get(view, at) + high * view.getUint16(at + 10, true);
     if (type === BSD_UNUSED || sectorCount === 0) continue;
     const [start, end] = [startSector * sectorSize, (startSector + sectorCount) * sectorSize];
-    const isWhole =
-      start === area.start && (slice === undefined ? index === RAW_PARTITION : end === area.end);
+    const isWhole = isWholeDisk ? index === RAW_PARTITION : start === area.start && end === area.end;
     if (isWhole || start < area.start || end > area.end) continue;
     partitions.push({
       letter: String.fromCharCode(0x61 + index),
