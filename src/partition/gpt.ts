@@ -227,7 +227,10 @@ export function headerFinding(
     severity: 'note',
     structure: `${which} GPT header`,
     field: fault.field,
-    offset: lba * sectorSize + GptHeader.$fields[fault.field].offset,
+    // A header that is said to lie past any device has no place.
+    ...(Number.isSafeInteger(lba * sectorSize)
+      ? { offset: lba * sectorSize + GptHeader.$fields[fault.field].offset }
+      : {}),
     found: fault.found,
     expected: fault.expected,
   };
