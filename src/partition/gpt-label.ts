@@ -1,6 +1,6 @@
 import { type RandomSource, randomUuid } from '../bytes/uuid.ts';
 import type { BlockDevice } from '../device/block-device.ts';
-import { FsError } from '../errors.ts';
+import { CorruptImageError, FsError } from '../errors.ts';
 import type { GptEditor } from './gpt-editor.ts';
 import { gptGaps } from './gpt-space.ts';
 import { LINUX_FILESYSTEM, gptTypeName } from './gpt-type.ts';
@@ -97,6 +97,15 @@ export class GptLabel implements Label {
   }
 
   write(device: BlockDevice): void {
+    const { alternateLba, layout } = this.#editor;
+    if (alternateLba !== layout.sectorCount - 1) {
+      throw new CorruptImageError({
+        structure: 'primary GPT header',
+        field: 'AlternateLBA',
+        found: `${alternateLba}`,
+        expected: `${layout.sectorCount - 1}, the last sector, where there is no room for the backup`,
+      });
+    }
     this.#editor.write(device);
   }
 

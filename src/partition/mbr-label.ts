@@ -162,7 +162,8 @@ export class MbrLabel implements Label {
   }
 
   #used(): EditedPartition[] {
-    return this.#editor.partitions.filter(({ used }) => used);
+    // An entry without a type holds nothing, whatever its numbers say.
+    return this.#editor.partitions.filter(({ used, entry }) => used && entry.type !== 0);
   }
 
   #logical(): EditedPartition[] {

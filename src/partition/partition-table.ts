@@ -2,7 +2,7 @@ import { type RandomSource, randomUuid } from '../bytes/uuid.ts';
 import { parseSize } from '../bytes/size.ts';
 import type { BlockDevice } from '../device/block-device.ts';
 import { SliceDevice } from '../device/slice-device.ts';
-import { FsError } from '../errors.ts';
+import { CorruptImageError, FsError } from '../errors.ts';
 import { geometryOfTable } from './chs-findings.ts';
 import { diskLayout } from './disk-layout.ts';
 import { GptEditor } from './gpt-editor.ts';
@@ -15,8 +15,8 @@ import { DEFAULT_HEADS, DEFAULT_SECTORS_PER_TRACK } from './mbr-geometry.ts';
 import { MbrLabel } from './mbr-label.ts';
 import { type Alignment, type Gap, type Grid, type Place, gridOf, lastOf, placeIn } from './placement.ts';
 import { checkTable } from './table-check.ts';
-import type { TableFinding } from './table-finding.ts';
-import { readTable } from './table.ts';
+import type { TableFault, TableFinding } from './table-finding.ts';
+import { type Table, readTable } from './table.ts';
 
 /** Bytes, or a size as people write it: `10MiB`. */
 export type Amount = number | string;
@@ -93,6 +93,18 @@ export interface CreateTableOptions {
   readonly entryCount?: number;
 }
 
+/** Faults with which nobody can say which sectors are the table's and which are not. */
+const UNCERTAIN: ReadonlySet<TableFault> = new Set([
+  'headers-differ',
+  'usable-range',
+  'several-extended',
+  'chain-link',
+  'chain-signature',
+  'outside-extended',
+  'covers-table',
+  'zero-length',
+]);
+
 /** What MbrLabel and GptLabel do alike for the table above them. */
 export interface Label {
   readonly kind: TableKind;
@@ -156,7 +168,10 @@ export class PartitionTable {
     this.findings = options.findings ?? [];
   }
 
-  /** The table of the device; undefined where there is none. What a damaged header lacks is taken from the other one, and written with the next `write`. */
+  /**
+   * The table of the device; undefined where there is none. What a damaged header lacks is taken from the other one, and written with the
+   * next `write`. CorruptImageError where it has to be mended first (`planMends`): what would be written over is not certain.
+   */
   static open(
     device: BlockDevice,
     options: { readonly random?: RandomSource } = {},
@@ -170,6 +185,9 @@ export class PartitionTable {
     if (editor === undefined) return undefined;
     const label = editor instanceof MbrEditor ? new MbrLabel(editor) : new GptLabel(editor, options.random);
     const findings = checkTable(device, table);
+    const fault = findings.find((each) => UNCERTAIN.has(each.fault));
+    if (fault !== undefined) throw new CorruptImageError(fault);
+    refuseOther(label, table);
     return new PartitionTable(device, label, { sectorSize, ...tracks, isNew: false, findings });
   }
 
@@ -302,6 +320,22 @@ export class PartitionTable {
   #sectors(amount: Amount): number {
     return Math.max(1, Math.ceil(bytesOf(amount) / this.sectorSize));
   }
+}
+
+/** What is edited has to be what everybody else reads: the classic tools pass over some entries and count others. */
+function refuseOther(label: Label, table: Table): void {
+  const places = (entries: readonly { number: number; startSector: number; sectorCount: number }[]): string =>
+    entries
+      .map(({ number, startSector, sectorCount }) => `${number} at ${startSector}+${sectorCount}`)
+      .join(', ');
+  const [edited, read] = [places(label.entries()), places(table.partitions)];
+  if (edited === read) return;
+  throw new CorruptImageError({
+    structure: 'partition table',
+    field: 'entries',
+    found: `${read === '' ? 'none' : read}, beside entries that say less`,
+    expected: 'entries that are either whole or all zeros',
+  });
 }
 
 function bytesOf(amount: Amount): number {

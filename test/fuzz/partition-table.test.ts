@@ -3,7 +3,7 @@ import { crc32 } from '../../src/bytes/crc32.ts';
 import { viewOf } from '../../src/bytes/struct.ts';
 import { readBytes } from '../../src/device/block-device.ts';
 import { FaultDevice } from '../../src/device/fault-device.ts';
-import { MemoryDevice } from '../../src/device/memory-device.ts';
+import type { MemoryDevice } from '../../src/device/memory-device.ts';
 import { ShadowDevice } from '../../src/device/shadow-device.ts';
 import { deviceViews, tableBlocks } from '../../src/disk/device-views.ts';
 import { DiskImage } from '../../src/disk/disk-image.ts';
@@ -253,10 +253,15 @@ function edit(device: MemoryDevice, seed: number): void {
     );
   }
   attempt(() => table.write());
-  expect(written.every(([start, end]) => start >= 0 && end <= device.size)).toBe(true);
+  for (const [start, end] of written) {
+    expect(start >= 0 && end <= device.size, `seed ${seed} writes ${start} to ${end}`).toBe(true);
+  }
   if (table.findings.length > 0) return;
   for (const { kind, offset, size } of table.partitions) {
     if (kind === 'extended') continue;
-    for (const [start, end] of written) expect(end <= offset || offset + size <= start).toBe(true);
+    for (const [start, end] of written) {
+      const apart = end <= offset || offset + size <= start;
+      expect(apart, `seed ${seed} writes ${start} to ${end}, over ${offset} and ${size} more`).toBe(true);
+    }
   }
 }
