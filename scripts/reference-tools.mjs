@@ -10,6 +10,7 @@ const TOOLS = [
   ['mke2fs', 'e2fsprogs'],
   ['mcopy', 'mtools'],
   ['fdisk', 'fdisk'],
+  ['sfdisk', 'fdisk'],
   ['grub', 'grub-legacy'],
   ['qemu-system-i386', 'qemu-system-x86'],
   ['getfattr', 'attr'],

@@ -146,6 +146,12 @@ export const REGISTRY: readonly RegistryEntry[] = [
     load: async () => (await import('./applets/fdisk.ts')).fdisk,
   },
   {
+    names: ['sfdisk'],
+    kind: 'applet',
+    summary: 'make and change the partition table (MBR or GPT) of a disk image by a script',
+    load: async () => (await import('./applets/sfdisk.ts')).sfdisk,
+  },
+  {
     names: ['boot'],
     kind: 'verb',
     summary: 'boot an image in QEMU',

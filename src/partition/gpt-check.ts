@@ -4,6 +4,9 @@ import type { EditedGptPartition, GptEditor } from './gpt-editor.ts';
 export function checkGpt(editor: GptEditor): string[] {
   const { partitions, layout } = editor;
   const errors: string[] = [];
+  if (editor.alternateLba !== layout.sectorCount - 1) {
+    errors.push('MyLBA mismatch with real position at backup header.');
+  }
   const overlapping = firstOverlapping(partitions);
   if (overlapping !== undefined) {
     // The tool names the entry that overlaps an earlier one, and whichever number comes next.

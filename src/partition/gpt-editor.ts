@@ -43,6 +43,9 @@ export type GptPartitionChange = Partial<
 
 export const DEFAULT_ENTRY_COUNT = 128;
 
+/** Bytes of boot code before the table in sector 0. */
+const BOOT_CODE_SIZE = 440;
+
 export interface CreateGptOptions {
   /** GUID in text. */
   readonly diskGuid: string;
@@ -124,7 +127,7 @@ export class GptEditor {
     placeHeader(backup, sectorCount - 1, PRIMARY_LBA, sectorSize);
 
     const record = readBytes(device, 0, sectorSize);
-    if (options.keepBootCode !== true) record.fill(0);
+    record.fill(0, options.keepBootCode === true ? BOOT_CODE_SIZE : 0);
     protect(record, sectorCount);
     const entries = new Uint8Array(entryCount * GptEntry.$size);
     return new GptEditor(layout, record, { primary, backup }, entries, true);
@@ -148,6 +151,11 @@ export class GptEditor {
       if (covered !== sectorCount - 1 && covered !== 0xffff_ffff) {
         const sizes = `${covered} != ${sectorCount - 1}`;
         warnings.push(`GPT PMBR size mismatch (${sizes}) will be corrected by write.`);
+        const first = {
+          ...readEntry(viewOf(record), 0),
+          sectorCount: Math.min(sectorCount - 1, 0xffff_ffff),
+        };
+        writeEntry(viewOf(record), 0, first);
         changed = true;
       }
     }
@@ -341,6 +349,20 @@ export class GptEditor {
     this.#adoptRange();
     this.#touch();
     return [];
+  }
+
+  /** Moves the second header and table to the end of the device, or behind the last partition and one free sector. */
+  placeBackup(where: 'end' | 'behind partitions'): void {
+    const tableSectors = Math.ceil(this.#primary.tableSize / this.layout.sectorSize);
+    const lastUsed = Math.max(this.firstUsable, ...this.partitions.map(({ endSector }) => endSector));
+    const atEnd = this.layout.sectorCount - 1;
+    const header = where === 'end' ? atEnd : Math.min(atEnd, lastUsed + tableSectors + 2);
+    for (const each of [this.#primary, this.#backup]) {
+      GptHeader.LastUsableLBA.set(each.view, 0, header - tableSectors - 1);
+    }
+    placeHeader(this.#primary, PRIMARY_LBA, header, this.layout.sectorSize);
+    placeHeader(this.#backup, header, PRIMARY_LBA, this.layout.sectorSize);
+    this.#touch();
   }
 
   /** A pair of partitions that overlap, by their indices. */

@@ -36,18 +36,17 @@ export function addMbrPartition(
   ) {
     return addLogical(editor, template, options);
   }
-  if (typeof type === 'number' && isExtendedType(type)) {
-    if (extended !== undefined) {
+  if (startSector !== undefined && extended !== undefined) {
+    if (index !== undefined && index >= 4) throw new FsError('EINVAL');
+    return addPrimary(editor, template, options);
+  }
+  if (index !== undefined && index < 4) {
+    if (typeof type === 'number' && isExtendedType(type) && extended !== undefined) {
       speaker.warn('Extended partition already exists.');
       throw new FsError('EINVAL');
     }
     return addPrimary(editor, template, options);
   }
-  if (startSector !== undefined && extended !== undefined) {
-    if (index !== undefined && index >= 4) throw new FsError('EINVAL');
-    return addPrimary(editor, template, options);
-  }
-  if (index !== undefined && index < 4) return addPrimary(editor, template, options);
   if (index !== undefined) {
     if (extended !== undefined) return addLogical(editor, template, options);
     speaker.warn('Extended partition does not exists. Failed to add logical partition.');

@@ -14,6 +14,8 @@ export interface Surroundings {
   readonly current: Range;
   /** The free sectors that count for it, to the sector. */
   readonly free: readonly Range[];
+  /** What other partitions take, their boot records with them. */
+  readonly others: readonly Range[];
   /** Before the first partition sectors from `firstSector` on count as free, `grain` of them. */
   readonly firstSector: number;
   readonly grain: number;
@@ -61,14 +63,15 @@ function before({ current, free }: Pick<Surroundings, 'current' | 'free'>): numb
   return free.find(({ endSector }) => endSector === current.startSector - 1)?.startSector;
 }
 
-/** How many sectors there are from `start` to the end of what is free or the partition's own. */
-function roomFrom({ current, free }: Surroundings, start: number): number {
-  let end = start;
-  const ranges = [current, ...free].sort((a, b) => a.startSector - b.startSector);
-  for (const range of ranges) {
-    if (range.startSector <= end && range.endSector >= end) end = range.endSector + 1;
-  }
-  return end - start;
+/** How many sectors there are from `start` to the end of the last free ones, or the partition's own, before another partition begins. */
+function roomFrom({ current, free, others }: Surroundings, start: number): number {
+  const limit = Math.min(
+    ...others.filter(({ startSector }) => startSector > start).map(({ startSector }) => startSector),
+  );
+  const ends = [current, ...free]
+    .filter(({ startSector, endSector }) => endSector >= start && startSector < limit)
+    .map(({ endSector }) => endSector + 1);
+  return Math.max(0, Math.min(limit, Math.max(start, ...ends)) - start);
 }
 
 function changedSize(

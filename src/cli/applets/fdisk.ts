@@ -1,6 +1,6 @@
 import fs from 'node:fs';
 import path from 'node:path';
-import { FsError, hasCode, UsageError } from '../../errors.ts';
+import { hasCode, UsageError } from '../../errors.ts';
 import { type Applet, defineApplet } from '../applet.ts';
 import { getopt, type OptionSpec, type ParsedArguments } from '../getopt.ts';
 import { renderHelp } from '../help.ts';
@@ -9,6 +9,7 @@ import { classicListing } from './fdisk/classic-listing.ts';
 import { Disk, type DiskOptions } from './fdisk/disk.ts';
 import { type Column, defaultColumns, parseColumns } from './fdisk/columns.ts';
 import { describeDisk, outOfOrder, partitionTable } from './fdisk/listing.ts';
+import { openFailure } from './fdisk/open-failure.ts';
 import { UNSUPPORTED_COMMANDS } from './fdisk/menu.ts';
 import { WriteFailure, runSession } from './fdisk/session.ts';
 import { type WipeMode, Wiping } from './fdisk/wiping.ts';
@@ -255,24 +256,6 @@ function openDisk(io: Io, name: string, options: DiskOptions): Disk | undefined 
     io.stderr.write(`fdisk: cannot open ${name}: ${reason}\n`);
     return undefined;
   }
-}
-
-const REASONS = [
-  'EACCES',
-  'EPERM',
-  'ENOENT',
-  'ENOTDIR',
-  'EISDIR',
-  'EINVAL',
-  'ENXIO',
-  'ELOOP',
-  'ENAMETOOLONG',
-] as const;
-
-/** strerror(3)'s text of what kept a file from being opened. */
-function openFailure(error: unknown): string | undefined {
-  const code = REASONS.find((candidate) => hasCode(error, candidate));
-  return code === undefined ? undefined : new FsError(code).text;
 }
 
 function edit(io: Io, name: string, options: DiskOptions, parsed: ParsedArguments): number {

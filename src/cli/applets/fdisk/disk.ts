@@ -261,6 +261,11 @@ export class Disk {
     this.#openLabel();
   }
 
+  /** Throws what `write` would when the disk cannot be opened for writing. */
+  checkWritable(): void {
+    openDevice(this.#io, this.name, { sectorSize: this.sectorSize, whileMounted: true }).close();
+  }
+
   close(): void {
     this.device.close();
   }

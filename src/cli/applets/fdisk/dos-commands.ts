@@ -1,6 +1,8 @@
 import { checkMbr } from '../../../partition/mbr-check.ts';
 import { isExtendedType, partitionTypeName } from '../../../partition/mbr-type.ts';
+import type { Speaker } from '../../../partition/partition-template.ts';
 import type { Context } from './dialog-context.ts';
+import type { Disk } from './disk.ts';
 import { diskIdentifier } from './listing.ts';
 import { choosePartition } from './partition-choice.ts';
 import { parseType, typeList } from './type-list.ts';
@@ -72,7 +74,7 @@ export function changeDosType(context: Context): void {
 }
 
 /** `v`. */
-export function verifyDos({ disk, dialog }: Context): void {
+export function verifyDos({ disk, dialog }: { readonly disk: Disk; readonly dialog: Speaker }): void {
   const { layout } = disk;
   if (disk.geometryMatters && layout.geometry.cylinders === 0) {
     dialog.warn('Incomplete geometry setting.');

@@ -5,6 +5,7 @@ import type { GptEditor } from '../../../partition/gpt-editor.ts';
 import { firstFree, gptGaps, lastFree, lastFreeFrom } from '../../../partition/gpt-space.ts';
 import { GPT_ALIASES, GPT_TYPES, LINUX_FILESYSTEM, gptTypeName } from '../../../partition/gpt-type.ts';
 import { formatGuid, parseGuid } from '../../../partition/guid.ts';
+import type { Speaker } from '../../../partition/partition-template.ts';
 import type { Context } from './dialog-context.ts';
 import { newGuid } from './disk.ts';
 import { humanSize } from './human-size.ts';
@@ -145,7 +146,7 @@ export function gptTypeList(): string {
 }
 
 /** `v`. */
-export function verifyGpt({ dialog }: Context, editor: GptEditor): void {
+export function verifyGpt({ dialog }: { readonly dialog: Speaker }, editor: GptEditor): void {
   const errors = checkGpt(editor);
   for (const error of errors) dialog.warn(error);
   if (errors.length > 0) {

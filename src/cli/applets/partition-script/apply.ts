@@ -6,7 +6,7 @@ import { formatGuid, parseGuid } from '../../../partition/guid.ts';
 import type { MbrEditor } from '../../../partition/mbr-editor.ts';
 import { addMbrPartition } from '../../../partition/mbr-placement.ts';
 import { isExtendedType, partitionTypeName } from '../../../partition/mbr-type.ts';
-import type { GptEditor } from '../../../partition/gpt-editor.ts';
+import type { CreateGptOptions, GptEditor } from '../../../partition/gpt-editor.ts';
 import { gptTypeName } from '../../../partition/gpt-type.ts';
 import { changedRange } from '../../../partition/partition-change.ts';
 import type { PartitionTemplate, Speaker } from '../../../partition/partition-template.ts';
@@ -26,40 +26,48 @@ export function applyHeaders(disk: Disk, headers: ReadonlyMap<string, string>, s
   const kind = headers.get('label');
   const identifier = headers.get('label-id');
   const length = headers.get('table-length');
+  const entryCount = length === undefined ? undefined : parseClassicSize(length)?.value;
   if (kind === 'gpt') {
     const guid = identifier === undefined ? undefined : parseGuid(identifier);
     const firstUsable = sector(headers.get('first-lba'));
     const lastUsable = sector(headers.get('last-lba'));
-    createGptLabel(disk, speaker, {
+    const options = {
       ...(guid === undefined ? {} : { diskGuid: formatGuid(guid) }),
       ...(firstUsable === undefined ? {} : { firstUsable }),
       ...(lastUsable === undefined ? {} : { lastUsable }),
-    });
+    };
+    makeGpt(disk, speaker, options, entryCount);
   } else {
     const id = identifier === undefined ? undefined : parseClassicSize(identifier);
     createDosLabel(disk, speaker, id === undefined || id.value > 0xffff_ffff ? undefined : id.value);
   }
-  if (length !== undefined) setTableLength(disk, length, speaker);
+  if (length !== undefined && (entryCount === undefined || kind !== 'gpt')) throw new FsError('EINVAL');
+}
+
+/** A table whose length does not fit is made with the usual one first: the tool finds out too late. */
+function makeGpt(
+  disk: Disk,
+  speaker: Speaker,
+  options: Partial<CreateGptOptions>,
+  entryCount: number | undefined,
+): void {
+  try {
+    createGptLabel(disk, speaker, { ...options, ...(entryCount === undefined ? {} : { entryCount }) });
+  } catch (error) {
+    if (entryCount === undefined || !(error instanceof FsError) || error.code !== 'ENOSPC') throw error;
+    createGptLabel(disk, speaker, options);
+    throw error;
+  }
 }
 
 function sector(text: string | undefined): number | undefined {
   return text === undefined ? undefined : parseClassicSize(text)?.value;
 }
 
-function setTableLength(disk: Disk, text: string, speaker: Speaker): void {
-  const count = parseClassicSize(text)?.value;
-  if (count === undefined || disk.gpt === undefined) throw new FsError('EINVAL');
-  const before = disk.gpt.entryCount;
-  if (count === before) return;
-  const problems = disk.gpt.resizeTable(count);
-  for (const problem of problems) speaker.warn(problem);
-  if (problems.length > 0) throw new FsError(problems[0]!.startsWith('Not enough') ? 'ENOSPC' : 'EINVAL');
-  speaker.info(`Partition table length changed from ${before} to ${count}.`);
-}
-
 /** Makes a partition and says so. Returns its index; FsError where it cannot be made. */
 export function addPartition(disk: Disk, template: PartitionTemplate, speaker: Speaker): number {
-  const label = disk.label!;
+  const { label } = disk;
+  if (label === undefined) throw new FsError('EINVAL');
   if (label.kind === 'gpt') {
     const index = addGptPartition(label.editor, template, { speaker, newGuid });
     const { type, sectorCount } = label.editor.partition(index);
@@ -123,9 +131,16 @@ function changeMbr(
         inside !== undefined && startSector >= inside.startSector && startSector <= inside.endSector;
       return nested === index >= 4;
     });
+    const others = editor.partitions
+      .filter((other) => other.used && other.index !== index && other.index >= 4 === index >= 4)
+      .map((other) => ({
+        startSector:
+          index >= 4 ? Math.min(other.startSector, editor.tableSector(other.index)) : other.startSector,
+        endSector: other.endSector,
+      }));
     editor.layout = layout;
     const { firstSector, grain } = layout;
-    range = changedRange(template, { index, current, free, firstSector, grain }, speaker);
+    range = changedRange(template, { index, current, free, others, firstSector, grain }, speaker);
   }
   const type = typeof template.type === 'number' ? template.type : undefined;
   if (type !== undefined) checkType(editor, index, type, speaker);
@@ -171,7 +186,9 @@ function changeGpt(
   let range: { startSector: number; sectorCount: number } | undefined;
   if (moves) {
     const { firstSector, grain } = editor.layout;
-    range = changedRange(template, { index, current, free: gptGaps(editor), firstSector, grain }, speaker);
+    const others = editor.partitions.filter((other) => other.index !== index);
+    const surroundings = { index, current, free: gptGaps(editor), others, firstSector, grain };
+    range = changedRange(template, surroundings, speaker);
   }
   if (template.uuid !== undefined) {
     const guid = parseGuid(template.uuid);

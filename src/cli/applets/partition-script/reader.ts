@@ -40,6 +40,7 @@ export class ScriptReader {
   readonly #sectorSize: number;
   #scriptSectorSize: number | undefined;
   #hasPartitions = false;
+  #makesLabel = false;
 
   constructor(sectorSize: number) {
     this.#sectorSize = sectorSize;
@@ -48,6 +49,11 @@ export class ScriptReader {
   /** The kind of table that the script makes. */
   get label(): ScriptLabel {
     return this.headers.get('label') === 'gpt' ? 'gpt' : 'dos';
+  }
+
+  /** A header asks for a new label, also where no partition does. */
+  get makesLabel(): boolean {
+    return this.#makesLabel;
   }
 
   /** The script counts in sectors of another size than the device. */
@@ -88,6 +94,7 @@ export class ScriptReader {
       if (!(size < 2 ** 32) || size % 512 !== 0) return { kind: 'error' };
       this.#scriptSectorSize = size === 0 ? undefined : size;
     }
+    if (name === 'label') this.#makesLabel = true;
     this.headers.set(name, name === 'label' && value === 'mbr' ? 'dos' : value);
     return { kind: 'header', name, value };
   }

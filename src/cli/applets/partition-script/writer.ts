@@ -3,6 +3,9 @@ import { formatGptAttributes } from '../../../partition/gpt-attributes.ts';
 import type { Disk } from '../fdisk/disk.ts';
 import { diskIdentifier, partitionName, usedPartitions } from '../fdisk/listing.ts';
 
+/** Bytes: what partitions are aligned to where nothing is said of it. */
+const USUAL_GRAIN = 1 << 20;
+
 /** What a dump says of a table: headers, and the fields of each partition, by their names in a script and in JSON. */
 interface Dump {
   readonly headers: readonly DumpField[];
@@ -20,7 +23,8 @@ function field(script: string, value: DumpField['value'], json = script.replaceA
 }
 
 function dump(disk: Disk): Dump {
-  const { label, name, sectorSize, grain } = disk;
+  const { label, name, sectorSize, layout } = disk;
+  const grain = layout.grain * sectorSize;
   const gpt = disk.gpt;
   const headers = [
     field('label', label?.kind ?? 'dos'),
@@ -31,9 +35,10 @@ function dump(disk: Disk): Dump {
   ];
   if (gpt !== undefined) {
     headers.push(field('first-lba', gpt.firstUsable), field('last-lba', gpt.lastUsable));
-    if (gpt.entryCount !== DEFAULT_ENTRY_COUNT) headers.push(field('table-length', gpt.entryCount));
+    if (gpt.entryCount !== DEFAULT_ENTRY_COUNT)
+      headers.push(field('table-length', String(gpt.entryCount), 'table-length'));
   }
-  if (grain !== undefined) headers.push(field('grain', grain));
+  if (grain !== USUAL_GRAIN) headers.push(field('grain', String(grain)));
   headers.push(field('sector-size', sectorSize));
   return {
     headers,

@@ -1,0 +1,502 @@
+import { describe, expect, test } from 'vitest';
+import { type SfdiskCall, SfdiskPairs } from '../support/sfdisk-runs.ts';
+import { describeWithTools, temporaryFolder } from '../support/tools.ts';
+
+const MIB = 2 ** 20;
+const TIB = 2 ** 40;
+
+interface Session {
+  /** Bytes; 100 MiB where it is not said. */
+  readonly size?: number;
+  readonly prepare?: (image: string) => void;
+  /** A script alone, or calls one after the other. */
+  readonly calls: readonly (string | SfdiskCall)[];
+}
+
+const call = (...args: string[]): SfdiskCall => ({ args });
+const only = (number: number, script: string, ...args: string[]): SfdiskCall => ({
+  args: ['-N', String(number), ...args],
+  script,
+});
+
+const DOS = 'label: dos\nlabel-id: 0x12345678\n';
+const GPT = 'label: gpt\nlabel-id: 11111111-2222-3333-4444-555555555555\n';
+const PART = (digit: number): string => `uuid=${`${digit}`.repeat(8)}-2222-3333-4444-555555555555`;
+/** Two primary ones, an extended one with two logical ones, and space between. */
+const DOS_TABLE = `${DOS}2048,10M\n40960,20M,E\n43008,1M\n50000,2M,S\n100000,1000,c,*\n`;
+const GPT_TABLE = `${GPT}start=2048,size=10M,${PART(1)}\nstart=40960,size=10M,type=S,${PART(2)},name="one two"\nstart=63000,size=1M,${PART(3)},attrs="RequiredPartition 50"\n`;
+const LOOK = [
+  call('-d'),
+  call('-J'),
+  call('-l'),
+  call('-F'),
+  call('-V'),
+  call('-g'),
+  call('-s'),
+  call('--disk-id'),
+  call('-A'),
+];
+
+const SCRIPTS: Readonly<Record<string, Session>> = {
+  'two partitions': { calls: [',10M\n,20M,S\n', ...LOOK] },
+  'nothing at all': { calls: ['', call('-l'), call('-d')] },
+  'an extended partition and logical ones': {
+    calls: [`${DOS},10M,L,*\n,20M,Ex\n,5M\n,5M\n,5M,S\n,\n`, ...LOOK],
+  },
+  'logical partitions up to the end': { calls: [`${DOS},,E\n,5M\n,5M\n,5M\n,5M\n,\n`, ...LOOK] },
+  'the named form': {
+    calls: [
+      'start=2048, size=10M, type=83, bootable\nsize=20MiB,type=swap\n start=+ , size=+ \n',
+      call('-d'),
+    ],
+  },
+  'a dump given back': {
+    calls: [
+      DOS_TABLE,
+      call('-d'),
+      'label: dos\n,1M\n',
+      {
+        script:
+          '# nothing\n\nlabel: dos\nlabel-id: 0x12345678\ndevice: disk.img\nunit: sectors\nsector-size: 512\n\ndisk.img1 : start=        2048, size=       20480, type=83\ndisk.img2 : start=       40960, size=       40960, type=5\ndisk.img3 : start=      100000, size=        1000, type=c, bootable\ndisk.img5 : start=       43008, size=        2048, type=83\ndisk.img6 : start=       50000, size=        3248, type=82\n',
+      },
+      call('-d'),
+    ],
+  },
+  'separators and defaults': { calls: [`${DOS}2048 10M 82\n;5M;;*\n- - - -\n`, call('-d')] },
+  'sizes in every unit': { calls: [`${DOS},5MB\n,5MiB\n,2.5M\n,1.7M\n`, call('-d')] },
+  'numbers in every base': { calls: [`${DOS}0x800,010000\n8192,0x1000\n`, call('-d')] },
+  'tiny partitions': { calls: [`${DOS},1\n,1K\n,513K\n,1025\n`, call('-d'), call('-F')] },
+  'primaries before the first aligned sector': { calls: [`${DOS}1,5\n63,100\n2000,\n`, call('-d')] },
+  'partitions by number': {
+    calls: [`${DOS}x3: size=1M\nx1: size=2M\nx4: size=4M,type=E\nx5: size=1M\n`, call('-d')],
+  },
+  'types in every form': {
+    calls: [`${DOS},1M,"Linux swap / Solaris"\n,1M,0E\n,1M,linuxex\n,1M,zz\n`, call('-d')],
+  },
+  'a size for which only the second gap has room': {
+    calls: [`${DOS}2048,2048\n6144,2048\n,3M\n,1M\n`, call('-d')],
+  },
+  'logical partitions at chosen sectors': {
+    calls: [`${DOS}2048,100000,E\n10000,5\n20000,5\n10010,10\n3000,500\nx5: size=2M\n`, call('-d')],
+  },
+  'logical partitions right behind their boot records': {
+    calls: [`${DOS}2048,100000,E\n2049,500\n2560,5\n5000,500\n2600,5\nx5: size=8K\n`, call('-d')],
+  },
+  'a GPT': { calls: ['label: gpt\n,10M,U\n,20M,S\n,\n', ...LOOK] },
+  'an empty GPT': { calls: [GPT, ...LOOK] },
+  'every header of a GPT': {
+    calls: [
+      `${GPT}first-lba: 40\nlast-lba: 190000\ntable-length: 16\nunit: sectors\ndevice: /dev/foo\nsector-size: 512\nbogus: 3\n,1M\n`,
+      ...LOOK,
+    ],
+  },
+  'a long table of a GPT': { calls: [`${GPT}table-length: 256\n,1M\n`, call('-d'), call('-J')] },
+  'every field of a GPT': { calls: [GPT_TABLE, ...LOOK] },
+  'names in other scripts': {
+    calls: [
+      `${GPT}size=5,name="a\\x22b\\\\tc/\u00e9\u6f22\u5b57",${PART(1)}\nsize=5,name=plain,${PART(2)}\n`,
+      call('-d'),
+      call('-J'),
+      call('-l', '-o', 'Device,Name,UUID'),
+    ],
+  },
+  'types of a GPT': {
+    calls: [
+      `${GPT},1M,"Linux /usr (x86)"\n,1M,home\n,1M,R\ntype=0fc63daf-8483-4772-8e79-3d69d8477de4,size=1M\n`,
+      call('-d'),
+    ],
+  },
+  'gaps of a GPT': { calls: [`${GPT}2048,2048\n6144,2048\n,3M\n,1M\n,500M\n`, call('-d'), call('-F')] },
+  'a grain of 4 KiB': { calls: [`${DOS}grain: 4K\n,10M\n,3K\n,5K\n`, call('-d')] },
+  'a grain of 4 KiB in a GPT': { calls: [`${GPT}grain: 4K\n,10M\n,3K\n,5K\n`, call('-d')] },
+  'a script of larger sectors': { calls: [`${DOS}sector-size: 4096\n1024,2560\n,2M\n`, call('-d')] },
+  'printing, help and quitting': { calls: ['help\n,10M\nprint\nquit\n'] },
+  'writing early': { calls: [',10M\nwrite\n,10M\n'] },
+  'giving up': { calls: [',10M\nabort\n'] },
+  'carriage returns': { calls: ['label: gpt\r\n,10M\r\n'] },
+  'four primaries end the script': { calls: [`${DOS},1M\n,1M\n,1M\n,1M\n,1M\n`] },
+  'a floppy': { size: 1440 * 1024, calls: [`${DOS},\n`, ...LOOK] },
+  '1 MiB': { size: MIB, calls: [`${GPT},\n`, ...LOOK] },
+  '5 MiB': { size: 5 * MIB, calls: [`${DOS},1M\n,1M,E\n,\n,\n`, ...LOOK] },
+  '2 TiB and more in an MBR': { size: 3 * TIB, calls: [`${DOS},20G\n,1T\n,\n`, ...LOOK] },
+  '16 TiB': { size: 16 * TIB - MIB, calls: [`${GPT},10T\n,\n`, ...LOOK] },
+  quietly: { calls: [{ args: ['-q'], script: `${GPT},10M\n` }, { args: ['-q', '-l'] }] },
+  'without writing': { calls: [{ args: ['-n'], script: `${GPT},10M\n` }, call('-l')] },
+  'without looking who uses it': { calls: [{ args: ['--no-reread', '--no-tell-kernel'], script: ',10M\n' }] },
+  'with a label from the command line': {
+    calls: [
+      { args: ['-X', 'gpt'], script: ',10M\n' },
+      { args: ['--label', 'dos'], script: ',\n' },
+    ],
+  },
+  'in place of another kind of table': { calls: [GPT_TABLE, `${DOS},1M\n`, `${GPT},1M,,\n`] },
+};
+
+const BAD_SCRIPTS: Readonly<Record<string, Session>> = Object.fromEntries(
+  [
+    'foo\n',
+    ',10M\n1,200G\n',
+    'label: foo\n,1M\n',
+    'unit: foo\n,1M\n',
+    'label:\n,1M\n',
+    'label-id: zz\n,1M\n',
+    'grain: 100\n,1M\n',
+    'table-length: 4\n,1M\n',
+    'label: gpt\ntable-length: 100000000\n,1M\n',
+    'label: gpt\nfirst-lba: 1\n,1M\n',
+    'label: gpt\nlast-lba: 900000\n',
+    'sector-size: 100\n,1M\n',
+    ',1M\nlabel: gpt\n',
+    '2048,10Q\n',
+    'size=abc\n',
+    'size=10M,foo=1\n',
+    'start = 4096\n',
+    ',1.5\n',
+    ',16E\n',
+    ',--1M\n',
+    '"20"48,1\n',
+    '"2048,1\n',
+    'bootable\n',
+    'size=5,,bootable\n',
+    'size=5,uuid=\n',
+    '2048,5,82,x\n',
+    '0,1000\n',
+    '300000,1\n',
+    '204799,5\n',
+    '2048,2048\n3000,10\n',
+    '2048,2048\n6144,2048\n6144,3000\n',
+    '2048,2048\n6144,2048\n6144,1\n',
+    '2048,2048\n6144,2048\n6144,\n',
+    'x5: size=1M\n',
+    'x9: size=1M,type=E\n',
+    ',1M,E\n,1M,E\n',
+    'x1: size=1M\nx1: size=1M\n',
+    '2048,20000\n,\n,100\n',
+    '2048,100000,E\nx5: start=102048,size=5\n',
+    'label: gpt\nx200: size=1M\n',
+    'label: gpt\nsize=0\n',
+    'label: gpt\nuuid=zz\n',
+    'label: gpt\nattrs=zz\n',
+    'label: gpt\n,1M,zz\n',
+    'label: gpt\n2048,2048\n2047,1\n',
+    'label: gpt\n2048,2048\n3000,1\n',
+    'label: gpt\n,\n,1\n',
+  ].map((script) => [JSON.stringify(script), { calls: [script, call('-d')] }]),
+);
+
+const CHANGES: Readonly<Record<string, Session>> = {
+  'partitions appended': {
+    calls: [
+      DOS_TABLE,
+      { args: ['-a'], script: ',1M\n' },
+      { args: ['--append'], script: 'x7: size=1M\n' },
+      call('-d'),
+    ],
+  },
+  'partitions appended to a GPT': {
+    calls: [GPT_TABLE, { args: ['-a'], script: `size=1M,${PART(5)}\nx9: size=1M,${PART(6)}\n` }, call('-d')],
+  },
+  'nothing appended': { calls: [DOS_TABLE, { args: ['-a'] }] },
+  'one partition of an MBR': {
+    calls: [
+      DOS_TABLE,
+      only(1, 'type=S\n'),
+      only(1, ',,L,*\n'),
+      only(1, ',,,-\n'),
+      only(1, ',+1M\n'),
+      only(1, ',-1M\n'),
+      only(1, ',+\n'),
+      only(1, ',5M\n'),
+      only(3, '-100,\n'),
+      only(3, '+100,\n'),
+      only(3, '+,\n'),
+      only(3, '+,+\n'),
+      only(5, ',1.5M\n'),
+      only(6, ',3M,83\n'),
+      only(4, ',1M\n'),
+      only(7, ',1M\n'),
+      only(2, '+,+\n'),
+      call('-d'),
+    ],
+  },
+  'one partition of an MBR in vain': {
+    calls: [
+      DOS_TABLE,
+      only(2, 'type=83\n'),
+      only(1, 'type=5\n'),
+      only(5, 'type=5\n'),
+      only(1, ',500M\n'),
+      only(1, '50,\n'),
+      only(1, '+,+\n'),
+      only(5, '+,\n'),
+      only(9, ',\n'),
+      only(1, 'foo\n'),
+      only(1, 'abort\n'),
+      only(1, 'quit\n'),
+      only(1, 'print\n'),
+      only(1, '\n# nothing\n'),
+      only(3, '43008,1\n'),
+      only(1, 'type=0\n'),
+    ],
+  },
+  'one partition of a GPT': {
+    calls: [
+      GPT_TABLE,
+      only(1, ',+1M\n'),
+      only(1, ',+\n'),
+      only(2, 'name=foo\n'),
+      only(2, `${PART(7)},type=U,attrs="50 51"\n`),
+      only(3, ',+\n'),
+      only(3, ',-1M\n'),
+      only(1, ',5M\n'),
+      only(2, '-1M,\n'),
+      only(2, '+,+\n'),
+      call('-d'),
+      only(2, 'attrs=zz\n'),
+      only(2, 'uuid=zz\n'),
+      only(2, 'type=zz\n'),
+      only(1, '100,1M\n'),
+      only(130, ',1M\n'),
+      only(5, `size=1M,${PART(8)}\n`),
+      { args: ['disk.img', '2'], script: 'name=bar\n' },
+    ],
+  },
+  'a partition of no table': { calls: [only(1, ',1M\n')] },
+  'partitions deleted': {
+    calls: [
+      DOS_TABLE,
+      call('--delete', 'disk.img', '5'),
+      call('--delete', 'disk.img', '5', '9'),
+      call('-d'),
+      call('--delete', 'disk.img', '1', '3'),
+      call('--delete'),
+      call('--delete'),
+      call('-d'),
+    ],
+  },
+  'partitions of a GPT deleted': {
+    calls: [
+      GPT_TABLE,
+      call('--delete', 'disk.img', '2'),
+      call('--delete', 'disk.img', '2'),
+      call('-d'),
+      call('--delete'),
+      call('-d'),
+    ],
+  },
+  'the order fixed': {
+    calls: [
+      `${DOS}50000,1M\n2048,1M\n100000,1M\n`,
+      call('-r'),
+      call('-r'),
+      call('-d'),
+      `${GPT}start=50000,size=1M,${PART(1)}\nx5: start=2048,size=1M,${PART(2)}\n`,
+      call('--reorder'),
+      call('-d'),
+    ],
+  },
+  'the active partition': {
+    calls: [
+      DOS_TABLE,
+      call('-A', 'disk.img', '1'),
+      call('-A'),
+      call('-A', 'disk.img', '2', '5'),
+      call('-A', 'disk.img', '-'),
+      call('-A', 'disk.img', '9'),
+      call('-A', 'disk.img', 'x'),
+      call('-d'),
+    ],
+  },
+  'the active partition of a GPT': {
+    calls: [GPT_TABLE, call('-A'), call('-A', 'disk.img', '1'), call('-A'), call('-A', 'disk.img', '-')],
+  },
+  'the identifier': {
+    calls: [
+      DOS_TABLE,
+      call('--disk-id', 'disk.img', '77'),
+      call('--disk-id', 'disk.img', '0xffffffff'),
+      call('--disk-id', 'disk.img', 'zz'),
+      call('--disk-id', 'disk.img', '0x100000000'),
+      call('--disk-id', 'disk.img', '1', '2'),
+      call('--disk-id'),
+    ],
+  },
+  'the identifier of a GPT': {
+    calls: [
+      GPT_TABLE,
+      call('--disk-id', 'disk.img', '11111111-2222-3333-4444-555555555556'),
+      call('--disk-id', 'disk.img', 'zz'),
+      call('--disk-id'),
+    ],
+  },
+  'the type': {
+    calls: [
+      DOS_TABLE,
+      call('--part-type', 'disk.img', '1'),
+      call('--part-type', 'disk.img', '1', '7'),
+      call('--part-type', 'disk.img', '1', 'E'),
+      call('--part-type', 'disk.img', '1', 'L'),
+      call('--part-type', 'disk.img', '1', 'zz'),
+      call('--part-type', 'disk.img', '1', 'linuxswapsolaris'),
+      call('--part-type', 'disk.img', '2', '83'),
+      call('--part-type', 'disk.img', '2', 'f'),
+      call('--part-type', 'disk.img', '4'),
+      call('--part-type', 'disk.img', '9'),
+      call('--part-type', 'disk.img', 'x'),
+      call('--part-type'),
+      call('--id', 'disk.img', '1', '83'),
+      call('-d'),
+    ],
+  },
+  'fields of a GPT': {
+    calls: [
+      GPT_TABLE,
+      call('--part-type', 'disk.img', '1'),
+      call('--part-type', 'disk.img', '1', 'uefi'),
+      call('--part-type', 'disk.img', '1', 'U'),
+      call('--part-type', 'disk.img', '1', 'zz'),
+      call('--part-label', 'disk.img', '2'),
+      call('--part-label', 'disk.img', '1'),
+      call('--part-label', 'disk.img', '1', 'a name'),
+      call('--part-label', 'disk.img', '1', ''),
+      call('--part-uuid', 'disk.img', '3'),
+      call('--part-uuid', 'disk.img', '3', '77777777-2222-3333-4444-555555555556'),
+      call('--part-uuid', 'disk.img', '3', 'zz'),
+      call('--part-attrs', 'disk.img', '3'),
+      call('--part-attrs', 'disk.img', '1'),
+      call('--part-attrs', 'disk.img', '1', 'RequiredPartition,50,51'),
+      call('--part-attrs', 'disk.img', '1', 'zz'),
+      call('--part-attrs', 'disk.img', '1', ''),
+      call('--part-label', 'disk.img', '9'),
+      call('--part-label', 'disk.img', '1', 'a', 'b'),
+      call('-d'),
+    ],
+  },
+  'fields that an MBR does not have': {
+    calls: [
+      DOS_TABLE,
+      call('--part-label', 'disk.img', '1'),
+      call('--part-label', 'disk.img', '1', 'x'),
+      call('--part-uuid', 'disk.img', '1'),
+      call('--part-uuid', 'disk.img', '1', 'x'),
+      call('--part-attrs', 'disk.img', '1'),
+      call('--part-attrs', 'disk.img', '3'),
+      call('--part-attrs', 'disk.img', '1', '50'),
+    ],
+  },
+  'the second header': {
+    calls: [
+      GPT_TABLE,
+      call('--relocate', 'gpt-bak-mini'),
+      call('-d'),
+      call('-l'),
+      call('-V'),
+      call('-F'),
+      call('--relocate', 'gpt-bak-std'),
+      call('-d'),
+      call('--relocate', 'foo'),
+      DOS_TABLE,
+      call('--relocate', 'gpt-bak-std'),
+    ],
+  },
+  'the MBR beside a GPT': {
+    calls: [
+      GPT_TABLE,
+      call('-Y', 'dos', '-l'),
+      call('-Y', 'mbr', '-d'),
+      { args: ['-Y', 'dos'] },
+      { args: ['-Y', 'dos', '-a'], script: ',1M\n' },
+      { args: ['-Y', 'dos', '-N', '1'], script: ',2047\n' },
+      { args: ['-Y', 'dos', '-a'], script: ',1M\n' },
+      call('-Y', 'dos', '-A', 'disk.img', '2'),
+      call('-Y', 'dos', '-l'),
+      call('-l'),
+    ],
+  },
+  'saved sectors': {
+    calls: [
+      DOS_TABLE,
+      call('-B'),
+      only(1, 'type=S\n', '-b'),
+      GPT_TABLE,
+      call('-B', '-O', './other'),
+      call('-b', '--delete', 'disk.img', '1'),
+    ],
+  },
+  'no table': {
+    calls: [
+      ...LOOK,
+      call('-r'),
+      call('--delete'),
+      call('--delete', 'disk.img', '1'),
+      call('--disk-id', 'disk.img', '1'),
+      call('--part-type', 'disk.img', '1'),
+      call('--relocate', 'gpt-bak-std'),
+      call('-B'),
+      { args: ['-a'], script: ',1M\n' },
+    ],
+  },
+  'the columns of a list': {
+    calls: [
+      GPT_TABLE,
+      call('-l', '-o', 'Name,UUID'),
+      call('-l', '-o', '+attrs'),
+      call('-l', '-o', 'foo'),
+      call('-l', '--bytes'),
+      DOS_TABLE,
+      call('-l', '-o', 'Device,Start-C/H/S,Boot'),
+      call('-lV'),
+      call('-Vl'),
+      call('-lF'),
+    ],
+  },
+  'several disks': {
+    calls: [
+      DOS_TABLE,
+      ...['-l', '-F', '-V', '-g', '-s'].map((option) => call(option, 'disk.img', 'nosuch', 'disk.img')),
+      call('-d', 'nosuch'),
+      call('-J', '.'),
+      call('nosuch'),
+    ],
+  },
+  'the types': { calls: [call('-T'), call('-T', '-X', 'gpt')] },
+  'a wrong command line': {
+    calls: [
+      call('--foo'),
+      call('-N', 'x'),
+      call('-w', 'foo'),
+      call('-W', 'foo'),
+      call('--color=foo'),
+      call('--lock=foo'),
+      call('-u', 'C'),
+      call('-s', '-u', 'S'),
+      call('--move-data'),
+      call('--part-type', 'disk.img', '1', '2', '3'),
+    ],
+  },
+};
+
+describeWithTools(['sfdisk'], 'sfdisk says and writes what util-linux says and writes', () => {
+  const pairs = new SfdiskPairs(temporaryFolder());
+
+  async function same(session: Session): Promise<void> {
+    pairs.reset(session.size ?? 100 * MIB, session.prepare);
+    for (const each of session.calls) {
+      const { ours, reference, difference } = await pairs.call(
+        typeof each === 'string' ? { script: each } : each,
+      );
+      expect(ours).toEqual(reference);
+      expect(difference).toBeUndefined();
+    }
+  }
+
+  describe('for the script of', () => {
+    test.each(Object.entries(SCRIPTS))('%s', (_, session) => same(session));
+  });
+  describe('for the bad script', () => {
+    test.each(Object.entries(BAD_SCRIPTS))('%s', (_, session) => same(session));
+  });
+  describe('for', () => {
+    test.each(Object.entries(CHANGES))('%s', (_, session) => same(session));
+  });
+});
