@@ -1,43 +1,22 @@
 import fs from 'node:fs';
 import path from 'node:path';
 import { beforeAll, describe, expect, test } from 'vitest';
+import {
+  argumentsOf,
+  type Case,
+  ENV,
+  expectSame,
+  format,
+  GIB,
+  KIB,
+  MIB,
+  prepare,
+  runBoth,
+  TIB,
+} from '../support/mke2fs-cases.ts';
 import { userloop } from '../support/run.ts';
-import { allocatedBytes, firstSparseDifference } from '../support/sparse-files.ts';
-import { describeWithTools, runTool, temporaryFolder } from '../support/tools.ts';
-
-const UUID = '11111111-2222-3333-4444-555555555555';
-const ENV = { E2FSPROGS_FAKE_TIME: '1600000000' };
-const KIB = 1024;
-const MIB = 1024 * KIB;
-const GIB = 1024 * MIB;
-const TIB = 1024 * GIB;
-
-interface Case {
-  readonly name: string;
-  /** Bytes of the image before; undefined: there is none. */
-  readonly size: number | undefined;
-  readonly args: readonly string[];
-  readonly operands: readonly string[];
-  /** Old content instead of a hole. */
-  readonly dirty: boolean;
-  readonly badBlocks?: readonly number[];
-}
-
-/** `args` in one string; after `--` the operands that follow the image's name. */
-function format(size: number | undefined, line = '', more: Partial<Case> = {}): Case {
-  const [options, operands = ''] = line.split(/(?:^| )-- /);
-  const words = (text: string): string[] => text.split(' ').filter((word) => word !== '');
-  return {
-    name: `${size ?? 'absent'} ${line}${more.dirty === true ? ' over old content' : ''}${
-      more.badBlocks === undefined ? '' : ` with bad blocks ${more.badBlocks.join(' ')}`
-    }`,
-    size,
-    args: words(options!),
-    operands: words(operands),
-    dirty: false,
-    ...more,
-  };
-}
+import { allocatedBytes } from '../support/sparse-files.ts';
+import { describeWithTools, runTool } from '../support/tools.ts';
 
 const SIZES: readonly Case[] = [
   format(64 * KIB, '-N 16'),
@@ -225,56 +204,6 @@ const REFUSALS: readonly Case[] = [
   format(GIB, '-n -- 16T'),
   format(GIB, '-n -b 1024 -- 4T'),
 ];
-
-const folder = temporaryFolder();
-
-function prepare(side: string, { size, dirty, badBlocks }: Case): string {
-  const file = path.join(folder, side, 'image');
-  fs.mkdirSync(path.dirname(file), { recursive: true });
-  fs.rmSync(file, { force: true });
-  if (badBlocks !== undefined) fs.writeFileSync(path.join(folder, side, 'bad'), badBlocks.join('\n'));
-  if (size === undefined) return file;
-  if (dirty) fs.writeFileSync(file, Buffer.alloc(size, 'something that was here before '));
-  else {
-    fs.writeFileSync(file, '');
-    fs.truncateSync(file, size);
-  }
-  return file;
-}
-
-function argumentsOf({ args, operands, badBlocks }: Case): string[] {
-  const seeded = args.includes('-E')
-    ? args.map((word, i) =>
-        args[i - 1] === '-E' && !word.includes('hash_seed') ? `${word},hash_seed=${UUID}` : word,
-      )
-    : ['-E', `hash_seed=${UUID}`, ...args];
-  const uuid = args.includes('-U') ? [] : ['-U', UUID];
-  return [...uuid, ...(badBlocks === undefined ? [] : ['-l', 'bad']), ...seeded, 'image', ...operands];
-}
-
-async function runBoth(one: Case): Promise<{
-  theirs: ReturnType<typeof runTool>;
-  ours: Awaited<ReturnType<typeof userloop>>;
-  files: [string, string];
-}> {
-  const files: [string, string] = [prepare('theirs', one), prepare('ours', one)];
-  const argv = argumentsOf(one);
-  const theirs = runTool('mke2fs', argv, { cwd: path.dirname(files[0]), env: { ...process.env, ...ENV } });
-  const ours = await userloop(['mke2fs', ...argv], { cwd: path.dirname(files[1]), env: ENV });
-  return { theirs, ours, files };
-}
-
-async function expectSame(one: Case): Promise<string> {
-  const { theirs, ours, files } = await runBoth(one);
-  expect({ status: ours.status, stdout: ours.stdout, stderr: ours.stderr }).toEqual({
-    status: theirs.status,
-    stdout: theirs.stdout,
-    stderr: theirs.stderr,
-  });
-  expect(theirs.status).toBe(0);
-  if (fs.existsSync(files[0])) expect(firstSparseDifference(files[1], files[0])).toBeUndefined();
-  return files[1];
-}
 
 describeWithTools(['mke2fs', 'e2fsck'], 'mke2fs', () => {
   let version = '';

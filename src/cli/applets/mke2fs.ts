@@ -7,12 +7,14 @@ import { hasIncompatible } from '../../filesystem/ext/format/features.ts';
 import { prepareExt, type PreparedExt, writeExt } from '../../filesystem/ext/format/format.ts';
 import type { ExtLayout } from '../../filesystem/ext/format/layout.ts';
 import { defaultSize } from '../../filesystem/ext/format/parameters.ts';
+import type { ExtConfiguration } from '../../filesystem/ext/format/profile.ts';
 import { FileDevice } from '../../host/file-device.ts';
 import { defineApplet } from '../applet.ts';
 import type { Io } from '../io.ts';
 import { openDevice, refuseAttached } from '../open-device.ts';
 import { attempt, proceedOrFail } from './mke2fs/ask.ts';
 import { checkDevice, judgeBadBlocks, readBadBlockList } from './mke2fs/bad-blocks.ts';
+import { readConfiguration } from './mke2fs/configuration.ts';
 import { type CommandLine, OPTIONS, parseCommandLine } from './mke2fs/command-line.ts';
 import { describeContent } from './mke2fs/existing-content.ts';
 import type { ExtendedOptions } from './mke2fs/extended-options.ts';
@@ -87,7 +89,8 @@ function run(io: Io, argv: readonly string[], calledAs: string): number {
 }
 
 function make(io: Io, command: CommandLine, calledAs: string): void {
-  const type = chooseType(command, calledAs);
+  const configuration = readConfiguration(io.env);
+  const type = chooseType(command, calledAs, configuration);
   const name = command.device!;
   const unit = command.blockSize ?? 1024;
   const count = command.size === undefined ? undefined : parseCount(command.size, unit);
@@ -100,7 +103,12 @@ function make(io: Io, command: CommandLine, calledAs: string): void {
     io.stderr.write(`${calledAs}: Filesystem larger than apparent device size.\n`);
     proceedOrFail(io);
   }
-  const { layout, extended } = plan(io, command, calledAs, type, size, count !== undefined);
+  const { layout, extended } = plan(io, command, calledAs, {
+    type,
+    configuration,
+    wholeSize: size,
+    sized: count !== undefined,
+  });
   if (command.dryRun) {
     printLayout(io, layout, command.verbose);
     return;
@@ -108,10 +116,18 @@ function make(io: Io, command: CommandLine, calledAs: string): void {
   write(io, command, calledAs, { target, layout, extended, hasContent: deviceSize >= unit });
 }
 
-function chooseType(command: CommandLine, calledAs: string): 'ext2' | 'ext3' | 'ext4' {
+/** ext2 needs no words in the configuration; the others are what it makes of them. */
+function chooseType(
+  command: CommandLine,
+  calledAs: string,
+  configuration: ExtConfiguration,
+): 'ext2' | 'ext3' | 'ext4' {
   const type = command.type ?? (calledAs.startsWith('mkfs.ext') ? calledAs.slice('mkfs.'.length) : 'ext2');
-  if (type === 'ext2' || type === 'ext3' || type === 'ext4') return type;
-  const hint = type === 'ext4dev' ? 'You probably need to install an updated mke2fs.conf file.\n\n' : '';
+  if (type === 'ext2') return type;
+  if (Object.hasOwn(configuration.types, type) && (type === 'ext3' || type === 'ext4')) return type;
+  const hint = ['ext3', 'ext4', 'ext4dev'].includes(type)
+    ? 'You probably need to install an updated mke2fs.conf file.\n\n'
+    : '';
   throw new Failure(
     `\nYour mke2fs.conf file does not define the ${type} filesystem type.\n${hint}Aborting...\n`,
     'stdout',
@@ -188,6 +204,8 @@ function write(
   // Of a block device only the tables are zeroed: node has no way to discard there.
   const discard =
     target.kind === 'file' && !superblockOnly && (extended.discard ?? command.discard ?? true) && hasContent;
+  if (extended.storageZeroed === true && verbose)
+    io.stdout.write('Assuming the storage device is prezeroed - skipping inode table and journal wipe\n');
   if (discard) {
     tell(progress('Discarding device blocks: ', layout.blockCount, DONE));
     if (verbose) io.stdout.write('Discard succeeded and will return 0s - skipping inode table wipe\n');

@@ -13,12 +13,11 @@ import {
   type JournalOptions,
   resolveParameters,
 } from '../../../filesystem/ext/format/parameters.ts';
-import { resolveProfile } from '../../../filesystem/ext/format/profile.ts';
+import { type ExtConfiguration, resolveProfile } from '../../../filesystem/ext/format/profile.ts';
 import { systemRandom } from '../../../host/system.ts';
 import type { Io } from '../../io.ts';
 import { attempt, proceedOrFail } from './ask.ts';
 import { type CommandLine, parseCreatorOs } from './command-line.ts';
-import { readConfiguration } from './configuration.ts';
 import { type ExtendedOptions, parseExtendedOptions } from './extended-options.ts';
 import { Failure } from './failure.ts';
 import { chooseUuid, clockOf } from './identity.ts';
@@ -27,21 +26,27 @@ import { parseCount } from './numbers.ts';
 /** What the kernel of most machines can mount. */
 const LARGEST_USUAL_BLOCK = 4096;
 
-/** How the volume will be laid out. `wholeSize` is in bytes and counts what lies before an offset; `sized` says that it was asked for. */
+export interface Wish {
+  readonly type: 'ext2' | 'ext3' | 'ext4';
+  readonly configuration: ExtConfiguration;
+  /** Bytes, with what lies before an offset. */
+  readonly wholeSize: number;
+  /** The size was asked for. */
+  readonly sized: boolean;
+}
+
+/** How the volume will be laid out. */
 export function plan(
   io: Io,
   command: CommandLine,
   calledAs: string,
-  type: 'ext2' | 'ext3' | 'ext4',
-  wholeSize: number,
-  sized: boolean,
+  { type, configuration, wholeSize, sized }: Wish,
 ): { layout: ExtLayout; extended: ExtendedOptions } {
   const name = command.device!;
   const creatorOs = command.creatorOs === undefined ? undefined : parseCreatorOs(command.creatorOs);
   if (command.creatorOs !== undefined && creatorOs === undefined)
     throw new Failure(`${calledAs}: unknown os - ${command.creatorOs}\n`);
   // What lies before an offset counts for the choice of the profile, though not for the volume.
-  const configuration = readConfiguration(io.env);
   const profile = resolveProfile({
     type,
     usage: command.usage,

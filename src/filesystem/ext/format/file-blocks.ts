@@ -42,13 +42,20 @@ interface Entry {
   length: number;
 }
 
+interface Leaf {
+  block: number;
+  readonly entries: Entry[];
+  /** What it held before it was split. */
+  full?: readonly Entry[];
+}
+
 /** Struct ext4_extent_header and what follows it: Linux Documentation/filesystems/ext4/ifork.rst. */
 class ExtentBlocks implements FileBlocks {
   readonly flags = InodeFlag.extents;
   readonly #volume: NewVolume;
   readonly #inode: number;
   /** Leaves with their blocks; one without a block is the root itself. */
-  readonly #leaves: { block: number; readonly entries: Entry[] }[] = [{ block: 0, entries: [] }];
+  readonly #leaves: Leaf[] = [{ block: 0, entries: [] }];
   readonly #perBlock: number;
   /** The root's entries before they went into a leaf: their bytes stay behind the index. */
   #formerRoot: readonly Entry[] = [];
@@ -105,7 +112,9 @@ class ExtentBlocks implements FileBlocks {
       if (this.#leaves.length === ROOT_ENTRIES)
         throw new RangeError('extent trees of two levels are not made');
       const block = this.#allocateNode(leaf.block);
-      this.#leaves.push({ block, entries: [entry] });
+      // Its last entry goes along with the new one, and its bytes stay behind.
+      leaf.full = [...leaf.entries];
+      this.#leaves.push({ block, entries: [leaf.entries.pop()!, entry] });
       return;
     }
     leaf.entries.push(entry);
@@ -129,8 +138,9 @@ class ExtentBlocks implements FileBlocks {
     }));
     writeNode(bytes, this.#formerRoot, 0, ROOT_ENTRIES);
     writeNode(bytes, index, 1, ROOT_ENTRIES);
-    for (const { block, entries } of this.#leaves) {
+    for (const { block, entries, full } of this.#leaves) {
       const node = new Uint8Array(this.#volume.layout.blockSize);
+      if (full !== undefined) writeNode(node, full, 0, this.#perBlock);
       writeNode(node, entries, 0, this.#perBlock);
       const seed = this.#volume.checksumSeed;
       if (seed !== undefined) {
@@ -283,7 +293,7 @@ export function fillFile(volume: NewVolume, blocks: FileBlocks, count: number, g
       }
       if (pointers.length > 0) blocks.addPointers(pointers);
       wanted = Math.min(wanted, blocks.untilPointers());
-    }
+    } else wanted = Math.min(wanted, LONGEST_EXTENT);
     const found = volume.findSpace(at, wanted);
     volume.take(found.block, found.count);
     volume.zeroBlocks.push(found);

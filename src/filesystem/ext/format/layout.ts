@@ -53,10 +53,11 @@ export function computeLayout(parameters: ExtParameters): ExtLayout {
   let reservedBlockCount = parameters.reservedBlockCount;
   // Free counts in a descriptor have 16 bits.
   const maxBlocksPerGroup = Math.min(8 * blockSize, 0xfff8) * clusterBlocks;
+  // With clusters, what is asked for are clusters.
   let blocksPerGroup =
     parameters.blocksPerGroup === 0
       ? maxBlocksPerGroup
-      : Math.min(parameters.blocksPerGroup, maxBlocksPerGroup);
+      : Math.min(parameters.blocksPerGroup * clusterBlocks, maxBlocksPerGroup);
   for (;;) {
     const groupCount = Math.ceil((blockCount - firstDataBlock) / blocksPerGroup);
     if (groupCount <= 0) throw tooSmall();

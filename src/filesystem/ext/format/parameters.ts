@@ -259,6 +259,8 @@ function chooseFeatures(
   if (blockCount > MAX_32_BITS) features = editFeatures(features, '^resize_inode');
   if (hasIncompatible(features, '64bit') && !hasIncompatible(features, 'extent'))
     throw invalid('Extents MUST be enabled for a 64-bit filesystem.  Pass -O extents to rectify.');
+  if (hasReadOnlyCompatible(features, 'bigalloc') && !hasIncompatible(features, 'extent'))
+    throw invalid("Can't support bigalloc feature without extents feature");
   const resizable = hasCompatible(features, 'resize_inode');
   if (resizable && !hasReadOnlyCompatible(features, 'sparse_super'))
     throw invalid('reserved online resize blocks not supported on non-sparse filesystem');
@@ -314,8 +316,6 @@ function chooseClusterBlocks(
       throw invalid('specifying a cluster size requires the bigalloc feature');
     return 1;
   }
-  if (!hasIncompatible(features, 'extent'))
-    throw invalid("Can't support bigalloc feature without extents feature");
   const clusterSize = options.clusterSize ?? (profile.clusterSize > 0 ? profile.clusterSize : blockSize * 16);
   return clusterSize / blockSize;
 }
