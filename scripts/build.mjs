@@ -1,4 +1,4 @@
-// Builds dist/: the library as plain modules with types (tsc), the command line as one bundle split by command (esbuild).
+// Builds dist/: the library as plain modules with types (tsc), the programs as bundles (esbuild).
 import { execFileSync } from 'node:child_process';
 import { rmSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
@@ -13,7 +13,6 @@ const options = {
   absWorkingDir: root,
   outdir: 'dist/cli',
   bundle: true,
-  format: 'esm',
   platform: 'node',
   target: 'node20.19',
   packages: 'external',
@@ -22,15 +21,17 @@ const options = {
   legalComments: 'none',
   logLevel: 'warning',
 };
+// The command line as modules, split by command.
 await build({
   ...options,
+  format: 'esm',
   entryPoints: { userloop: 'src/cli/entry.ts', 'shell-process': 'src/cli/shell/shell-process.ts' },
   splitting: true,
   chunkNames: 'chunks/[name]-[hash]',
 });
-// What a device's process and threads start with; host/program-file.ts names them. One file each: they need nearly all that they
-// import, and to find and link twenty files takes Node longer than to read one of the same size. Scripts, as Node
-// starts those sooner than modules. Two for the process: the first only starts a thread and loads the other.
+// What starts often, one script each. For processes and threads of devices that host/program-file.ts names: they need nearly all that
+// they import, and to find and link twenty files takes Node longer than to read one of the same size; scripts start sooner than
+// modules. The process has two: the first only starts a thread and loads the other. And the command line once more, for which compiled code is kept.
 await build({
   ...options,
   format: 'cjs',
@@ -38,6 +39,8 @@ await build({
   define: { 'import.meta.url': 'importMetaUrl' },
   banner: { js: "const importMetaUrl=require('node:url').pathToFileURL(__filename).href;" },
   entryPoints: {
+    userloop: 'src/cli/entry.ts',
+    'compiled-script': 'src/host/compiled-script.ts',
     'device-process': 'src/attach/entries/device-process.ts',
     'device-main': 'src/attach/device-main.ts',
     'device-files-worker': 'src/attach/entries/device-files-worker.ts',
@@ -46,3 +49,4 @@ await build({
     'nbd-client-worker': 'src/attach/entries/nbd-client-worker.ts',
   },
 });
+execFileSync(process.execPath, [`${root}scripts/keep-code.mjs`], { stdio: 'inherit' });

@@ -14,7 +14,15 @@ export function prepare() {
       stdio: 'inherit',
     });
   }
-  if (isOlder('dist/cli/userloop.js', ['src', 'scripts/build.mjs', 'package.json', 'tsconfig.json'])) {
+  if (
+    isOlder('dist/cli/userloop.js', [
+      'src',
+      'scripts/build.mjs',
+      'scripts/keep-code.mjs',
+      'package.json',
+      'tsconfig.json',
+    ])
+  ) {
     console.log('Building …');
     execFileSync(process.execPath, ['scripts/build.mjs'], { cwd: root, stdio: 'inherit' });
   }

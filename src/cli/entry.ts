@@ -1,4 +1,11 @@
 import { programArguments } from '../host/program-arguments.ts';
 import { main } from './main.ts';
 
-process.exitCode = await main(process.argv[1] ?? 'userloop', programArguments());
+export { main };
+
+/** What bin/userloop does. */
+export function run(): void {
+  void main(process.argv[1] ?? 'userloop', programArguments()).then((status) => {
+    process.exitCode = status;
+  });
+}

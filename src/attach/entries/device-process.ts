@@ -1,4 +1,5 @@
 import { createRequire } from 'node:module';
+import { loadCompiled } from '../../host/compiled-script.ts';
 import { programFile } from '../../host/program-file.ts';
 import type * as DeviceMain from '../device-main.ts';
 import type { AttachRequest } from '../device-state.ts';
@@ -9,5 +10,6 @@ import { FILES_WORKER_OPTIONS, startEarly } from '../early-worker.ts';
 const request = JSON.parse(process.argv[2]!) as AttachRequest;
 // The thread starts up while this one loads the rest.
 const early = request.files ? startEarly('device-files-worker', FILES_WORKER_OPTIONS) : undefined;
-const { runDevice } = createRequire(import.meta.url)(programFile('device-main')) as typeof DeviceMain;
+const main = programFile('device-main');
+const { runDevice } = (loadCompiled(main) ?? createRequire(import.meta.url)(main)) as typeof DeviceMain;
 void runDevice(request, early);
