@@ -19,6 +19,17 @@ const NAMES = ['a', 'file', 'n'.repeat(200), 'directory-with-a-longer-name-', 'Ã
 const MAPS = '^has_journal,^extent,^64bit';
 
 const cases: { name: string; size: string; args: readonly string[] }[] = [
+  { name: 'every default of ext4', size: '32M', args: ['-b', '1024'] },
+  {
+    name: 'every feature that ext4 has besides',
+    size: '32M',
+    args: [
+      '-O',
+      'metadata_csum_seed,orphan_file,fast_commit,inline_data,large_dir,ea_inode,mmp',
+      '-b',
+      '4096',
+    ],
+  },
   { name: 'every default of ext4 but the journal', size: '32M', args: ['-O', '^has_journal', '-b', '4096'] },
   { name: 'extents in blocks of 1 KiB', size: '40M', args: ['-O', '^has_journal', '-b', '1024'] },
   {

@@ -11,6 +11,8 @@ export interface Directory extends IndexedDirectory {
   readonly names: Map<string, number>;
   /** By size of an entry in words: no block before this one has a gap of that size. */
   readonly firstFits: Int32Array;
+  /** When it went to the younger end of the directories in memory; counted in uses. */
+  movedAt: number;
 }
 
 /** Names in memory over all directories; directories beyond it are forgotten, the least recently used first. */
@@ -29,6 +31,7 @@ export function newDirectory(inode: number, blocks: number[], seal: BlockSeal | 
     gaps: [],
     names: new Map(),
     firstFits: new Int32Array(SIZE_CLASSES),
+    movedAt: 0,
   };
 }
 
@@ -49,24 +52,32 @@ export function noteGap(directory: Directory, position: number): void {
 
 /** The directories that are in memory, within bounds. */
 export class OpenDirectories {
-  /** A Map keeps the order of insertion, so the first key is the least recently used. */
+  /** A Map keeps the order of insertion, so the first key is one that was not used for long. */
   readonly #open = new Map<number, Directory>();
   #nameCount = 0;
-  /** The one used last, which is also the last of the map. */
+  /** The one used last. */
   #latest: Directory | undefined;
+  /** How often another directory was used than the time before. */
+  #uses = 0;
 
   get(inode: number): Directory | undefined {
     if (this.#latest?.inode === inode) return this.#latest;
     const known = this.#open.get(inode);
     if (known === undefined) return undefined;
-    this.#open.delete(inode);
-    this.#open.set(inode, known);
     this.#latest = known;
+    this.#uses++;
+    // What was moved to the end not long ago is in the younger half anyway, and moving costs much in a large map.
+    if (this.#uses - known.movedAt > this.#open.size / 2) {
+      this.#open.delete(inode);
+      this.#open.set(inode, known);
+      known.movedAt = this.#uses;
+    }
     return known;
   }
 
   remember(directory: Directory): void {
     this.#latest = directory;
+    directory.movedAt = ++this.#uses;
     this.#open.set(directory.inode, directory);
     this.#nameCount += directory.names.size + DIRECTORY_WEIGHT;
     for (const number of this.#open.keys()) {
