@@ -26,6 +26,7 @@ import type { InodeRef } from './inode-table.ts';
 import { recover } from './journal/recovery.ts';
 import { Namespace } from './namespace.ts';
 import { removeNode } from './node-removal.ts';
+import { truncateStepwise } from './stepwise-truncation.ts';
 import { Superblock } from './superblock.ts';
 import { readTarget } from './symlink.ts';
 import {
@@ -184,6 +185,7 @@ export class ExtFileSystem implements FileSystem {
       if (!Number.isSafeInteger(changes.size) || changes.size < 0) {
         throw new FsError('EINVAL', { syscall: 'truncate' });
       }
+      if (changes.size < inodes.size(ref)) truncateStepwise(core, ref, changes.size);
       this.#withSpace(() => core.resize(core.node(node), changes.size!));
       if (changes.mtime === undefined) inodes.setTime(ref, ModificationTime, core.now());
     }
@@ -258,10 +260,30 @@ export class ExtFileSystem implements FileSystem {
     this.#requireFile(ref, 'write');
     if (!Number.isSafeInteger(offset) || offset < 0) throw new FsError('EINVAL', { syscall: 'write' });
     const expectedSize = core.expectedSizes.get(node) ?? 0;
-    this.#withSpace(() => core.write(core.node(node), offset, from, expectedSize));
+    const step = this.#volume.writableAtOnce;
+    if (from.length <= step) {
+      this.#withSpace(() => core.write(core.node(node), offset, from, expectedSize));
+    } else this.#writeStepwise(ref, offset, from, Math.max(expectedSize, offset + from.length));
     // The place has been found; what follows goes on behind it.
     core.expectedSizes.delete(node);
     this.#touch(ref);
+  }
+
+  /** In several transactions. When space ends the file is as long as before. */
+  #writeStepwise(ref: InodeRef, offset: number, from: Uint8Array, expectedSize: number): void {
+    const core = this.#core;
+    const step = this.#volume.writableAtOnce;
+    const size = core.inodes.size(ref);
+    try {
+      for (let done = 0; done < from.length; done += step) {
+        const part = from.subarray(done, done + step);
+        this.#withSpace(() => core.write(ref, offset + done, part, expectedSize));
+        this.#volume.commitIfDue();
+      }
+    } catch (error) {
+      if (core.inodes.size(ref) > size) core.resize(ref, size);
+      throw error;
+    }
   }
 
   *extents(node: NodeId): Iterable<Extent> {

@@ -21,6 +21,11 @@ export class HeldBlocks {
     this.#volume = volume;
   }
 
+  /** Groups whose bitmaps `apply` will change. */
+  get groupCount(): number {
+    return this.#marks.size;
+  }
+
   /** Is one of these bits of the group's bitmap held? */
   has(group: Group, bit: number, length: number): boolean {
     const marks = this.#marks.get(group.index);

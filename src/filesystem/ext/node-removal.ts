@@ -1,6 +1,7 @@
 import type { ExtCore } from './ext-core.ts';
 import { Inode } from './inode.ts';
 import type { InodeRef } from './inode-table.ts';
+import { truncateStepwise } from './stepwise-truncation.ts';
 
 /** One name less: the node goes with its last name, unless somebody retains it. */
 export function dropLink(core: ExtCore, ref: InodeRef, links: number): void {
@@ -23,6 +24,7 @@ export function removeNode(core: ExtCore, ref: InodeRef): void {
   const { inodes, volume } = core;
   const kind = inodes.kind(ref);
   const directory = kind === 'directory';
+  truncateStepwise(core, ref, 0);
   core.xattrs.removeAll(ref);
   if (core.hasBlocks(ref)) core.fileMap.truncate(ref, 0);
   core.inodeAllocator.free(ref.number, directory);

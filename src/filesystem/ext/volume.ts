@@ -162,10 +162,31 @@ export class Volume {
     return this.#journal !== undefined;
   }
 
+  /** Blocks that one operation may free, however they lie, without its transaction growing too large for the log. */
+  get freeableAtOnce(): number {
+    if (this.#journal === undefined) return Number.POSITIVE_INFINITY;
+    const { groupCount, descriptorsPerBlock } = this.geometry;
+    const part = Math.floor(this.#journal.capacity / 4);
+    const all = groupCount + Math.ceil(groupCount / descriptorsPerBlock);
+    return all <= part ? Number.POSITIVE_INFINITY : part;
+  }
+
+  /** Bytes that one operation may write, however the blocks for them lie. */
+  get writableAtOnce(): number {
+    if (this.#journal === undefined) return Number.POSITIVE_INFINITY;
+    return this.#journal.capacity * this.geometry.blockSize * 8;
+  }
+
+  /** Commits when much has changed. Nothing leaves the cache; what is on the device must be consistent with it so far. */
+  commitIfDue(): void {
+    const changed = this.cache.dirtyCount + this.held.groupCount;
+    if (this.#journal?.isDue(changed) === true) this.#commit(this.#journal);
+  }
+
   /** Keeps memory and transactions within bounds; between operations only. Content goes out before the metadata that leads to it. */
   trim(): void {
     const { cache } = this;
-    if (this.#journal?.isDue(cache.dirtyCount) === true) this.#commit(this.#journal);
+    this.commitIfDue();
     if (!cache.isFull) return;
     if (this.#journal === undefined) this.data.flush();
     else this.#commit(this.#journal);
