@@ -224,6 +224,12 @@ export const REGISTRY: readonly RegistryEntry[] = [
     load: async () => (await import('./applets/mke2fs.ts')).mke2fs,
   },
   {
+    names: ['e2fsck', 'fsck.ext2', 'fsck.ext3', 'fsck.ext4'],
+    kind: 'applet',
+    summary: 'check and repair an ext2, ext3 or ext4 file system',
+    load: async () => (await import('./applets/e2fsck.ts')).e2fsck,
+  },
+  {
     names: ['fsck.fat', 'fsck.vfat', 'fsck.msdos', 'dosfsck'],
     kind: 'applet',
     summary: 'check and repair a FAT file system',

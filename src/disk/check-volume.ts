@@ -1,6 +1,6 @@
 import type { BlockDevice } from '../device/block-device.ts';
 import { StagingDevice } from '../device/staging-device.ts';
-import { UnsupportedError } from '../errors.ts';
+import { isOwnError, UnsupportedError } from '../errors.ts';
 import {
   CheckEnd,
   type CheckFinding,
@@ -9,6 +9,8 @@ import {
   LEAVE,
 } from '../filesystem/check.ts';
 import { probeFileSystem } from '../filesystem/drivers.ts';
+import { checkExt } from '../filesystem/ext/check/check.ts';
+import { recoverForReading } from '../filesystem/ext/journal/recovery.ts';
 import { checkFat } from '../filesystem/fat/check/check.ts';
 
 export type CheckedType = 'fat' | 'ext';
@@ -40,6 +42,8 @@ export interface VolumeReport {
   readonly mendCount: number;
   /** The device as it will be. */
   readonly staged: StagingDevice;
+  /** The journal has transactions to give: what was checked is the state with them, which exists in memory only. */
+  readonly isJournalPending: boolean;
   /** How full it is, in a line; undefined when the check could not come to its end. */
   readonly summary: string | undefined;
 }
@@ -56,7 +60,8 @@ export function checkedTypeOf(device: BlockDevice): CheckedType {
 /** Checks and mends on a staging device over `device`: nothing is written. */
 export function checkVolume(device: BlockDevice, options: CheckVolumeOptions = {}): VolumeReport {
   const type = options.type ?? checkedTypeOf(device);
-  const staged = new StagingDevice(device);
+  const base = type === 'ext' ? recovered(device) : device;
+  const staged = new StagingDevice(base);
   const recorder = new Recorder(options.decide);
   let summary: string | undefined;
   try {
@@ -72,12 +77,25 @@ export function checkVolume(device: BlockDevice, options: CheckVolumeOptions = {
     summary = undefined;
   }
   const { findings, counts, leftCount, mendCount } = recorder;
-  return { type, findings, counts, leftCount, mendCount, staged, summary };
+  return { type, findings, counts, leftCount, mendCount, staged, isJournalPending: base !== device, summary };
+}
+
+/** The device as it is once its journal is replayed, which happens in memory; the device itself where there is nothing to replay. */
+function recovered(device: BlockDevice): BlockDevice {
+  try {
+    return recoverForReading(device).device;
+  } catch (error) {
+    // What keeps the journal from being read, the check will find.
+    if (isOwnError(error)) return device;
+    throw error;
+  }
 }
 
 function checkOnce(staged: StagingDevice, type: CheckedType, observer: CheckObserver): string {
-  if (type === 'ext')
-    throw new UnsupportedError('ext2, ext3 and ext4 cannot be checked yet', ['check of ext']);
+  if (type === 'ext') {
+    const { usedInodes, inodeCount, usedBlocks, blockCount } = checkExt(staged, observer);
+    return `${usedInodes} of ${inodeCount} inodes and ${usedBlocks} of ${blockCount} blocks in use`;
+  }
   const { fileCount, usedClusters, clusterCount } = checkFat(staged, observer)!;
   return `${fileCount} ${fileCount === 1 ? 'file' : 'files'}, ${usedClusters} of ${clusterCount} clusters in use`;
 }

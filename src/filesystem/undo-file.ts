@@ -11,7 +11,7 @@ import { CorruptImageError } from '../errors.ts';
 const UndoHeader = struct('undo header', 512, {
   magic: text(0x000, 8), // "E2UNDO02"
   num_keys: u64le(0x008),
-  super_offset: u64le(0x010), // in blocks of block_size: a copy of the superblock, with its magic cleared
+  super_offset: u64le(0x010), // in blocks of block_size: a copy of the superblock, with its magic complemented
   key_offset: u64le(0x018), // in blocks of block_size: the first block of keys
   block_size: u32le(0x020),
   fs_block_size: u32le(0x024),
@@ -46,7 +46,7 @@ const KEYS_A_BLOCK = (BLOCK_SIZE - KeyBlock.$size) / UndoKey.$size;
 const MAX_PIECE = 256 * BLOCK_SIZE;
 const SUPERBLOCK_OFFSET = 1024;
 const SUPERBLOCK_SIZE = 1024;
-/** s_magic of ext: cleared in the copy, so that the file is not taken for a file system. */
+/** s_magic of ext: complemented in the copy, so that the file is not taken for a file system. */
 const MAGIC_FIELD = 0x38;
 
 /**
@@ -73,7 +73,7 @@ export function writeUndo(
   UndoHeader.state.set(view, 0, FINISHED);
   UndoHeader.header_crc.set(view, 0, crc32c(0xffff_ffff, header, 0, UndoHeader.header_crc.offset));
   append(header);
-  superblock.fill(0, MAGIC_FIELD, MAGIC_FIELD + 2);
+  for (let at = MAGIC_FIELD; at < MAGIC_FIELD + 2; at++) superblock[at]! ^= 0xff;
   append(superblock);
   for (let first = 0; first < pieces.length; first += KEYS_A_BLOCK) {
     appendPieces(before, pieces.slice(first, first + KEYS_A_BLOCK), append);

@@ -7,7 +7,7 @@ import {
 } from '../../disk/check-volume.ts';
 import { DiskImage } from '../../disk/disk-image.ts';
 import type { BlockDevice } from '../../device/block-device.ts';
-import { isOwnError, UsageError } from '../../errors.ts';
+import { isOwnError, UnsupportedError, UsageError } from '../../errors.ts';
 import { type CheckFinding, LEAVE } from '../../filesystem/check.ts';
 import { defineApplet } from '../applet.ts';
 import { applyStaged, checkUndoFile, restore } from '../check/apply.ts';
@@ -186,6 +186,12 @@ function carryOut(
   const wrong = report.leftCount > 0 || report.mendCount > 0;
   if (job.manner === 'tell') return wrong ? Status.left : 0;
   if (report.mendCount === 0) return report.leftCount > 0 ? Status.left : 0;
+  if (report.isJournalPending) {
+    throw new UnsupportedError(
+      'the journal has to be replayed before a repair: mount the file system for writing once',
+      ['repair of a file system whose journal is not replayed'],
+    );
+  }
   if (job.manner === 'ask') {
     io.stdout.write('Carry it out? [y/N] ');
     if (!/^y(es)?$/i.test(io.stdin.readLine() ?? '')) return Status.left;
@@ -209,6 +215,7 @@ function volumeOf(whole: BlockDevice, reference: ImageReference): BlockDevice {
 
 function tell(io: Io, text: string, job: Job, report: VolumeReport): void {
   const lines: string[] = [];
+  if (report.isJournalPending) lines.push(`${text}: the journal was replayed in memory for this check`);
   for (const finding of report.findings) lines.push(...describe(finding, job.manner));
   const total = Object.values(report.counts).reduce((sum, count) => sum + count, 0);
   if (total > report.findings.length) lines.push(`and ${total - report.findings.length} more`);

@@ -1,0 +1,306 @@
+import type { BlockDevice } from '../../device/block-device.ts';
+import { StagingDevice } from '../../device/staging-device.ts';
+import { isOwnError, UsageError } from '../../errors.ts';
+import { viewOf } from '../../bytes/struct.ts';
+import { CheckEnd, type CheckFinding, type CheckObserver, LEAVE } from '../../filesystem/check.ts';
+import { checkExt, type ExtCheckResult } from '../../filesystem/ext/check/check.ts';
+import { sealSuperblock } from '../../filesystem/ext/checksum.ts';
+import { readFeatures } from '../../filesystem/ext/features.ts';
+import { IncompatibleFeature, Superblock, SUPERBLOCK_OFFSET } from '../../filesystem/ext/superblock.ts';
+import { clockFromEnvironment } from '../../host/system.ts';
+import { defineApplet } from '../applet.ts';
+import { applyStaged, checkUndoFile } from '../check/apply.ts';
+import type { Io } from '../io.ts';
+import { openDevice } from '../open-device.ts';
+import { print } from '../verbs/print.ts';
+import { reasonOf } from '../verbs/failure.ts';
+import { type CommandLine, OPTIONS, parseCommandLine } from './e2fsck/command-line.ts';
+import { statisticsOf, summaryOf } from './e2fsck/report.ts';
+
+const VERSION = 'e2fsck 1.47.0 (5-Feb-2023)\n';
+/** fsck(8): the sum of these. */
+const Status = { mended: 1, left: 4, failed: 8, usage: 16, cancelled: 32 } as const;
+const MAX_ROUNDS = 16;
+
+export const e2fsck = defineApplet({
+  name: 'e2fsck',
+  aliases: ['fsck.ext2', 'fsck.ext3', 'fsck.ext4'],
+  kind: 'applet',
+  summary: 'check and repair an ext2, ext3 or ext4 file system',
+  usage: ['e2fsck [OPTION]... DEVICE'],
+  description: [
+    'Checks a file system in the five passes of e2fsck of e2fsprogs 1.47 and tells what it finds in its words. Repairs are gathered while everything is checked, and written at the end; -z keeps what they overwrite, which e2undo(8) and userloop check --restore put back.',
+    'A journal that has not been replayed is left alone: mount the file system, or use e2fsck of e2fsprogs, to have it replayed before a repair. userloop check tells the same for people, with numbers.',
+  ],
+  options: OPTIONS,
+  examples: [
+    { command: 'e2fsck -fn disk.img', explanation: 'Tells what is wrong.' },
+    { command: 'e2fsck -fy -z before.undo disk.img', explanation: 'Repairs it, and keeps what was there.' },
+  ],
+  exitStatus: {
+    0: 'nothing is wrong',
+    1: 'what was wrong is repaired',
+    4: 'something is wrong and was left so',
+    8: 'the check could not be done',
+    16: 'wrong usage',
+  },
+  notSupported: [
+    '-c, -k, -l, -L: bad blocks',
+    '-C: progress on a descriptor',
+    '-D: the optimisation of directories',
+    '-E: extended options',
+    '-j: an external journal',
+    '-t: times',
+    'replaying a journal; a repair is refused while it has something to give',
+    'file systems with bigalloc',
+    'a copy of each multiply-claimed block for every file: whoever comes first keeps the blocks, the others are given up',
+  ],
+  run,
+});
+
+function run(io: Io, argv: readonly string[], calledAs: string): number {
+  let command: CommandLine;
+  try {
+    command = parseCommandLine(argv);
+  } catch (error) {
+    if (!(error instanceof UsageError)) throw error;
+    const message = error.message === '' ? '' : `${calledAs}: ${error.message}\n`;
+    io.stderr.write(
+      `${message}Usage: ${calledAs} [-panyrfvFV] [-b superblock] [-B blocksize] [-z undo_file] device\n`,
+    );
+    return Status.usage;
+  }
+  if (command.manner !== 'preen' || command.version) io.stderr.write(VERSION);
+  if (command.version) return 0;
+  if (command.manner === 'ask' && !io.stdin.isTerminal) {
+    io.stderr.write(`${calledAs}: need terminal for interactive repairs\n`);
+    return Status.failed;
+  }
+  let device: BlockDevice;
+  try {
+    checkUndoFile(io, command.undoFile);
+    device = openDevice(io, command.target, { readOnly: command.manner === 'no' });
+  } catch (error) {
+    if (!(error instanceof Error) || !('code' in error)) throw error;
+    io.stderr.write(`${calledAs}: ${reasonOf(error)} while trying to open ${command.target}\n`);
+    return Status.failed;
+  }
+  try {
+    return checkDevice(io, command, calledAs, device);
+  } catch (error) {
+    if (!isOwnError(error)) throw error;
+    io.stderr.write(`${calledAs}: ${command.target}: ${error.message}\n`);
+    return Status.failed;
+  } finally {
+    device.close();
+  }
+}
+
+function checkDevice(io: Io, command: CommandLine, calledAs: string, device: BlockDevice): number {
+  const staged = new StagingDevice(device);
+  const isPending = isJournalPending(device);
+  if (isPending && command.manner !== 'no') {
+    io.stderr.write(
+      `${calledAs}: ${command.target}: the journal has to be replayed before a repair, which is not supported: mount the file system once, or use e2fsck of e2fsprogs\n`,
+    );
+    return Status.failed;
+  }
+  if (!command.force && !isPending && command.superblock === undefined && isClean(device)) {
+    print(io, cleanLine(command.target, device));
+    return 0;
+  }
+  const talker = new Talker(io, command);
+  let result: ExtCheckResult;
+  try {
+    result = checkExt(staged, talker, {
+      ...(command.superblock !== undefined && { superblock: command.superblock }),
+      ...(command.blockSize !== undefined && { blockSize: command.blockSize }),
+      isJournalPending: isPending,
+    });
+    if (talker.mended > 0) result = settle(staged, talker, result);
+  } catch (error) {
+    if (error instanceof CheckEnd) return finishEarly(io, command, talker);
+    throw error;
+  }
+  if (talker.isStopped) return Status.left;
+  return finish(io, command, device, staged, talker, result);
+}
+
+/** Mends what the mends have uncovered, until there is nothing. */
+function settle(staged: StagingDevice, talker: Talker, first: ExtCheckResult): ExtCheckResult {
+  let result = first;
+  for (let round = 1; round < MAX_ROUNDS; round++) {
+    const silent = talker.silent();
+    result = checkExt(staged, silent);
+    talker.left = silent.left;
+    if (silent.mended === 0) break;
+  }
+  return result;
+}
+
+function finishEarly(io: Io, command: CommandLine, talker: Talker): number {
+  if (talker.isSuperblockLost) {
+    io.stdout.write(
+      `\nThe superblock could not be read or does not describe a valid ext2/ext3/ext4\nfilesystem.  If the device is valid and it really contains an ext2/ext3/ext4\nfilesystem (and not swap or ufs or something else), then the superblock\nis corrupt, and you might try running e2fsck with an alternate superblock:\n    e2fsck -b 8193 <device>\n or\n    e2fsck -b 32768 <device>\n\n`,
+    );
+    return Status.failed;
+  }
+  print(io, `\n${command.target}: ********** WARNING: Filesystem still has errors **********\n\n`);
+  return Status.left;
+}
+
+function finish(
+  io: Io,
+  command: CommandLine,
+  device: BlockDevice,
+  staged: StagingDevice,
+  talker: Talker,
+  result: ExtCheckResult,
+): number {
+  const isChanged = talker.mended > 0;
+  if (isChanged) {
+    markChecked(io, staged, talker.left === 0);
+    applyStaged(io, device, staged, command.undoFile);
+    if (command.manner !== 'preen') print(io, `\n${command.target}: ***** FILE SYSTEM WAS MODIFIED *****\n`);
+  }
+  if (talker.left > 0)
+    print(io, `\n${command.target}: ********** WARNING: Filesystem still has errors **********\n\n`);
+  const hasExtents = (featuresOf(staged).incompatible & IncompatibleFeature.extent) !== 0;
+  print(io, command.verbose ? statisticsOf(result, hasExtents) : summaryOf(command.target, result));
+  return (isChanged ? Status.mended : 0) | (talker.left > 0 ? Status.left : 0);
+}
+
+/** The time of the check, and the state. */
+function markChecked(io: Io, staged: StagingDevice, isClean: boolean): void {
+  const superblock = superblockOf(staged);
+  const { seconds } = clockFromEnvironment(io.env)();
+  Superblock.s_lastcheck.set(superblock, 0, seconds >>> 0);
+  Superblock.s_wtime.set(superblock, 0, seconds >>> 0);
+  Superblock.s_mnt_count.set(superblock, 0, 0);
+  const state = Superblock.s_state.get(superblock, 0);
+  if (isClean) Superblock.s_state.set(superblock, 0, (state & ~2) | 1);
+  sealSuperblock(superblock, readFeatures(superblock));
+  staged.write(SUPERBLOCK_OFFSET, new Uint8Array(superblock.buffer, 0, Superblock.$size));
+}
+
+function superblockOf(device: BlockDevice): DataView {
+  const bytes = new Uint8Array(Superblock.$size);
+  if (SUPERBLOCK_OFFSET + bytes.length <= device.size) device.read(SUPERBLOCK_OFFSET, bytes);
+  return viewOf(bytes);
+}
+
+function featuresOf(device: BlockDevice): ReturnType<typeof readFeatures> {
+  return readFeatures(superblockOf(device));
+}
+
+function isJournalPending(device: BlockDevice): boolean {
+  return (featuresOf(device).incompatible & IncompatibleFeature.needs_recovery) !== 0;
+}
+
+/** Closed cleanly, and no check is due. */
+function isClean(device: BlockDevice): boolean {
+  const superblock = superblockOf(device);
+  if (Superblock.s_magic.get(superblock, 0) !== 0xef53) return false;
+  const state = Superblock.s_state.get(superblock, 0);
+  const max = Superblock.s_max_mnt_count.get(superblock, 0);
+  const isDue = max !== 0xffff && max !== 0 && Superblock.s_mnt_count.get(superblock, 0) >= max;
+  return (state & 3) === 1 && !isDue && Superblock.s_checkinterval.get(superblock, 0) === 0;
+}
+
+/** `x.img: clean, 11/256 files, 90/2048 blocks`. */
+function cleanLine(name: string, device: BlockDevice): string {
+  const superblock = superblockOf(device);
+  const wide = (featuresOf(device).incompatible & IncompatibleFeature['64bit']) !== 0 ? 0x1_0000_0000 : 0;
+  const inodes = Superblock.s_inodes_count.get(superblock, 0);
+  const blocks =
+    Superblock.s_blocks_count_lo.get(superblock, 0) + wide * Superblock.s_blocks_count_hi.get(superblock, 0);
+  const free =
+    Superblock.s_free_blocks_count_lo.get(superblock, 0) +
+    wide * Superblock.s_free_blocks_count_hi.get(superblock, 0);
+  const usedInodes = inodes - Superblock.s_free_inodes_count.get(superblock, 0);
+  return `${name}: clean, ${usedInodes}/${inodes} files, ${blocks - free}/${blocks} blocks\n`;
+}
+
+/** Tells findings in the tool's words and answers its questions. */
+class Talker implements CheckObserver {
+  mended = 0;
+  left = 0;
+  isSuperblockLost = false;
+  /** `-p` has come across what a person should decide. */
+  isStopped = false;
+  readonly #io: Io;
+  readonly #command: CommandLine;
+  readonly #isSilent: boolean;
+
+  constructor(io: Io, command: CommandLine, isSilent = false) {
+    this.#io = io;
+    this.#command = command;
+    this.#isSilent = isSilent;
+  }
+
+  /** The same without words; what would be asked is answered with yes where the person was asked once already. */
+  silent(): Talker {
+    return new Talker(this.#io, this.#command, true);
+  }
+
+  report(finding: CheckFinding): number {
+    const { severity, mend, toolText } = finding;
+    if (finding.code === 'ext-superblock' && severity === 'fatal') this.isSuperblockLost = true;
+    if (severity === 'note') return LEAVE;
+    const { manner } = this.#command;
+    if (manner === 'preen') return this.#preen(finding);
+    let answer = mend !== undefined && manner === 'yes';
+    if (mend === undefined) this.#say(toolText);
+    else if (!mend.asks) {
+      answer = manner !== 'no';
+      this.#say(toolText);
+    } else {
+      this.#say(`${toolText}${mend.choices[0]!.label}`);
+      if (manner === 'ask' && !this.#isSilent) answer = this.#ask();
+      else if (manner === 'ask') answer = true;
+      else this.#say(`? ${answer ? 'yes' : 'no'}\n\n`);
+    }
+    // A wrong sum in the superblock alone does not make the tool call the file system wrong.
+    if (!answer && finding.code === 'ext-count') return LEAVE;
+    return this.#count(answer);
+  }
+
+  tell(text: string): void {
+    if (this.#command.manner !== 'preen') this.#say(text);
+  }
+
+  #preen({ mend, toolText }: CheckFinding): number {
+    const { target } = this.#command;
+    if (mend?.safe === true && !this.isStopped) {
+      this.#say(`${target}: ${toolText.trimEnd()} ${mend.asks ? 'FIXED.' : ''}\n`);
+      return this.#count(true);
+    }
+    if (!this.isStopped) {
+      this.#say(
+        `${target}: ${toolText.trimEnd()}\n\n${target}: UNEXPECTED INCONSISTENCY; RUN fsck MANUALLY.\n\t(i.e., without -a or -p options)\n`,
+      );
+      this.isStopped = true;
+    }
+    return this.#count(false);
+  }
+
+  #ask(): boolean {
+    for (;;) {
+      this.#say('<y>? ');
+      const line = this.#io.stdin.readLine();
+      if (line === undefined) return false;
+      if (/^(y(es)?)?$/i.test(line.trim())) return true;
+      if (/^no?$/i.test(line.trim())) return false;
+    }
+  }
+
+  #count(answer: boolean): number {
+    if (answer) this.mended++;
+    else this.left++;
+    return answer ? 0 : LEAVE;
+  }
+
+  #say(text: string): void {
+    if (!this.#isSilent) print(this.#io, text);
+  }
+}

@@ -1,0 +1,113 @@
+import { UsageError } from '../../../errors.ts';
+import { getopt, type OptionSpec, type ParsedArguments } from '../../getopt.ts';
+
+export interface CommandLine {
+  readonly target: string;
+  /** What is done about a finding: nothing, what is safe, everything, what the person says. */
+  readonly manner: 'no' | 'preen' | 'yes' | 'ask';
+  readonly force: boolean;
+  readonly verbose: boolean;
+  /** In blocks; undefined: the first. */
+  readonly superblock: number | undefined;
+  readonly blockSize: number | undefined;
+  readonly undoFile: string | undefined;
+  readonly version: boolean;
+}
+
+export const OPTIONS: readonly OptionSpec[] = [
+  { short: 'a', description: 'the same as -p' },
+  {
+    short: 'b',
+    argument: 'required',
+    argumentName: 'SUPERBLOCK',
+    description: 'go by the copy of the superblock in this block',
+  },
+  { short: 'B', argument: 'required', argumentName: 'BLOCKSIZE', description: 'bytes of a block, for -b' },
+  { short: 'c', description: 'look for bad blocks; not supported' },
+  {
+    short: 'C',
+    argument: 'required',
+    argumentName: 'FD',
+    description: 'write progress to a descriptor; not supported',
+  },
+  { short: 'd', description: 'debugging output; not supported' },
+  { short: 'D', description: 'optimise directories; not supported' },
+  {
+    short: 'E',
+    argument: 'required',
+    argumentName: 'OPTIONS',
+    description: 'extended options; none is supported',
+  },
+  { short: 'f', description: 'check although the file system seems clean' },
+  { short: 'F', description: 'flush buffers first: there are none, so nothing happens' },
+  {
+    short: 'j',
+    argument: 'required',
+    argumentName: 'JOURNAL',
+    description: 'external journal; not supported',
+  },
+  { short: 'k', description: 'keep the list of bad blocks, for -c; not supported' },
+  { short: 'l', argument: 'required', argumentName: 'FILE', description: 'add bad blocks; not supported' },
+  {
+    short: 'L',
+    argument: 'required',
+    argumentName: 'FILE',
+    description: 'set the bad blocks; not supported',
+  },
+  { short: 'n', description: 'write nothing, answer every question with no' },
+  { short: 'p', description: 'repair what is safe, without asking' },
+  { short: 'r', description: 'ask; it does nothing, as with the tool' },
+  { short: 't', description: 'tell times; not supported' },
+  { short: 'v', description: 'tell more at the end' },
+  { short: 'V', description: 'print the version' },
+  { short: 'y', description: 'answer every question with yes' },
+  {
+    short: 'z',
+    argument: 'required',
+    argumentName: 'FILE',
+    description: 'keep what is overwritten in the new file FILE',
+  },
+];
+
+const REFUSED: readonly (readonly [option: string, what: string])[] = [
+  ['c', 'the search for bad blocks (-c)'],
+  ['C', 'progress on a descriptor (-C)'],
+  ['d', 'debugging output (-d)'],
+  ['D', 'the optimisation of directories (-D)'],
+  ['E', 'extended options (-E)'],
+  ['j', 'an external journal (-j)'],
+  ['k', 'keeping bad blocks (-k)'],
+  ['l', 'adding bad blocks (-l)'],
+  ['L', 'setting bad blocks (-L)'],
+  ['t', 'telling times (-t)'],
+];
+
+export function parseCommandLine(argv: readonly string[]): CommandLine {
+  const args = getopt(argv, OPTIONS);
+  for (const [option, what] of REFUSED)
+    if (args.has(option)) throw new UsageError(`${what} is not supported`);
+  const [target, ...excess] = args.operands;
+  const version = args.has('V');
+  if ((target === undefined && !version) || excess.length > 0) throw new UsageError('');
+  const manners = ['n', 'p', 'y'].filter((name) => args.has(name) || (name === 'p' && args.has('a')));
+  if (manners.length > 1) throw new UsageError('Only one of the options -p/-a, -n or -y may be specified.');
+  const undoFile = args.value('z');
+  return {
+    target: target ?? '',
+    manner: ({ n: 'no', p: 'preen', y: 'yes' } as const)[manners[0] ?? ''] ?? 'ask',
+    force: args.has('f'),
+    verbose: args.has('v'),
+    superblock: numberOf(args, 'b'),
+    blockSize: numberOf(args, 'B'),
+    undoFile,
+    version,
+  };
+}
+
+function numberOf(args: ParsedArguments, name: string): number | undefined {
+  const text = args.value(name);
+  if (text === undefined) return undefined;
+  const value = Number(text);
+  if (Number.isSafeInteger(value) && value > 0) return value;
+  throw new UsageError(`"${text}" is not a number of ${name === 'b' ? 'a block' : 'bytes'}`);
+}

@@ -1,0 +1,383 @@
+import { crc32c } from '../../../bytes/crc32c.ts';
+import { Superblock, SUPERBLOCK_OFFSET } from '../superblock.ts';
+import { GroupFlag } from '../group-descriptor.ts';
+import type { ExtCheck } from './context.ts';
+import { hex, writeSuperblock } from './superblock-pass.ts';
+
+/** Ranges that are listed of one bitmap. */
+const MAX_LISTED = 2000;
+
+interface Which {
+  readonly name: 'block' | 'inode';
+  readonly title: 'Block' | 'Inode';
+  readonly bits: number;
+  readonly bitmapOf: (group: number) => number;
+  readonly bitsOf: (group: number) => number;
+  /** Copies what should be in use in the group. */
+  readonly copy: (group: number, into: Uint8Array) => void;
+  readonly isUninitialised: (group: number) => boolean;
+  /** What to add to a bit of a group, for the number that people see. */
+  readonly firstOf: (group: number) => number;
+}
+
+/** Pass 5: bitmaps and counts against what was found. Returns how many blocks are in use. */
+export function checkSummary(check: ExtCheck): { usedBlocks: number; usedInodes: number } {
+  const { geometry, groups } = check;
+  const blocks: Which = {
+    name: 'block',
+    title: 'Block',
+    bits: geometry.blocksPerGroup,
+    bitmapOf: (group) => groups.blockBitmap(group),
+    bitsOf: (group) => groups.blocksOf(group),
+    copy: (group, into) => check.foundBlocks.copy(group * geometry.blocksPerGroup, into),
+    isUninitialised: (group) => groups.hasFlag(group, 'blocksUninitialised'),
+    firstOf: (group) => geometry.firstDataBlock + group * geometry.blocksPerGroup,
+  };
+  const perGroup = geometry.inodesPerGroup;
+  const inodes: Which = {
+    name: 'inode',
+    title: 'Inode',
+    bits: perGroup,
+    bitmapOf: (group) => groups.inodeBitmap(group),
+    bitsOf: () => perGroup,
+    copy: (group, into) => copyInodes(check, group, into),
+    isUninitialised: (group) => groups.hasFlag(group, 'inodesUninitialised'),
+    firstOf: (group) => group * perGroup + 1,
+  };
+  const usedBlocks = compareBitmaps(check, blocks);
+  const usedInodes = compareBitmaps(check, inodes);
+  checkCounts(check, usedBlocks, usedInodes);
+  for (const which of [blocks, inodes]) checkSeals(check, which);
+  return { usedBlocks: sum(usedBlocks), usedInodes: sum(usedInodes) };
+}
+
+/** Reserved inodes are in use, whatever they hold. */
+function copyInodes(check: ExtCheck, group: number, into: Uint8Array): void {
+  const { inodesPerGroup, firstInode } = check.geometry;
+  const first = group * inodesPerGroup + 1;
+  // Inode numbers start at 1: bit i is inode first + i.
+  if (inodesPerGroup % 8 === 0) {
+    const shifted = new Uint8Array(into.length + 1);
+    check.usedInodes.copy(first - 1, shifted);
+    for (let i = 0; i < into.length; i++) into[i] = (shifted[i]! >> 1) | ((shifted[i + 1]! & 1) << 7);
+  } else {
+    into.fill(0);
+    for (let bit = 0; bit < inodesPerGroup; bit++)
+      if (check.usedInodes.get(first + bit)) into[bit >> 3]! |= 1 << (bit & 7);
+  }
+  const past = into.length * 8 - inodesPerGroup;
+  if (past > 0) into[into.length - 1]! &= 0xff >> past;
+  for (let number = first; number < firstInode && number < first + inodesPerGroup; number++)
+    into[(number - first) >> 3]! |= 1 << ((number - first) & 7);
+}
+
+/** Used bits of each group as they were found. */
+function compareBitmaps(check: ExtCheck, which: Which): Float64Array {
+  const { groups, geometry } = check;
+  const length = Math.ceil(which.bits / 8);
+  const wanted = new Uint8Array(length);
+  const stored = new Uint8Array(geometry.blockSize);
+  const counts = new Float64Array(groups.count);
+  const differences = new Differences();
+  const wrongGroups: number[] = [];
+  let isPaddingWrong = false;
+  for (let group = 0; group < groups.count; group++) {
+    which.copy(group, wanted);
+    counts[group] = popcount(wanted);
+    if (which.isUninitialised(group)) {
+      // What is not initialised is what the format itself needs, and nothing else.
+      stored.fill(0);
+      if (which.name === 'block') markOwn(check, group, stored);
+    } else check.readBlock(which.bitmapOf(group), stored);
+    const bits = which.bitsOf(group);
+    if (!differs(wanted, stored, bits)) {
+      if (!which.isUninitialised(group) && !isPadded(stored, which.bits === bits ? which.bits : bits)) {
+        isPaddingWrong = true;
+        wrongGroups.push(group);
+      }
+      continue;
+    }
+    wrongGroups.push(group);
+    differences.add(wanted, stored, bits, which.firstOf(group));
+  }
+  if (differences.count === 0 && !isPaddingWrong) return counts;
+  const isMended = check.ask({
+    code: `ext-${which.name}-bitmap`,
+    severity: 'warning',
+    structure: `${which.name} bitmap`,
+    field: 'bits',
+    offset: which.bitmapOf(wrongGroups[0]!) * geometry.blockSize,
+    found: differences.count === 0 ? 'padding that is not set' : `${differences.count} bits that are wrong`,
+    expected: `the bits of what is in use`,
+    meaning:
+      differences.count === 0
+        ? `The bits behind the last ${which.name} are not set`
+        : `The ${which.name} bitmaps are wrong about ${differences.count} ${which.name}s: ${differences.unmarked} in use are called free, ${differences.count - differences.unmarked} free ones in use`,
+    text:
+      differences.count === 0
+        ? `Padding at end of ${which.name} bitmap is not set. `
+        : `${which.title} bitmap differences: ${differences.text()}\n`,
+    question: 'Fix',
+    action: 'writes the bitmaps anew',
+    safe: true,
+  });
+  if (isMended) for (const group of wrongGroups) writeBitmap(check, which, group, wanted);
+  return counts;
+}
+
+function writeBitmap(check: ExtCheck, which: Which, group: number, buffer: Uint8Array): void {
+  const { groups, geometry } = check;
+  which.copy(group, buffer);
+  const block = new Uint8Array(geometry.blockSize).fill(0xff);
+  block.set(buffer);
+  const bits = which.bitsOf(group);
+  for (let bit = bits; bit < Math.min(block.length * 8, Math.ceil(which.bits / 8) * 8); bit++)
+    block[bit >> 3]! |= 1 << (bit & 7);
+  check.writeBlock(which.bitmapOf(group), block);
+  const flag = which.name === 'block' ? GroupFlag.blocksUninitialised : GroupFlag.inodesUninitialised;
+  groups.setFlags(group, groups.flags(group) & ~flag);
+  if (check.seed !== undefined)
+    groups.setBitmapChecksum(group, which.name, crc32c(check.seed, block, 0, which.bits >>> 3));
+  groups.save(group);
+}
+
+/** Blocks of the format itself that lie in the group. */
+function markOwn(check: ExtCheck, group: number, bitmap: Uint8Array): void {
+  const { groups, geometry } = check;
+  const start = geometry.firstDataBlock + group * geometry.blocksPerGroup;
+  const end = start + groups.blocksOf(group);
+  const mark = (first: number, length: number): void => {
+    for (let block = Math.max(first, start); block < Math.min(first + length, end); block++)
+      bitmap[(block - start) >> 3]! |= 1 << ((block - start) & 7);
+  };
+  groups.ownRuns(group, mark);
+  // With flexible groups they may be those of any group.
+  for (let other = 0; other < groups.count; other++) {
+    mark(groups.blockBitmap(other), 1);
+    mark(groups.inodeBitmap(other), 1);
+    mark(groups.inodeTable(other), geometry.inodeTableBlocks);
+  }
+}
+
+function differs(wanted: Uint8Array, stored: Uint8Array, bits: number): boolean {
+  const whole = bits >>> 3;
+  for (let i = 0; i < whole; i++) if (wanted[i] !== stored[i]) return true;
+  const rest = bits & 7;
+  return rest !== 0 && ((wanted[whole]! ^ stored[whole]!) & ((1 << rest) - 1)) !== 0;
+}
+
+function isPadded(stored: Uint8Array, bits: number): boolean {
+  const rest = bits & 7;
+  let at = bits >>> 3;
+  if (rest !== 0 && (stored[at++]! | ((1 << rest) - 1)) !== 0xff) return false;
+  for (; at < stored.length; at++) if (stored[at] !== 0xff) return false;
+  return true;
+}
+
+/** As the tool lists them: ` +12 +(15--20) -30`. */
+class Differences {
+  count = 0;
+  /** In use, but free in the bitmap. */
+  unmarked = 0;
+  readonly #ranges: string[] = [];
+  #sign = '';
+  #start = 0;
+  #end = -1;
+
+  add(wanted: Uint8Array, stored: Uint8Array, bits: number, first: number): void {
+    for (let bit = 0; bit < bits; bit++) {
+      const mask = 1 << (bit & 7);
+      const isWanted = (wanted[bit >>> 3]! & mask) !== 0;
+      if (isWanted === ((stored[bit >>> 3]! & mask) !== 0)) continue;
+      this.count++;
+      if (isWanted) this.unmarked++;
+      const sign = isWanted ? '+' : '-';
+      if (sign === this.#sign && first + bit === this.#end + 1) {
+        this.#end++;
+        continue;
+      }
+      this.#flush();
+      this.#sign = sign;
+      this.#start = first + bit;
+      this.#end = first + bit;
+    }
+  }
+
+  text(): string {
+    this.#flush();
+    this.#end = -1;
+    return this.#ranges.join('');
+  }
+
+  #flush(): void {
+    if (this.#end < 0 || this.#ranges.length > MAX_LISTED) return;
+    const range = this.#start === this.#end ? `${this.#start}` : `(${this.#start}--${this.#end})`;
+    this.#ranges.push(` ${this.#sign}${range}`);
+  }
+}
+
+function checkCounts(check: ExtCheck, usedBlocks: Float64Array, usedInodes: Float64Array): void {
+  const { groups, geometry, superblock } = check;
+  const changed = new Set<number>();
+  let freeBlocks = 0;
+  let freeInodes = 0;
+  const directories = countDirectories(check);
+  for (let group = 0; group < groups.count; group++) {
+    const blocks = groups.blocksOf(group) - usedBlocks[group]!;
+    freeBlocks += blocks;
+    const found = groups.freeBlocks(group);
+    // e2fsck compares 16 bits where descriptors have no more.
+    if (
+      found !== blocks &&
+      groupCount(check, group, 'Free blocks', 'bg_free_blocks_count_lo', 0x0c, found, blocks)
+    ) {
+      groups.setFreeBlocks(group, blocks);
+      changed.add(group);
+    }
+  }
+  superCount(check, 'Free blocks', 's_free_blocks_count_lo', freeBlocksOf(check), freeBlocks);
+  for (let group = 0; group < groups.count; group++) {
+    const inodes = geometry.inodesPerGroup - usedInodes[group]!;
+    freeInodes += inodes;
+    const found = groups.freeInodes(group);
+    if (
+      found !== inodes &&
+      groupCount(check, group, 'Free inodes', 'bg_free_inodes_count_lo', 0x0e, found, inodes)
+    ) {
+      groups.setFreeInodes(group, inodes);
+      changed.add(group);
+    }
+    const count = groups.usedDirectories(group);
+    if (
+      count !== directories[group] &&
+      groupCount(check, group, 'Directories', 'bg_used_dirs_count_lo', 0x10, count, directories[group]!)
+    ) {
+      groups.setUsedDirectories(group, directories[group]!);
+      changed.add(group);
+    }
+  }
+  superCount(
+    check,
+    'Free inodes',
+    's_free_inodes_count',
+    Superblock.s_free_inodes_count.get(superblock, 0),
+    freeInodes,
+  );
+  for (const group of changed) groups.save(group);
+}
+
+function countDirectories(check: ExtCheck): Float64Array {
+  const counts = new Float64Array(check.groups.count);
+  check.directories.forEach((number) => {
+    counts[Math.floor((number - 1) / check.geometry.inodesPerGroup)]!++;
+  });
+  return counts;
+}
+
+function freeBlocksOf({ superblock, geometry }: ExtCheck): number {
+  const high = geometry.has64bit ? Superblock.s_free_blocks_count_hi.get(superblock, 0) : 0;
+  return Superblock.s_free_blocks_count_lo.get(superblock, 0) + high * 0x1_0000_0000;
+}
+
+function groupCount(
+  check: ExtCheck,
+  group: number,
+  what: string,
+  field: string,
+  within: number,
+  found: number,
+  counted: number,
+): boolean {
+  return check.ask({
+    code: 'ext-group-count',
+    severity: 'warning',
+    structure: 'group descriptor',
+    field,
+    offset: check.groups.offsetOf(group) + within,
+    found: `${found}`,
+    expected: `${counted}`,
+    meaning: `Group ${group} counts ${found} ${what.toLowerCase()}, and has ${counted}`,
+    text: `${what} count wrong for group #${group} (${found}, counted=${counted}).\n`,
+    question: 'Fix',
+    action: `writes ${counted}`,
+    safe: true,
+  });
+}
+
+function superCount(
+  check: ExtCheck,
+  what: 'Free blocks' | 'Free inodes',
+  field: 's_free_blocks_count_lo' | 's_free_inodes_count',
+  found: number,
+  counted: number,
+): void {
+  if (found === counted) return;
+  const isMended = check.ask({
+    code: 'ext-count',
+    severity: 'warning',
+    structure: 'superblock',
+    field,
+    offset: SUPERBLOCK_OFFSET + Superblock[field].offset,
+    found: `${found}`,
+    expected: `${counted}`,
+    meaning: `The superblock counts ${found} ${what.toLowerCase()}, and there are ${counted}`,
+    text: `${what} count wrong (${found}, counted=${counted}).\n`,
+    question: 'Fix',
+    action: `writes ${counted}`,
+    safe: true,
+  });
+  if (!isMended) return;
+  Superblock[field].set(check.superblock, 0, counted % 0x1_0000_0000);
+  if (field === 's_free_blocks_count_lo' && check.geometry.has64bit)
+    Superblock.s_free_blocks_count_hi.set(check.superblock, 0, Math.floor(counted / 0x1_0000_0000));
+  writeSuperblock(check);
+}
+
+/** The checksums of bitmaps, which are in the descriptors. */
+function checkSeals(check: ExtCheck, which: Which): void {
+  const { groups, geometry, seed } = check;
+  if (seed === undefined) return;
+  const bytes = new Uint8Array(geometry.blockSize);
+  for (let group = 0; group < groups.count; group++) {
+    if (which.isUninitialised(group)) continue;
+    check.readBlock(which.bitmapOf(group), bytes);
+    const whole = crc32c(seed, bytes, 0, which.bits >>> 3);
+    const expected = geometry.descriptorSize >= 64 ? whole : whole & 0xffff;
+    const found = groups.bitmapChecksum(group, which.name);
+    if (found === expected) continue;
+    const isMended = check.ask({
+      code: `ext-${which.name}-bitmap-checksum`,
+      severity: 'warning',
+      structure: 'group descriptor',
+      field: `bg_${which.name}_bitmap_csum_lo`,
+      offset: groups.offsetOf(group) + (which.name === 'block' ? 0x18 : 0x1a),
+      found: hex(found),
+      expected: hex(expected),
+      meaning: `The ${which.name} bitmap of group ${group} does not have its checksum`,
+      text: `Group ${group} ${which.name} bitmap does not match checksum.\n`,
+      action: 'writes the checksum',
+      safe: true,
+    });
+    if (!isMended) continue;
+    groups.setBitmapChecksum(group, which.name, expected);
+    groups.save(group);
+  }
+}
+
+const BITS = Uint8Array.from({ length: 256 }, (_, byte) => {
+  let count = 0;
+  for (let rest = byte; rest > 0; rest >>= 1) count += rest & 1;
+  return count;
+});
+
+function popcount(bytes: Uint8Array): number {
+  let count = 0;
+  for (const byte of bytes) count += BITS[byte]!;
+  return count;
+}
+
+function sum(values: Float64Array): number {
+  let total = 0;
+  for (const value of values) total += value;
+  return total;
+}

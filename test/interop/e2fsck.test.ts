@@ -1,0 +1,93 @@
+import fs from 'node:fs';
+import path from 'node:path';
+import { beforeAll, expect, it } from 'vitest';
+import { damageExt, EXT_DAMAGES } from '../support/ext-damage.ts';
+import { seededRandom } from '../support/fat-driver-model.ts';
+import { userloop } from '../support/run.ts';
+import { describeWithTools, runTool, temporaryFolder } from '../support/tools.ts';
+
+/** Seeds of each kind of damage to each volume; `CHECK_SEEDS=20` for a long run. */
+const SEEDS = Number(process.env['CHECK_SEEDS'] ?? 1);
+
+const VOLUMES: readonly (readonly [name: string, size: string, flags: readonly string[]])[] = [
+  ['ext2', '2M', ['-t', 'ext2', '-b', '1024']],
+  ['ext4 without checksums', '4M', ['-t', 'ext4', '-O', '^metadata_csum,^has_journal']],
+  ['ext4', '4M', ['-t', 'ext4', '-b', '1024', '-O', '^has_journal']],
+];
+
+/** A tree with directories, files of several blocks, hard links, symbolic links of both kinds, an indexed directory. */
+function makeTree(folder: string): string {
+  const tree = path.join(folder, 'tree');
+  const random = seededRandom(5);
+  for (let i = 0; i < 4; i++) {
+    const directory = path.join(tree, `directory${i}`, 'below');
+    fs.mkdirSync(directory, { recursive: true });
+    for (let j = 0; j < 4; j++) {
+      const content = Uint8Array.from({ length: 300 + j * 5000 }, () => random(256));
+      fs.writeFileSync(path.join(tree, `directory${i}`, `file${j}`), content);
+      fs.writeFileSync(path.join(directory, `another file ${j}`), content.subarray(0, 2000));
+    }
+  }
+  fs.linkSync(path.join(tree, 'directory0', 'file1'), path.join(tree, 'hard'));
+  fs.symlinkSync('directory1/file2', path.join(tree, 'short'));
+  fs.symlinkSync('x'.repeat(100), path.join(tree, 'long'));
+  return tree;
+}
+
+describeWithTools(['e2fsck', 'mke2fs', 'e2undo'], 'e2fsck beside the reference tool', () => {
+  const folder = temporaryFolder();
+  const file = path.join(folder, 'image');
+  const good = new Map<string, Uint8Array>();
+
+  beforeAll(() => {
+    const tree = makeTree(folder);
+    for (const [name, size, flags] of VOLUMES) {
+      fs.rmSync(file, { force: true });
+      const made = runTool('mke2fs', ['-q', ...flags, '-d', tree, file, size]);
+      expect(made.status, made.stderr).toBe(0);
+      good.set(name, fs.readFileSync(file));
+    }
+  });
+
+  it('agrees on good volumes to the letter', async () => {
+    for (const [name] of VOLUMES) {
+      fs.writeFileSync(file, good.get(name)!);
+      for (const flags of [['-fn'], ['-fnv'], ['-n'], ['-p'], ['-fp']]) {
+        const ours = await userloop(['e2fsck', ...flags, file]);
+        fs.writeFileSync(file, good.get(name)!);
+        const theirs = runTool('e2fsck', [...flags, file]);
+        expect({ ...ours, bytes: undefined }, `${name} ${flags.join(' ')}`).toEqual({
+          ...theirs,
+          bytes: undefined,
+        });
+      }
+    }
+  });
+
+  for (const [index, kind] of Object.keys(EXT_DAMAGES).entries()) {
+    it(`agrees on ${kind}, and repairs it to the reference's content`, async () => {
+      for (const [name] of VOLUMES) {
+        for (let seed = 0; seed < SEEDS; seed++) {
+          const where = `${name}, seed ${seed}`;
+          const image = damageExt(good.get(name)!, kind, seededRandom(1 + seed * 1000 + index));
+          fs.writeFileSync(file, image);
+          const theirs = runTool('e2fsck', ['-fn', file]);
+          const ours = await userloop(['e2fsck', '-fn', file]);
+          expect(Buffer.compare(fs.readFileSync(file), image), where).toBe(0);
+          const texts = `${where}\n${theirs.stdout}${theirs.stderr}\n--- ours\n${ours.stdout}${ours.stderr}`;
+          expect(ours.status === 0, texts).toBe(theirs.status === 0);
+          const undo = path.join(folder, 'undo');
+          fs.rmSync(undo, { force: true });
+          const repaired = await userloop(['e2fsck', '-fy', '-z', undo, file]);
+          const again = runTool('e2fsck', ['-fn', file]);
+          const after = `${texts}\n--- repaired\n${repaired.stdout}${repaired.stderr}\n--- again\n${again.stdout}`;
+          expect([again.status, repaired.status > 1], after).toEqual([0, false]);
+          if (!fs.existsSync(undo)) continue;
+          const undone = runTool('e2undo', [undo, file]);
+          expect(undone.status, undone.stderr + undone.stdout).toBe(0);
+          expect(Buffer.compare(fs.readFileSync(file), image), where).toBe(0);
+        }
+      }
+    });
+  }
+});
