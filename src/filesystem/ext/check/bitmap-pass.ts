@@ -268,7 +268,7 @@ function checkCounts(check: ExtCheck, usedBlocks: Float64Array, usedInodes: Floa
 
 function countDirectories(check: ExtCheck): Float64Array {
   const counts = new Float64Array(check.groups.count);
-  check.directories.forEach((number) => {
+  check.directories.each((number) => {
     counts[Math.floor((number - 1) / check.geometry.inodesPerGroup)]!++;
   });
   return counts;

@@ -138,7 +138,7 @@ function setDotdot(check: ExtCheck, directory: number, block: number, parent: nu
 
 /** A directory whose index is wrong goes without; the next round gives its blocks the checksums of leaves. */
 function clearIndexes(check: ExtCheck): void {
-  check.badIndexes.forEach((directory) => {
+  check.badIndexes.each((directory) => {
     const inode = check.readInode(directory);
     Inode.i_flags.set(inode, 0, Inode.i_flags.get(inode, 0) & ~InodeFlag.index);
     check.writeInode(directory, inode);
@@ -149,7 +149,7 @@ function clearIndexes(check: ExtCheck): void {
 export function checkLinks(check: ExtCheck): void {
   const lost = new LostAndFound(check);
   const hasOverflow = (check.words.readOnlyCompatible & ReadOnlyCompatibleFeature.dir_nlink) !== 0;
-  check.usedInodes.forEach((number) => {
+  check.usedInodes.each((number) => {
     if (number === 0 || isNameless(check, number)) return;
     const isDirectory = check.directories.get(number);
     let count = check.counted.get(number);

@@ -190,7 +190,7 @@ class DirectoryPass {
     const { directory } = area;
     const dot = which === 0 ? '.' : '..';
     this.#check.ask({
-      ...this.#entryBasics(area, 0, dot),
+      ...this.#entryBasics(area, 0),
       code: 'ext-dot-entry',
       field: 'name',
       found: 'no such entry',
@@ -212,7 +212,7 @@ class DirectoryPass {
     const isNamed = name === dot && inode !== 0;
     if (!isNamed) {
       const isMended = check.ask({
-        ...this.#entryBasics(area, at, name),
+        ...this.#entryBasics(area, at),
         code: 'ext-dot-entry',
         field: 'name',
         found: JSON.stringify(name),
@@ -231,7 +231,7 @@ class DirectoryPass {
       area.isChanged = true;
     } else if (which === 0 && inode !== directory) {
       const isMended = check.ask({
-        ...this.#entryBasics(area, at, dot),
+        ...this.#entryBasics(area, at),
         code: 'ext-dot-entry',
         field: 'inode',
         found: `${inode}`,
@@ -258,7 +258,7 @@ class DirectoryPass {
     const { view, directory } = area;
     if (length < 24) return length;
     const isMended = this.#check.ask({
-      ...this.#entryBasics(area, at, '.'),
+      ...this.#entryBasics(area, at),
       code: 'ext-dot-entry',
       severity: 'warning',
       field: 'rec_len',
@@ -297,7 +297,7 @@ class DirectoryPass {
     this.#checkType(area, at, name, inode);
     if (seen.has(name)) {
       check.ask({
-        ...this.#entryBasics(area, at, name),
+        ...this.#entryBasics(area, at),
         code: 'ext-duplicate-name',
         field: 'name',
         found: JSON.stringify(name),
@@ -310,7 +310,7 @@ class DirectoryPass {
     if (check.directories.get(inode)) {
       if (check.parents.get(inode) !== 0 || inode === ReservedInode.root) {
         const isMended = check.ask({
-          ...this.#entryBasics(area, at, name),
+          ...this.#entryBasics(area, at),
           code: 'ext-second-name',
           field: 'inode',
           found: `${inode}`,
@@ -341,7 +341,7 @@ class DirectoryPass {
     name: string,
   ): Problem | undefined {
     const check = this.#check;
-    const { directory, view } = area;
+    const { directory } = area;
     const entry = (): string => `Entry '${name}' in ${this.#paths.pathOf(directory)} (${directory})`;
     const basics = { question: 'Clear', action: 'removes the entry' } as const;
     if (
@@ -349,7 +349,7 @@ class DirectoryPass {
       (inode < check.geometry.firstInode && inode !== ReservedInode.root)
     ) {
       return {
-        ...this.#entryBasics(area, at, name),
+        ...this.#entryBasics(area, at),
         ...basics,
         code: 'ext-entry-inode',
         field: 'inode',
@@ -361,7 +361,7 @@ class DirectoryPass {
     }
     if (name === '.' || name === '..') {
       return {
-        ...this.#entryBasics(area, at, name),
+        ...this.#entryBasics(area, at),
         ...basics,
         code: 'ext-dot-entry',
         field: 'name',
@@ -373,7 +373,7 @@ class DirectoryPass {
     }
     if (inode === directory) {
       return {
-        ...this.#entryBasics(area, at, name),
+        ...this.#entryBasics(area, at),
         ...basics,
         code: 'ext-second-name',
         field: 'inode',
@@ -385,7 +385,7 @@ class DirectoryPass {
     }
     if (inode === ReservedInode.root) {
       return {
-        ...this.#entryBasics(area, at, name),
+        ...this.#entryBasics(area, at),
         ...basics,
         code: 'ext-second-name',
         field: 'inode',
@@ -397,7 +397,7 @@ class DirectoryPass {
     }
     if (nameLength === 0) {
       return {
-        ...this.#entryBasics(area, at, name),
+        ...this.#entryBasics(area, at),
         ...basics,
         code: 'ext-entry-name',
         field: 'name_len',
@@ -409,7 +409,7 @@ class DirectoryPass {
     }
     if (check.usedInodes.get(inode)) return undefined;
     return {
-      ...this.#entryBasics(area, at, name),
+      ...this.#entryBasics(area, at),
       ...basics,
       code: 'ext-entry-unused-inode',
       field: 'inode',
@@ -427,7 +427,7 @@ class DirectoryPass {
       isBad ||= bytes[i] === 0 || bytes[i] === 0x2f;
     if (!isBad) return;
     const isMended = this.#check.ask({
-      ...this.#entryBasics(area, at, name),
+      ...this.#entryBasics(area, at),
       code: 'ext-entry-name',
       field: 'name',
       found: JSON.stringify(name),
@@ -452,7 +452,7 @@ class DirectoryPass {
     const wanted = this.#hasTypes ? check.types.get(inode) : 0;
     if (found === wanted || (this.#hasTypes && (!check.usedInodes.get(inode) || found === 0))) return;
     const isMended = check.ask({
-      ...this.#entryBasics(area, at, name),
+      ...this.#entryBasics(area, at),
       code: 'ext-entry-type',
       severity: 'warning',
       field: 'file_type',
@@ -471,7 +471,7 @@ class DirectoryPass {
     area.isChanged = true;
   }
 
-  #entryBasics(area: EntryArea, at: number, name: string): Pick<Problem, 'structure' | 'offset' | 'path'> {
+  #entryBasics(area: EntryArea, at: number): Pick<Problem, 'structure' | 'offset' | 'path'> {
     return {
       structure: 'directory entry',
       offset: area.offset + at,

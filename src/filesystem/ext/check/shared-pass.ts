@@ -14,7 +14,7 @@ export function checkShared(check: ExtCheck): void {
   );
   const first = check.geometry.firstDataBlock;
   const owners = new Map<number, number>();
-  check.usedInodes.forEach((number) => {
+  check.usedInodes.each((number) => {
     const shared: number[] = [];
     eachBlock(check, number, (start, length) => {
       for (let block = start; block < start + length; block++) {

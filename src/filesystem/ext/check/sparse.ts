@@ -63,7 +63,7 @@ export class SparseBitmap {
   }
 
   /** Calls `visit` for every bit that is set, in order. */
-  forEach(visit: (index: number) => void): void {
+  each(visit: (index: number) => void): void {
     for (const [number, chunk] of this.#chunks.entries()) {
       if (chunk === undefined) continue;
       for (let byte = 0; byte < CHUNK_BYTES; byte++) {
