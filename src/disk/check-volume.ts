@@ -7,10 +7,11 @@ import {
   type CheckObserver,
   type CheckSeverity,
   LEAVE,
+  unasked,
 } from '../filesystem/check.ts';
 import { probeFileSystem } from '../filesystem/drivers.ts';
 import { checkExt } from '../filesystem/ext/check/check.ts';
-import { recoverForReading } from '../filesystem/ext/journal/recovery.ts';
+import { recover } from '../filesystem/ext/journal/recovery.ts';
 import { checkFat } from '../filesystem/fat/check/check.ts';
 
 export type CheckedType = 'fat' | 'ext';
@@ -19,6 +20,9 @@ export type CheckedType = 'fat' | 'ext';
 const MAX_KEPT = 10_000;
 /** Mending can uncover more: a directory that has lost its chain is removed in the next round. */
 const MAX_ROUNDS = 8;
+
+/** What has become of the journal of an ext volume; `none`: it had nothing to give. */
+export type JournalState = 'none' | 'replayed' | 'shown' | 'unusable';
 
 export interface CheckVolumeOptions {
   /** Default: what the device looks like. */
@@ -42,8 +46,8 @@ export interface VolumeReport {
   readonly mendCount: number;
   /** The device as it will be. */
   readonly staged: StagingDevice;
-  /** The journal has transactions to give: what was checked is the state with them, which exists in memory only. */
-  readonly isJournalPending: boolean;
+  /** `replayed`: on the staging device. `shown`: what was checked is the state with it, which cannot be written. `unusable`: it was left out. */
+  readonly journal: JournalState;
   /** How full it is, in a line; undefined when the check could not come to its end. */
   readonly summary: string | undefined;
 }
@@ -60,10 +64,10 @@ export function checkedTypeOf(device: BlockDevice): CheckedType {
 /** Checks and mends on a staging device over `device`: nothing is written. */
 export function checkVolume(device: BlockDevice, options: CheckVolumeOptions = {}): VolumeReport {
   const type = options.type ?? checkedTypeOf(device);
-  const base = type === 'ext' ? recovered(device) : device;
-  const staged = new StagingDevice(base);
+  const { staged, journal } = type === 'ext' ? stageReplayed(device) : stagePlain(device);
   const recorder = new Recorder(options.decide);
   let summary: string | undefined;
+  if (journal === 'replayed') reportReplay(recorder);
   try {
     // The first round tells everything; those after it what mending has uncovered.
     for (let round = 0; round < MAX_ROUNDS; round++) {
@@ -77,18 +81,47 @@ export function checkVolume(device: BlockDevice, options: CheckVolumeOptions = {
     summary = undefined;
   }
   const { findings, counts, leftCount, mendCount } = recorder;
-  return { type, findings, counts, leftCount, mendCount, staged, isJournalPending: base !== device, summary };
+  return { type, findings, counts, leftCount, mendCount, staged, journal, summary };
 }
 
-/** The device as it is once its journal is replayed, which happens in memory; the device itself where there is nothing to replay. */
-function recovered(device: BlockDevice): BlockDevice {
+interface Staged {
+  readonly staged: StagingDevice;
+  readonly journal: JournalState;
+}
+
+function stagePlain(device: BlockDevice): Staged {
+  return { staged: new StagingDevice(device), journal: 'none' };
+}
+
+/** The device with its journal replayed onto the staging device, so that the replay is part of the plan. */
+function stageReplayed(device: BlockDevice): Staged {
+  const staged = new StagingDevice(device);
   try {
-    return recoverForReading(device).device;
+    const { device: view, journal, wasDirty, problem } = recover(staged, 'write');
+    if (!wasDirty) return { staged, journal: 'none' };
+    if (journal !== undefined) return { staged, journal: 'replayed' };
+    if (view !== staged) return { staged: new StagingDevice(view), journal: 'shown' };
+    return { staged, journal: problem === undefined ? 'none' : 'unusable' };
   } catch (error) {
     // What keeps the journal from being read, the check will find.
-    if (isOwnError(error)) return device;
+    if (isOwnError(error)) return stagePlain(device);
     throw error;
   }
+}
+
+function reportReplay(observer: CheckObserver): void {
+  observer.report({
+    code: 'ext-journal',
+    severity: 'note',
+    structure: 'superblock',
+    field: 's_feature_incompat',
+    found: 'needs_recovery',
+    expected: 'a journal with nothing to give',
+    meaning:
+      'The file system was not closed: its journal has changes that are not in place yet. They are taken into account here',
+    toolText: '',
+    mend: unasked('replays the journal'),
+  });
 }
 
 function checkOnce(staged: StagingDevice, type: CheckedType, observer: CheckObserver): string {

@@ -34,7 +34,7 @@ function makeTree(folder: string): string {
   return tree;
 }
 
-describeWithTools(['e2fsck', 'mke2fs', 'e2undo'], 'e2fsck beside the reference tool', () => {
+describeWithTools(['e2fsck', 'mke2fs', 'e2undo', 'debugfs'], 'e2fsck beside the reference tool', () => {
   const folder = temporaryFolder();
   const file = path.join(folder, 'image');
   const good = new Map<string, Uint8Array>();
@@ -61,6 +61,20 @@ describeWithTools(['e2fsck', 'mke2fs', 'e2undo'], 'e2fsck beside the reference t
           bytes: undefined,
         });
       }
+    }
+  });
+
+  it('leaves a journal alone with -n and replays it otherwise, as the tool does', async () => {
+    const dirty = path.join(folder, 'dirty');
+    runTool('mke2fs', ['-q', '-t', 'ext4', dirty, '16M']);
+    runTool('debugfs', ['-w', '-R', 'feature needs_recovery', dirty]);
+    for (const flags of [['-fn'], ['-p'], ['-fy']]) {
+      fs.copyFileSync(dirty, file);
+      const theirs = runTool('e2fsck', [...flags, file]);
+      fs.copyFileSync(dirty, file);
+      const ours = await userloop(['e2fsck', ...flags, file]);
+      expect({ ...ours, bytes: undefined }, flags.join(' ')).toEqual({ ...theirs, bytes: undefined });
+      expect(runTool('e2fsck', ['-fn', file]).status).toBe(0);
     }
   });
 

@@ -16,7 +16,7 @@ interface Target {
   readonly descriptor: number;
   readonly blockBitmap: number;
   readonly inodeBitmap: number;
-  inode(number: number): number;
+  readonly inode: (number: number) => number;
   /** Inodes in use from the first that is not reserved on, by kind. */
   readonly files: readonly number[];
   readonly directories: readonly number[];

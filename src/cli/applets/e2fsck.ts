@@ -6,6 +6,7 @@ import { CheckEnd, type CheckFinding, type CheckObserver, LEAVE } from '../../fi
 import { checkExt, type ExtCheckResult } from '../../filesystem/ext/check/check.ts';
 import { sealSuperblock } from '../../filesystem/ext/checksum.ts';
 import { readFeatures } from '../../filesystem/ext/features.ts';
+import { recover } from '../../filesystem/ext/journal/recovery.ts';
 import { IncompatibleFeature, Superblock, SUPERBLOCK_OFFSET } from '../../filesystem/ext/superblock.ts';
 import { clockFromEnvironment } from '../../host/system.ts';
 import { defineApplet } from '../applet.ts';
@@ -30,7 +31,7 @@ export const e2fsck = defineApplet({
   usage: ['e2fsck [OPTION]... DEVICE'],
   description: [
     'Checks a file system in the five passes of e2fsck of e2fsprogs 1.47 and tells what it finds in its words. Repairs are gathered while everything is checked, and written at the end; -z keeps what they overwrite, which e2undo(8) and userloop check --restore put back.',
-    'A journal that has not been replayed is left alone: mount the file system, or use e2fsck of e2fsprogs, to have it replayed before a repair. userloop check tells the same for people, with numbers.',
+    'A journal is replayed before a repair; with -n it is left alone, and the check is about the state without it. userloop check tells the same for people, with numbers.',
   ],
   options: OPTIONS,
   examples: [
@@ -51,7 +52,6 @@ export const e2fsck = defineApplet({
     '-E: extended options',
     '-j: an external journal',
     '-t: times',
-    'replaying a journal; a repair is refused while it has something to give',
     'file systems with bigalloc',
     'a copy of each multiply-claimed block for every file: whoever comes first keeps the blocks, the others are given up',
   ],
@@ -100,12 +100,16 @@ function checkDevice(io: Io, command: CommandLine, calledAs: string, device: Blo
   const staged = new StagingDevice(device);
   const isPending = isJournalPending(device);
   if (isPending && command.manner !== 'no') {
-    io.stderr.write(
-      `${calledAs}: ${command.target}: the journal has to be replayed before a repair, which is not supported: mount the file system once, or use e2fsck of e2fsprogs\n`,
-    );
-    return Status.failed;
+    const problem = replay(staged);
+    if (problem !== undefined) {
+      io.stderr.write(`${calledAs}: ${command.target}: the journal cannot be replayed: ${problem}\n`);
+      return Status.failed;
+    }
+    print(io, `${command.target}: recovering journal\n`);
   }
-  if (!command.force && !isPending && command.superblock === undefined && isClean(device)) {
+  const isSkipped = isPending && command.manner === 'no';
+  if (!command.force && !isSkipped && command.superblock === undefined && isClean(staged)) {
+    applyStaged(io, device, staged, command.undoFile);
     print(io, cleanLine(command.target, device));
     return 0;
   }
@@ -115,7 +119,7 @@ function checkDevice(io: Io, command: CommandLine, calledAs: string, device: Blo
     result = checkExt(staged, talker, {
       ...(command.superblock !== undefined && { superblock: command.superblock }),
       ...(command.blockSize !== undefined && { blockSize: command.blockSize }),
-      isJournalPending: isPending,
+      isJournalPending: isSkipped,
     });
     if (talker.mended > 0) result = settle(staged, talker, result);
   } catch (error) {
@@ -163,6 +167,8 @@ function finish(
     applyStaged(io, device, staged, command.undoFile);
     if (command.manner !== 'preen') print(io, `\n${command.target}: ***** FILE SYSTEM WAS MODIFIED *****\n`);
   }
+  // The replay of the journal alone is no repair.
+  if (!isChanged && command.manner !== 'no') applyStaged(io, device, staged, command.undoFile);
   if (talker.left > 0)
     print(io, `\n${command.target}: ********** WARNING: Filesystem still has errors **********\n\n`);
   const hasExtents = (featuresOf(staged).incompatible & IncompatibleFeature.extent) !== 0;
@@ -181,6 +187,19 @@ function markChecked(io: Io, staged: StagingDevice, isClean: boolean): void {
   if (isClean) Superblock.s_state.set(superblock, 0, (state & ~2) | 1);
   sealSuperblock(superblock, readFeatures(superblock));
   staged.write(SUPERBLOCK_OFFSET, new Uint8Array(superblock.buffer, 0, Superblock.$size));
+}
+
+/** Replays the journal onto the staging device; why it cannot be, or undefined. */
+function replay(staged: StagingDevice): string | undefined {
+  try {
+    const { journal, problem } = recover(staged, 'write');
+    return journal === undefined
+      ? (problem ?? 'the file system has features that are not written to')
+      : undefined;
+  } catch (error) {
+    if (isOwnError(error)) return error.message;
+    throw error;
+  }
 }
 
 function superblockOf(device: BlockDevice): DataView {

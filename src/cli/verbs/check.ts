@@ -183,10 +183,11 @@ function carryOut(
   device: BlockDevice,
   report: VolumeReport,
 ): number {
-  const wrong = report.leftCount > 0 || report.mendCount > 0;
+  const { counts } = report;
+  const wrong = counts.warning + counts.damage + counts.fatal > 0;
   if (job.manner === 'tell') return wrong ? Status.left : 0;
   if (report.mendCount === 0) return report.leftCount > 0 ? Status.left : 0;
-  if (report.isJournalPending) {
+  if (report.journal === 'shown' || report.journal === 'unusable') {
     throw new UnsupportedError(
       'the journal has to be replayed before a repair: mount the file system for writing once',
       ['repair of a file system whose journal is not replayed'],
@@ -215,7 +216,9 @@ function volumeOf(whole: BlockDevice, reference: ImageReference): BlockDevice {
 
 function tell(io: Io, text: string, job: Job, report: VolumeReport): void {
   const lines: string[] = [];
-  if (report.isJournalPending) lines.push(`${text}: the journal was replayed in memory for this check`);
+  if (report.journal === 'shown') lines.push(`${text}: the journal was replayed in memory for this check`);
+  if (report.journal === 'unusable')
+    lines.push(`${text}: the journal cannot be replayed; what follows is about the state without it`);
   for (const finding of report.findings) lines.push(...describe(finding, job.manner));
   const total = Object.values(report.counts).reduce((sum, count) => sum + count, 0);
   if (total > report.findings.length) lines.push(`and ${total - report.findings.length} more`);
@@ -243,9 +246,9 @@ function describe(finding: ReportedFinding, manner: Manner): string[] {
   return lines;
 }
 
-function verdict({ counts, mendCount, leftCount }: VolumeReport): string {
+function verdict({ counts, mendCount }: VolumeReport): string {
   if (counts.fatal > 0) return 'cannot be checked further';
-  if (mendCount + leftCount === 0)
+  if (counts.warning + counts.damage === 0)
     return counts.note === 0 ? 'nothing is wrong' : `nothing is wrong, ${counted(counts.note, 'note')}`;
   const parts = [
     counts.damage > 0 ? counted(counts.damage, 'damage') : '',
@@ -263,7 +266,8 @@ function jsonOf(text: string, job: Job, report: VolumeReport): object {
   return {
     image: text,
     type: report.type,
-    clean: report.leftCount + report.mendCount === 0,
+    clean: report.counts.warning + report.counts.damage + report.counts.fatal === 0,
+    journal: report.journal,
     summary: report.summary,
     counts: report.counts,
     findings: report.findings.map((finding) => ({

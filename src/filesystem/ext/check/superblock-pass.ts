@@ -171,9 +171,10 @@ function checkState(check: ExtCheck): void {
     (words.incompatible & IncompatibleFeature.needs_recovery) !== 0 &&
     check.options.isJournalPending === true
   ) {
+    check.observer.tell('Warning: skipping journal recovery because doing a read-only filesystem check.\n');
     check.ask({
       code: 'ext-journal-pending',
-      severity: 'warning',
+      severity: 'note',
       structure: 'superblock',
       field: 's_feature_incompat',
       offset: SUPERBLOCK_OFFSET + Superblock.s_feature_incompat.offset,
@@ -181,7 +182,7 @@ function checkState(check: ExtCheck): void {
       expected: 'a journal that was replayed',
       meaning:
         'The journal has transactions that were not replayed: what follows is about the state without them',
-      text: 'Warning: skipping journal recovery because doing a read-only filesystem check.\n',
+      text: '',
     });
   }
 }
