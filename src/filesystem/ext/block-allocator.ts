@@ -11,6 +11,8 @@ export interface BlockRun {
 
 /** A new file whose size is not known is looked a free run of this many blocks for. */
 const USUAL_RUN = 64;
+/** Groups that are searched for a run that holds all of a file. */
+const NEARBY = 16;
 
 /**
  * Takes blocks from the bitmaps and gives them back. A file that grows goes on right behind its last block; a new one
@@ -122,11 +124,13 @@ export class BlockAllocator {
     // What follows the goal directly is taken whatever its length: it continues the file.
     const group = groups.get(firstGroup);
     let missing = count - this.#takeAt(group, goal - group.firstBlock, count, runs);
-    // Then runs that are long enough, then whatever there is.
-    for (const least of [Math.min(Math.max(wanted, count), USUAL_RUN), 1]) {
-      for (let i = 0; i < geometry.groupCount && missing > 0; i++) {
+    // Then one run for all of it, in the groups nearby; then runs that are long enough; then whatever there is.
+    const whole = Math.min(Math.max(wanted, count), geometry.blocksPerGroup >> 1);
+    for (const least of whole > USUAL_RUN ? [whole, USUAL_RUN, 1] : [whole, 1]) {
+      const reach = least > USUAL_RUN ? Math.min(NEARBY, geometry.groupCount) : geometry.groupCount;
+      for (let i = 0; i < reach && missing > 0; i++) {
         const candidate = groups.get((firstGroup + i) % geometry.groupCount);
-        if (candidate.freeBlocks < Math.min(least, missing)) continue;
+        if (candidate.freeBlocks < (least > USUAL_RUN ? least : Math.min(least, missing))) continue;
         const from = i === 0 ? Math.max(0, goal - candidate.firstBlock) : candidate.blockCursor;
         missing = this.#takeFrom(candidate, from, missing, least, runs);
         if (missing > 0 && from > 0) missing = this.#takeFrom(candidate, 0, missing, least, runs);
@@ -157,7 +161,8 @@ export class BlockAllocator {
       const enough = Math.max(rest, least);
       const end = nextSet(bitmap.bytes, start, Math.min(group.blockCount, start + enough));
       bit = end + 1;
-      if (end - start < least && end - start < rest) continue;
+      // A run that was looked for to hold more than what is taken now must have that, too.
+      if (end - start < (least > USUAL_RUN ? least : Math.min(least, rest))) continue;
       const length = Math.min(end - start, rest);
       this.#take(group, bitmap, start, length, runs);
       rest -= length;

@@ -1,27 +1,25 @@
 import { decodeUtf8 } from '../../bytes/utf8.ts';
-import { CorruptImageError, FsError, UnsupportedError } from '../../errors.ts';
+import { FsError, UnsupportedError } from '../../errors.ts';
 import type { NodeKind } from '../file-system.ts';
-import { type BlockSeal, type CachedBlock, WriteRank } from './block-cache.ts';
-import { DIRECTORY_TAIL, checksummedEntriesEnd } from './checksum.ts';
+import { type CachedBlock, WriteRank } from './block-cache.ts';
+import { DIRECTORY_TAIL } from './checksum.ts';
 import {
   DirectoryEntryHeader,
-  entryFault,
   entryLength,
   entrySize,
   initDirectoryBlock,
   initEmptyBlock,
   insertEntry,
   isDotEntry,
-  kindOfType,
   largestGap,
   removeEntry,
   typeOfKind,
 } from './directory-block.ts';
+import { DirectoryReader, type RawEntry } from './directory-reader.ts';
 import type { ExtCore } from './ext-core.ts';
 import type { MappedRun } from './file-map.ts';
 import { HashTree } from './htree.ts';
 import {
-  type EntryArea,
   areaWithRoom,
   canGrowInline,
   createInlineDirectory,
@@ -30,18 +28,11 @@ import {
   inlineParent,
   setInlineParent,
 } from './inline-directory.ts';
-import { Inode, InodeFlag } from './inode.ts';
+import { InodeFlag } from './inode.ts';
 import type { InodeRef, InodeTable } from './inode-table.ts';
 import { type Directory, OpenDirectories, firstFit, newDirectory, noteGap } from './open-directories.ts';
 import { CompatibleFeature, IncompatibleFeature } from './superblock.ts';
 import type { Volume } from './volume.ts';
-
-export interface RawEntry {
-  readonly name: string;
-  readonly inode: number;
-  /** Undefined where the entry does not say. */
-  readonly kind: NodeKind | undefined;
-}
 
 /** Stands for the position of a block in a directory that has none. */
 const INLINE = -1;
@@ -69,6 +60,7 @@ export class DirectoryStore {
   readonly #volume: Volume;
   readonly #inodes: InodeTable;
   readonly #tree: HashTree;
+  readonly #reader: DirectoryReader;
   readonly #open = new OpenDirectories();
   readonly #hasTypes: boolean;
   readonly #canIndex: boolean;
@@ -81,6 +73,7 @@ export class DirectoryStore {
     this.#volume = volume;
     this.#inodes = core.inodes;
     this.#tree = new HashTree(volume);
+    this.#reader = new DirectoryReader(core);
     this.#hasTypes = (volume.features.incompatible & IncompatibleFeature.filetype) !== 0;
     this.#leafSize = volume.geometry.blockSize - (volume.seals === undefined ? 0 : DIRECTORY_TAIL);
     this.#canIndex = (volume.features.compatible & CompatibleFeature.dir_index) !== 0;
@@ -91,9 +84,9 @@ export class DirectoryStore {
     const known = this.#open.get(ref.number);
     if (known !== undefined) return known;
     if (this.#core.isInline(ref)) return this.#openInline(ref);
-    const directory = newDirectory(ref.number, this.#blocksOf(ref), this.#sealOf(ref));
+    const directory = newDirectory(ref.number, this.#reader.blocksOf(ref), this.#reader.sealOf(ref));
     for (let position = 0; position < directory.blocks.length; position++) {
-      this.#check(directory.inode, directory.blocks[position]!, directory.seal);
+      this.#reader.check(directory.inode, directory.blocks[position]!, directory.seal);
       this.#index(directory, position);
     }
     this.#open.remember(directory);
@@ -125,14 +118,15 @@ export class DirectoryStore {
   list(ref: InodeRef): RawEntry[] {
     const entries: RawEntry[] = [];
     if (this.#core.isInline(ref)) {
-      for (const { bytes, view } of this.#inlineAreas(ref)) this.#listInto(entries, bytes, view);
+      for (const { bytes, view } of this.#reader.inlineAreas(ref))
+        this.#reader.listInto(entries, bytes, view);
       return entries;
     }
     const open = this.#open.get(ref.number);
-    const seal = open === undefined ? this.#sealOf(ref) : open.seal;
-    for (const index of open?.blocks ?? this.#blocksOf(ref)) {
-      const { view, bytes } = this.#check(ref.number, index, seal);
-      this.#listInto(entries, bytes.subarray(0, this.#entriesEnd(view)), view);
+    const seal = open === undefined ? this.#reader.sealOf(ref) : open.seal;
+    for (const index of open?.blocks ?? this.#reader.blocksOf(ref)) {
+      const { view, bytes } = this.#reader.check(ref.number, index, seal);
+      this.#reader.listInto(entries, bytes.subarray(0, this.#reader.entriesEnd(view)), view);
     }
     return entries;
   }
@@ -140,7 +134,7 @@ export class DirectoryStore {
   /** The inode of `..`. */
   parent(ref: InodeRef): number {
     if (this.#core.isInline(ref)) return inlineParent(ref);
-    const { block, at } = this.#dotDot(ref);
+    const { block, at } = this.#reader.dotDot(ref);
     return DirectoryEntryHeader.inode.get(block.view, at);
   }
 
@@ -150,7 +144,7 @@ export class DirectoryStore {
       this.#inodes.markDirty(ref);
       return;
     }
-    const { block, at } = this.#dotDot(ref);
+    const { block, at } = this.#reader.dotDot(ref);
     DirectoryEntryHeader.inode.set(block.view, at, parent);
     this.#volume.cache.markDirty(block);
   }
@@ -274,7 +268,7 @@ export class DirectoryStore {
   #createBlock(ref: InodeRef, parent: number): Directory {
     this.#core.fileMap.plant(ref);
     const index = this.#grow(ref, 0);
-    const seal = this.#sealOf(ref);
+    const seal = this.#reader.sealOf(ref);
     const block = this.#volume.cache.create(index, WriteRank.newDirectory, seal);
     const { blockSize } = this.#volume.geometry;
     initDirectoryBlock(
@@ -292,9 +286,9 @@ export class DirectoryStore {
 
   #openInline(ref: InodeRef): Directory {
     this.#core.fileMap.requireReadable(ref);
-    const directory = newDirectory(ref.number, [], this.#sealOf(ref));
+    const directory = newDirectory(ref.number, [], this.#reader.sealOf(ref));
     directory.isInline = true;
-    for (const { view, bytes, offset } of this.#inlineAreas(ref)) {
+    for (const { view, bytes, offset } of this.#reader.inlineAreas(ref)) {
       for (let at = 0; at < bytes.length; at += entryLength(view, at, bytes.length)) {
         if (DirectoryEntryHeader.inode.get(view, at) === 0 || isDotEntry(view, at)) continue;
         const name = decodeUtf8(bytes, at + 8, at + 8 + DirectoryEntryHeader.name_len.get(view, at));
@@ -305,17 +299,10 @@ export class DirectoryStore {
     return directory;
   }
 
-  /** The areas of an inline directory, after every entry in them was found to be sound. */
-  #inlineAreas(ref: InodeRef): readonly EntryArea[] {
-    const areas = inlineEntryAreas(this.#core, ref);
-    for (const { view, bytes } of areas) this.#checkEntries(ref.number, view, bytes.length, undefined);
-    return areas;
-  }
-
   /** An inline directory gets a block. */
   #moveOut(ref: InodeRef, directory: Directory): void {
     const entries: { name: Uint8Array; inode: number; type: number }[] = [];
-    for (const { view, bytes } of this.#inlineAreas(ref)) {
+    for (const { view, bytes } of this.#reader.inlineAreas(ref)) {
       for (let at = 0; at < bytes.length; at += entryLength(view, at, bytes.length)) {
         const inode = DirectoryEntryHeader.inode.get(view, at);
         if (inode === 0) continue;
@@ -384,55 +371,10 @@ export class DirectoryStore {
     return run.start;
   }
 
-  #blocksOf(ref: InodeRef): number[] {
-    this.#core.fileMap.requireReadable(ref);
-    const { blockSize, blockCount } = this.#volume.geometry;
-    const size = this.#inodes.size(ref);
-    const count = size / blockSize;
-    if (count === 0 || !Number.isInteger(count) || count > blockCount) {
-      throw this.#inodes.corrupt(
-        ref,
-        'i_size_lo',
-        `${size}`,
-        `a multiple of ${blockSize} from ${blockSize} to ${blockCount * blockSize}`,
-      );
-    }
-    const run: MappedRun = { start: 0, length: 0 };
-    const blocks: number[] = [];
-    while (blocks.length < count) {
-      this.#core.fileMap.map(ref, blocks.length, count - blocks.length, run);
-      if (run.start === 0) {
-        throw this.#inodes.corrupt(ref, `block ${blocks.length}`, 'a hole', 'a block of the directory');
-      }
-      for (let i = 0; i < run.length; i++) blocks.push(run.start + i);
-    }
-    if (new Set(blocks).size !== blocks.length) {
-      throw this.#inodes.corrupt(ref, 'i_block', 'a block twice', 'every block once');
-    }
-    return blocks;
-  }
-
-  /** The block, after every entry in it was found to be sound. */
-  #check(inode: number, index: number, seal: BlockSeal | undefined): CachedBlock {
-    const block = this.#volume.cache.get(index, WriteRank.directory, seal);
-    const { blockSize } = this.#volume.geometry;
-    this.#checkEntries(inode, block.view, this.#entriesEnd(block.view), index * blockSize);
-    return block;
-  }
-
-  #sealOf(ref: InodeRef): BlockSeal | undefined {
-    return this.#volume.seals?.directory(ref.number, Inode.i_generation.get(ref.view, ref.base));
-  }
-
-  /** Where the entries of a block end: before the checksum, where leaves have one. */
-  #entriesEnd(view: DataView): number {
-    return this.#volume.seals === undefined ? this.#volume.geometry.blockSize : checksummedEntriesEnd(view);
-  }
-
   /** A node of the index becomes a block with no names, or with `.` and `..`. */
   #dissolveNode(directory: Directory, position: number): void {
     const block = this.#block(directory, position);
-    if (this.#entriesEnd(block.view) === this.#leafSize) return;
+    if (this.#reader.entriesEnd(block.view) === this.#leafSize) return;
     if (position === 0) {
       block.bytes.fill(0, 24);
       DirectoryEntryHeader.rec_len.set(block.view, 12, this.#leafSize - 12);
@@ -443,34 +385,11 @@ export class DirectoryStore {
     this.#volume.cache.markDirty(block);
   }
 
-  #checkEntries(inode: number, view: DataView, size: number, deviceOffset: number | undefined): void {
-    const { inodeCount } = this.#volume.geometry;
-    for (let at = 0; at < size; at += entryLength(view, at, size)) {
-      const fault = entryFault(view, at, size, inodeCount);
-      if (fault === undefined) continue;
-      throw new CorruptImageError({
-        structure: `directory entry of inode ${inode}`,
-        ...(deviceOffset === undefined ? {} : { offset: deviceOffset + at }),
-        ...fault,
-      });
-    }
-  }
-
-  #listInto(entries: RawEntry[], bytes: Uint8Array, view: DataView): void {
-    for (let at = 0; at < bytes.length; at += entryLength(view, at, bytes.length)) {
-      const inode = DirectoryEntryHeader.inode.get(view, at);
-      if (inode === 0 || isDotEntry(view, at)) continue;
-      const name = decodeUtf8(bytes, at + 8, at + 8 + DirectoryEntryHeader.name_len.get(view, at));
-      const type = this.#hasTypes ? DirectoryEntryHeader.file_type.get(view, at) : 0;
-      entries.push({ name, inode, kind: kindOfType(type) });
-    }
-  }
-
   /** Notes where the names of a block are, and its largest gap. */
   #index(directory: Directory, position: number): void {
     const { blockSize } = this.#volume.geometry;
     const { view, bytes } = this.#block(directory, position);
-    const end = this.#entriesEnd(view);
+    const end = this.#reader.entriesEnd(view);
     for (let at = 0; at < end; at += entryLength(view, at, end)) {
       if (DirectoryEntryHeader.inode.get(view, at) === 0 || isDotEntry(view, at)) continue;
       const name = decodeUtf8(bytes, at + 8, at + 8 + DirectoryEntryHeader.name_len.get(view, at));
@@ -496,27 +415,5 @@ export class DirectoryStore {
     const block = this.#block(directory, position);
     const dirty = (): void => this.#volume.cache.markDirty(block);
     return { view: block.view, at, position, end: this.#leafSize, dirty };
-  }
-
-  #dotDot(ref: InodeRef): { block: CachedBlock; at: number } {
-    const run: MappedRun = { start: 0, length: 0 };
-    this.#core.fileMap.map(ref, 0, 1, run);
-    if (run.start === 0) throw this.#inodes.corrupt(ref, 'block 0', 'a hole', 'a block of the directory');
-    const block = this.#check(ref.number, run.start, this.#sealOf(ref));
-    const { view } = block;
-    const at = entryLength(view, 0, this.#volume.geometry.blockSize);
-    const sound =
-      at < this.#volume.geometry.blockSize &&
-      DirectoryEntryHeader.name_len.get(view, at) === 2 &&
-      isDotEntry(view, at) &&
-      DirectoryEntryHeader.inode.get(view, at) !== 0;
-    if (sound) return { block, at };
-    throw new CorruptImageError({
-      structure: `directory of inode ${ref.number}`,
-      field: 'second entry',
-      offset: run.start * this.#volume.geometry.blockSize + at,
-      found: 'another name',
-      expected: '..',
-    });
   }
 }
