@@ -152,6 +152,35 @@ describeWithKernelLoops(
   },
 );
 
+describeWithKernelLoops(['mke2fs', 'e2fsck', 'unshare'], 'Fast commits of the kernel', () => {
+  test('are named as the reason for being read-only, and nothing is written; what e2fsck replays is written to', () => {
+    const image = path.join(temporaryFolder(), 'fast.img');
+    const crash = path.join(path.dirname(image), 'crash.img');
+    runTool('mke2fs', ['-q', '-F', '-t', 'ext4', '-O', 'fast_commit', image, '64M']);
+    const write = 'for i in 1 2 3 4 5; do echo $i | dd of=$M/file$i conv=fsync status=none; done';
+    runOnKernelMount(image, '', `mkdir $M/d; sync; ${write}; cp "$IMAGE" "$FOLDER/crash.img"`);
+    const before = fs.readFileSync(crash);
+    const device = FileDevice.open(crash);
+    const volume = extDriver.open(device);
+    expect(volume.readOnlyReason).toMatch(/fast_commit/);
+    expect(volume.lookup(volume.root, 'd')).toBeDefined();
+    volume.close();
+    device.close();
+    expect(Buffer.compare(fs.readFileSync(crash), before)).toBe(0);
+
+    expect(runTool('e2fsck', ['-p', crash]).stdout).toContain('recovering journal');
+    const replayed = FileDevice.open(crash);
+    const opened = extDriver.open(replayed);
+    expect(opened.readOnlyReason).toBeUndefined();
+    expect(opened.lookup(opened.root, 'file5')).toBeDefined();
+    opened.create(opened.root, 'ours', { kind: 'file' });
+    opened.close();
+    replayed.close();
+    const { status, stdout } = runTool('e2fsck', ['-fn', crash]);
+    expect(status, stdout).toBe(0);
+  });
+});
+
 function readTree(image: string, isDirty: boolean) {
   const device = FileDevice.open(image, { readOnly: true });
   try {

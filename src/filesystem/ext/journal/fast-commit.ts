@@ -21,8 +21,9 @@ export function hasFastCommit(area: JournalArea, format: LogFormat, sequence: nu
   const block = new Uint8Array(format.blockSize);
   const view = viewOf(block);
   let sum = 0;
-  for (let index = 0; index < format.fastCommitBlocks; index++) {
-    area.read(format.end + index, block);
+  // The first block of the area is not used.
+  for (let index = 0; index < format.fastCommitBlocks - 1; index++) {
+    area.read(format.end + 1 + index, block);
     for (let at = 0; at + TAG_SIZE <= block.length;) {
       const tag = view.getUint16(at, true);
       const length = view.getUint16(at + 2, true);
