@@ -112,6 +112,9 @@ export const EXTENDED_TYPES: readonly number[] = [0x05, 0x0f, 0x85];
 /** The one entry of a GPT disk's protective MBR. */
 export const GPT_PROTECTIVE_TYPE = 0xee;
 
+/** As many sectors as an entry can hold; a protective entry that would need more holds this. */
+export const MAX_MBR_SECTORS = 0xffff_ffff;
+
 export function isExtendedType(type: number): boolean {
   return type === 0x05 || type === 0x0f || type === 0x85;
 }

@@ -9,10 +9,15 @@ import { classicListing } from './fdisk/classic-listing.ts';
 import { Disk, type DiskOptions } from './fdisk/disk.ts';
 import { type Column, defaultColumns, parseColumns } from './fdisk/columns.ts';
 import { describeDisk, outOfOrder, partitionTable } from './fdisk/listing.ts';
-import { openFailure } from './fdisk/open-failure.ts';
 import { UNSUPPORTED_COMMANDS } from './fdisk/menu.ts';
-import { WriteFailure, runSession } from './fdisk/session.ts';
+import { allDisks, explainShrunk, openForEditing, openForReading } from './fdisk/opening.ts';
+import { SessionFailure, runSession } from './fdisk/session.ts';
 import { type WipeMode, Wiping } from './fdisk/wiping.ts';
+
+const WELCOME =
+  '\nWelcome to fdisk (util-linux 2.38.1).\n' +
+  'Changes will remain in memory only, until you decide to write them.\n' +
+  'Be careful before using the write command.\n\n';
 
 const OPTIONS: readonly OptionSpec[] = [
   {
@@ -99,6 +104,12 @@ const OPTIONS: readonly OptionSpec[] = [
     argumentName: 'NUMBER',
     description: 'number of sectors per track',
   },
+  {
+    long: 'lock',
+    argument: 'optional',
+    argumentName: 'MODE',
+    description: 'no: nothing is locked, as ever; other modes are refused',
+  },
   { short: 'h', long: 'help', description: 'display this help' },
   { short: 'V', long: 'version', description: 'display the version of the tool this one stands in for' },
 ];
@@ -128,7 +139,7 @@ export const fdisk: Applet = defineApplet({
   notSupported: [
     'Sun and SGI tables; command I for BSD disklabels and nested tables',
     ...Object.entries(UNSUPPORTED_COMMANDS).map(([key, what]) => `command ${key}: ${what}`),
-    '--lock; -t sgi or sun; --color=always; -l without a disk',
+    '--lock but with no; -t sgi or sun; --color=always',
   ],
   run(io, argv) {
     let parsed: ParsedArguments;
@@ -164,10 +175,7 @@ function runWith(io: Io, parsed: ParsedArguments): number {
   }
   if (parsed.has('getsz')) return printSizes(io, disks, options);
   if (parsed.has('list') || parsed.has('list-details')) {
-    if (disks.length === 0) {
-      throw new UsageError('Listing the disks of the machine is not supported: name the images');
-    }
-    return listDisks(io, disks, options, parsed);
+    return listDisks(io, disks.length === 0 ? allDisks(io) : disks, options, parsed);
   }
   if (disks.length !== 1) throw new UsageError('bad usage');
   return edit(io, disks[0]!, options, parsed);
@@ -197,12 +205,14 @@ function readOptions(parsed: ParsedArguments): DiskOptions {
   if (color !== undefined && color !== 'auto' && color !== 'never') {
     throw new UsageError(`Colours are not supported: --color=${color}`);
   }
+  const lock = parsed.has('lock') ? (afterEquals(parsed.value('lock')) ?? 'yes') : 'no';
+  if (lock !== 'no' && lock !== '0') throw new UsageError(`Locking is not supported: --lock=${lock}`);
   wipeMode(parsed, 'w');
   wipeMode(parsed, 'W');
   const geometry = {
-    ...positive(parsed, 'C', 'cylinders', 0xffff_ffff),
-    ...positive(parsed, 'H', 'heads', 256),
-    ...positive(parsed, 'S', 'sectors', 63),
+    ...dimension(parsed, 'C', 'cylinders', 0xffff_ffff),
+    ...dimension(parsed, 'H', 'heads', 256),
+    ...dimension(parsed, 'S', 'sectors', 63),
   };
   const given = Object.keys(geometry).length > 0;
   const asksForDos = parsed.has('c') && compatibility === 'dos';
@@ -234,7 +244,8 @@ function afterEquals(value: string | undefined): string | undefined {
   return value?.replace(/^=/, '');
 }
 
-function positive<K extends 'C' | 'H' | 'S'>(
+/** What is no geometry, though a number, is passed over, as the tool does. */
+function dimension<K extends 'C' | 'H' | 'S'>(
   parsed: ParsedArguments,
   letter: K,
   name: string,
@@ -242,27 +253,17 @@ function positive<K extends 'C' | 'H' | 'S'>(
 ): Partial<Record<K, number>> {
   const text = parsed.value(letter);
   if (text === undefined) return {};
-  const number = /^\d+$/.test(text) ? Number(text) : 0;
-  if (number < 1 || number > most) throw new UsageError(`invalid ${name} argument: '${text}'`);
+  const number = /^\d+$/.test(text) ? Number(text) : Number.NaN;
+  if (!(number <= 0xffff_ffff)) throw new UsageError(`invalid ${name} argument: '${text}'`);
+  if (number < 1 || number > most) return {};
   return { [letter]: number } as Partial<Record<K, number>>;
 }
 
-function openDisk(io: Io, name: string, options: DiskOptions): Disk | undefined {
-  try {
-    return Disk.open(io, name, options);
-  } catch (error) {
-    const reason = openFailure(error);
-    if (reason === undefined) throw error;
-    io.stderr.write(`fdisk: cannot open ${name}: ${reason}\n`);
-    return undefined;
-  }
-}
-
 function edit(io: Io, name: string, options: DiskOptions, parsed: ParsedArguments): number {
-  const exists = fs.existsSync(path.resolve(io.cwd, name));
-  const readOnly = exists && !isWritable(io, name);
-  const disk = openDisk(io, name, { ...options, readOnly });
-  if (disk === undefined) return 1;
+  io.stdout.write(WELCOME);
+  const opened = openForEditing(io, name, options);
+  if (opened === undefined) return 1;
+  const { disk, readOnly, warnings } = opened;
   try {
     sayWhenFound(io, disk);
     const wiping = new Wiping({
@@ -271,10 +272,18 @@ function edit(io: Io, name: string, options: DiskOptions, parsed: ParsedArgument
       partitions: wipeMode(parsed, 'W'),
       isTerminal: io.stdin.isTerminal,
     });
-    return runSession(io, disk, { readOnly, noAutoTable: parsed.has('noauto-pt'), wiping });
+    const columns = parsed.value('o');
+    return runSession(io, disk, {
+      readOnly,
+      warnings,
+      noAutoTable: parsed.has('noauto-pt'),
+      wiping,
+      ...(columns === undefined ? {} : { columns }),
+      inBytes: parsed.has('bytes'),
+    });
   } catch (error) {
-    if (!(error instanceof WriteFailure)) throw error;
-    io.stderr.write(`fdisk: failed to write disklabel: ${error.message}\n`);
+    if (!(error instanceof SessionFailure)) throw error;
+    io.stderr.write(`fdisk: ${error.message}\n`);
     return 1;
   } finally {
     disk.close();
@@ -289,21 +298,11 @@ function sayWhenFound(io: Io, disk: Disk): void {
   );
 }
 
-function isWritable(io: Io, name: string): boolean {
-  try {
-    fs.accessSync(path.resolve(io.cwd, name), fs.constants.W_OK);
-    return true;
-  } catch (error) {
-    if (hasCode(error, 'EACCES') || hasCode(error, 'EROFS') || hasCode(error, 'EPERM')) return false;
-    throw error;
-  }
-}
-
 function listDisks(io: Io, names: readonly string[], options: DiskOptions, parsed: ParsedArguments): number {
   let status = 0;
   let listed = 0;
   for (const name of names) {
-    const disk = openDisk(io, name, options);
+    const disk = openForReading(io, name, options);
     if (disk === undefined) {
       status = 1;
       continue;
@@ -311,6 +310,8 @@ function listDisks(io: Io, names: readonly string[], options: DiskOptions, parse
     try {
       if (listed++ > 0) io.stdout.write('\n\n');
       sayWhenFound(io, disk);
+      const shrunk = explainShrunk(disk);
+      if (shrunk !== undefined) io.stderr.write(`${shrunk}\n`);
       for (const { kind, text } of disk.messages) {
         (kind === 'information' ? io.stdout : io.stderr).write(`${text}\n`);
       }
@@ -344,7 +345,7 @@ function list(io: Io, disk: Disk, parsed: ParsedArguments): void {
 function printSizes(io: Io, names: readonly string[], options: DiskOptions): number {
   if (names.length === 0) throw new UsageError('bad usage');
   for (const name of names) {
-    const disk = openDisk(io, name, options);
+    const disk = openForReading(io, name, options);
     if (disk === undefined) return 1;
     const blocks = Math.floor(disk.device.size / 1024);
     io.stdout.write(names.length === 1 ? `${blocks}\n` : `${name}: ${blocks}\n`);

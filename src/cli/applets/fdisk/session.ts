@@ -1,6 +1,7 @@
-import { FsError } from '../../../errors.ts';
+import { FsError, UsageError } from '../../../errors.ts';
 import type { BsdDisklabelEditor } from '../../../partition/bsd-disklabel-editor.ts';
 import type { Io } from '../../io.ts';
+import { type Column, defaultColumns, parseColumns } from './columns.ts';
 import { enterDisklabel, runBsdCommand } from './bsd-commands.ts';
 import type { Context } from './dialog-context.ts';
 import { Dialog, EndOfInput } from './dialog.ts';
@@ -22,6 +23,7 @@ import {
 import { runGptExpert } from './gpt-commands.ts';
 import { type MenuState, UNSUPPORTED_COMMANDS, isCommand, menuText } from './menu.ts';
 import { createDosLabel, createGptLabel, warnOfDosLabel } from './new-label.ts';
+import { failureText } from './opening.ts';
 import { printFirstSector, printLabelData } from './raw-data.ts';
 import { ScriptFailure, loadScript, saveScript } from './script-commands.ts';
 import type { Wiping } from './wiping.ts';
@@ -32,17 +34,25 @@ export interface SessionOptions {
   /** `-n`: an empty disk gets no table before one is asked for. */
   readonly noAutoTable: boolean;
   readonly wiping: Wiping;
+  /** Said before the first question. */
+  readonly warnings: readonly string[];
+  /** `-o`: what p shows instead of the usual columns. */
+  readonly columns?: string;
+  /** `--bytes`. */
+  readonly inBytes: boolean;
 }
 
-/** The table cannot be written: the session is over. */
-export class WriteFailure extends Error {
-  override readonly name = 'WriteFailure';
+/** The session is over, with this message. */
+export class SessionFailure extends Error {
+  override readonly name = 'SessionFailure';
 }
 
 /** The interactive fdisk: reads a command a line until `w`, `q` or the end of the input. Returns the exit status. */
 export function runSession(io: Io, disk: Disk, options: SessionOptions): number {
   return new Session(io, disk, options).run();
 }
+
+const WRITE_FAILED = 'failed to write disklabel';
 
 /** A table that is edited, and where its menus are. */
 interface Level {
@@ -105,11 +115,6 @@ class Session {
   #welcome(): void {
     const dialog = this.#dialog;
     const disk = this.#disk;
-    dialog.print(
-      '\nWelcome to fdisk (util-linux 2.38.1).\n' +
-        'Changes will remain in memory only, until you decide to write them.\n' +
-        'Be careful before using the write command.\n\n',
-    );
     if (this.#options.readOnly) dialog.warn('Device is open in read-only mode.');
     this.#sayWhatWasRead();
     if (disk.gpt?.hybrid === true) {
@@ -119,6 +124,30 @@ class Session {
     }
     this.#options.wiping.mentionDisk(disk, dialog);
     this.#requireTable();
+    for (const warning of this.#options.warnings) dialog.warn(warning);
+    if (this.#options.columns !== undefined && disk.label !== undefined) this.#columns(false);
+  }
+
+  /** The columns of `-o`; undefined where the usual ones are meant. */
+  #columns(detailed: boolean): readonly Column[] | undefined {
+    const { label, cylinders } = this.#disk;
+    const { columns } = this.#options;
+    if (columns === undefined || label === undefined || this.#disk.parent !== undefined) return undefined;
+    try {
+      return parseColumns(columns, label.kind, defaultColumns(label.kind, cylinders, detailed));
+    } catch (error) {
+      if (error instanceof UsageError) throw new SessionFailure(error.message);
+      throw error;
+    }
+  }
+
+  #print(detailed: boolean): void {
+    const columns = this.#columns(detailed);
+    printTable(this.#context, {
+      detailed,
+      ...(columns === undefined ? {} : { columns }),
+      inBytes: this.#options.inBytes || (detailed && columns !== undefined),
+    });
   }
 
   #sayWhatWasRead(): void {
@@ -201,7 +230,7 @@ class Session {
         );
         return;
       case 'p':
-        printTable(this.#context, { detailed: false });
+        this.#print(false);
         return;
       case 'I':
         this.#loadScript();
@@ -276,7 +305,7 @@ class Session {
         this.#level.expert = false;
         return;
       case 'p':
-        printTable(context, { detailed: true });
+        this.#print(true);
         return;
       case 'v':
         verify(context);
@@ -346,14 +375,15 @@ class Session {
       dialog.warn('Device is open in read-only mode.');
       return false;
     }
-    if (disk.label === undefined) throw new WriteFailure('Success');
-    if (disk.gpt?.overlap() !== undefined) throw new WriteFailure(new FsError('EINVAL').text);
+    if (disk.label === undefined) throw new SessionFailure(`${WRITE_FAILED}: Success`);
+    if (disk.gpt?.overlap() !== undefined)
+      throw new SessionFailure(`${WRITE_FAILED}: ${new FsError('EINVAL').text}`);
     if (disk.gpt?.hybrid === true) dialog.warn('The device contains hybrid MBR -- writing GPT only.');
     try {
       disk.write((device) => wiping.wipe(device));
     } catch (error) {
-      if (error instanceof FsError) throw new WriteFailure(error.text);
-      throw error;
+      const text = failureText(error);
+      throw text === undefined ? error : new SessionFailure(`${WRITE_FAILED}: ${text}`);
     }
     if (disk.bsd !== undefined) {
       const outer =
