@@ -163,7 +163,9 @@ class Session {
     const { label, options } = this.#disk;
     if (label !== undefined) return;
     this.#dialog.info('Device does not contain a recognized partition table.');
-    if (!this.#options.noAutoTable) this.#create('dos', options.type);
+    // Where -t leaves another kind only, there is nothing to make, and the tool does not say so.
+    const makes = options.type === undefined || options.type === 'dos';
+    if (makes && !this.#options.noAutoTable) this.#create('dos', options.type);
   }
 
   /** `only`: the kind of table that `-t` has left. */
@@ -188,7 +190,7 @@ class Session {
   /** Returns whether the session is over. */
   #run(command: string): boolean {
     const state = this.#menuState;
-    const unsupported = state.expert ? undefined : UNSUPPORTED_COMMANDS[command];
+    const unsupported = state.expert || state.label === 'bsd' ? undefined : UNSUPPORTED_COMMANDS[command];
     if (!isCommand(state, command)) {
       this.#dialog.warn(`${command}: unknown command`);
       return false;
