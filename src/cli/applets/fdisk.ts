@@ -1,12 +1,10 @@
-import fs from 'node:fs';
-import path from 'node:path';
-import { hasCode, UsageError } from '../../errors.ts';
+import { UsageError } from '../../errors.ts';
 import { type Applet, defineApplet } from '../applet.ts';
 import { getopt, type OptionSpec, type ParsedArguments } from '../getopt.ts';
 import { renderHelp } from '../help.ts';
 import type { Io } from '../io.ts';
 import { classicListing } from './fdisk/classic-listing.ts';
-import { Disk, type DiskOptions } from './fdisk/disk.ts';
+import type { Disk, DiskOptions } from './fdisk/disk.ts';
 import { type Column, defaultColumns, parseColumns } from './fdisk/columns.ts';
 import { describeDisk, outOfOrder, partitionTable } from './fdisk/listing.ts';
 import { UNSUPPORTED_COMMANDS } from './fdisk/menu.ts';
