@@ -19,7 +19,9 @@ import { type CommandLine, OPTIONS, parseCommandLine } from './mke2fs/command-li
 import { describeContent } from './mke2fs/existing-content.ts';
 import type { ExtendedOptions } from './mke2fs/extended-options.ts';
 import { Failure } from './mke2fs/failure.ts';
+import { clockOf } from './mke2fs/identity.ts';
 import { parseCount } from './mke2fs/numbers.ts';
+import { type Content, openContent, populate, refuseToFill } from './mke2fs/populate.ts';
 import { plan } from './mke2fs/plan.ts';
 import { DONE, printLayout, progress } from './mke2fs/report.ts';
 import { errorText, examineTarget, isMounted, type Target } from './mke2fs/target.ts';
@@ -36,6 +38,8 @@ export const mke2fs = defineApplet({
       'the suffixes k, m, g, t and s (sectors of 512 bytes); a DEVICE that is not there is then made.',
     'Profiles come from the file that MKE2FS_CONFIG names, else from /etc/mke2fs.conf; where there is none, they are those ' +
       'that e2fsprogs ships. E2FSPROGS_FAKE_TIME and SOURCE_DATE_EPOCH take the place of the clock.',
+    '-d copies what is in a folder, or in a tar archive (ustar, pax, GNU long names; not compressed), with owners, modes, times, links, devices ' +
+      'and extended attributes; root is not needed, since nothing of it is made on the host.',
     'With -S the content of the device is never discarded, unlike mke2fs 1.47.0, which loses by it what -S is to save.',
   ],
   options: OPTIONS,
@@ -53,6 +57,10 @@ export const mke2fs = defineApplet({
       explanation: 'An ext4 with a journal and checksums over the whole of disk.img.',
     },
     {
+      command: 'mkfs.ext4 -d rootfs.tar disk.img 512m',
+      explanation: 'An ext4 of 512 MiB with all that is in an archive.',
+    },
+    {
       command: 'mkfs.ext2 -L boot -m 0 -I 128 disk.img',
       explanation: 'A label, nothing reserved, small inodes.',
     },
@@ -61,10 +69,10 @@ export const mke2fs = defineApplet({
   notSupported: [
     'a journal on another device (-J device=, -O journal_dev)',
     'the feature quota with bigalloc, or with a root directory that is not of root',
+    '-d with the features bigalloc, quota and mmp',
     '-E desc_size=',
     'of mke2fs.conf: [devices], and the relations auto_64-bit_support, force_undo, hash_alg, lazy_journal_init, ' +
       'make_hugefiles and its companions',
-    '-d FOLDER: format first, then fill the image with userloop cp -r FOLDER/. IMAGE:/',
     '-z FILE: the undo file',
     'discarding (TRIM) on block devices',
   ],
@@ -113,7 +121,13 @@ function make(io: Io, command: CommandLine, calledAs: string): void {
     printLayout(io, layout, command.verbose);
     return;
   }
-  write(io, command, calledAs, { target, layout, extended, hasContent: deviceSize >= unit });
+  if (command.source !== undefined) refuseToFill(layout, calledAs);
+  const content = command.source === undefined ? undefined : openContent(io, command.source, calledAs);
+  try {
+    write(io, command, calledAs, { target, content, layout, extended, hasContent: deviceSize >= unit });
+  } finally {
+    content?.close();
+  }
 }
 
 /** ext2 needs no words in the configuration; the others are what it makes of them. */
@@ -194,9 +208,15 @@ function write(
   io: Io,
   command: CommandLine,
   calledAs: string,
-  job: { target: Target; layout: ExtLayout; extended: ExtendedOptions; hasContent: boolean },
+  job: {
+    target: Target;
+    content: Content | undefined;
+    layout: ExtLayout;
+    extended: ExtendedOptions;
+    hasContent: boolean;
+  },
 ): void {
-  const { target, layout, extended, hasContent } = job;
+  const { target, content, layout, extended, hasContent } = job;
   const { superblockOnly, quiet, verbose } = command;
   const tell = (text: string): void => {
     if (!quiet) io.stdout.write(text);
@@ -242,6 +262,12 @@ function write(
     );
     tellOfJournal(io, prepared, command, tell);
     writeExt(volume, prepared, options);
+    if (content !== undefined) {
+      tell('Copying files into the device: ');
+      const clock = clockOf(io.env);
+      populate(io, volume, content, { calledAs, clock, keepXattrs: extended.copyXattrs !== false });
+      tell('done\n');
+    }
     tell(
       progress('Writing superblocks and filesystem accounting information: ', layout.groupCount, 'done\n\n'),
     );

@@ -108,7 +108,12 @@ export const OPTIONS: readonly OptionSpec[] = [
     argumentName: 'BYTES',
     description: 'with bigalloc: cluster size, a power of two; 16 blocks by default',
   },
-  { short: 'd', argument: 'required', argumentName: 'FOLDER', description: 'refused: use userloop cp -r' },
+  {
+    short: 'd',
+    argument: 'required',
+    argumentName: 'SOURCE',
+    description: 'fill it with what is in a folder or in a tar archive',
+  },
   { short: 'j', description: 'a journal, as -O has_journal' },
   {
     short: 'J',
@@ -138,6 +143,8 @@ export interface CommandLine {
   /** Bytes. */
   clusterSize?: number;
   journal?: JournalChoice;
+  /** A folder or an archive whose files are copied. */
+  source?: string;
   inodeRatio?: number;
   inodeSize?: number;
   label?: Uint8Array;
@@ -329,7 +336,7 @@ function applyOption(io: Io, result: CommandLine, letter: string, value: string,
       return;
     }
     case 'd':
-      fail('-d is not supported: format first, then fill the image with "userloop cp -r FOLDER/. IMAGE:/"');
+      result.source = value;
       return;
     case 'j':
       result.journal ??= {};

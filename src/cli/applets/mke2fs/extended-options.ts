@@ -29,6 +29,8 @@ export interface ExtendedOptions {
   encoding?: boolean;
   lazyInodeTables?: boolean;
   lazyJournal?: boolean;
+  /** Of what -d copies. */
+  copyXattrs?: boolean;
   storageZeroed?: boolean;
 }
 
@@ -50,9 +52,6 @@ const VALID =
   '\tquotatype=<quota type(s) to be enabled>\n' +
   '\tassume_storage_prezeroed=<0 to disable, 1 to enable>\n\n';
 
-/** Means nothing to what is made here. */
-const WITHOUT_EFFECT = new Set(['no_copy_xattrs']);
-
 /** `blockSize` is the unit of `resize`, which must be more than the volume's `blockCount`. */
 export function parseExtendedOptions(
   io: Io,
@@ -71,7 +70,6 @@ export function parseExtendedOptions(
     const equals = token.indexOf('=');
     const name = equals < 0 ? token : token.slice(0, equals);
     const value = equals < 0 ? undefined : token.slice(equals + 1);
-    if (WITHOUT_EFFECT.has(name)) continue;
     switch (name) {
       case 'discard':
       case 'nodiscard':
@@ -90,6 +88,9 @@ export function parseExtendedOptions(
         continue;
       case 'lazy_itable_init':
         result.lazyInodeTables = value === undefined || Number.parseInt(value, 10) !== 0;
+        continue;
+      case 'no_copy_xattrs':
+        result.copyXattrs = false;
         continue;
       case 'lazy_journal_init':
         result.lazyJournal = value === undefined || Number.parseInt(value, 10) !== 0;
