@@ -126,6 +126,67 @@ describeInShell(
   },
 );
 
+describeInShell(['fdisk', 'sfdisk', 'sgdisk', 'parted'], 'attached devices, partitioned anew', () => {
+  /** Runs each command with the device as `$D` and tells the files of the partitions, with their sizes in MiB, after it. */
+  function filesAfter(commands: readonly string[]): string[] {
+    const stdout = withDevice(`
+      files() { for f in "$D"p*; do if test -e "$f"; then echo "$(echo "$f" | sed 's/.*loop[0-9]*//')=$(($(stat -L -c %s "$f") / 1048576))"; fi; done | sort -V | tr '\\n' ' '; }
+      ${commands.map((command) => `${command} > /dev/null; echo "after: $(files)"`).join('\n')}`);
+    return stdout
+      .split('\n')
+      .filter((line) => line.startsWith('after: '))
+      .map((line) => line.slice(7).trim());
+  }
+
+  it('follow a GPT that sgdisk makes, fills, empties and zaps', () => {
+    expect(
+      filesAfter([
+        'sgdisk -n 1:0:+10M -n 2:0:+20M -n 7:0:0 "$D"',
+        'sgdisk -d 2 -d 1 -n 1:0:+5M "$D"',
+        'sgdisk -o "$D"',
+        'sgdisk -n 3:0:0 "$D"',
+        'sgdisk -Z "$D"',
+      ]),
+    ).toEqual(['p1=10 p2=20 p7=32', 'p1=5 p7=32', '', 'p3=62', '']);
+  });
+
+  it('follow a GPT that fdisk, parted and sfdisk resize', () => {
+    expect(
+      filesAfter([
+        'printf \'g\\nn\\n1\\n\\n+10M\\nn\\n2\\n\\n+10M\\nw\\n\' | fdisk "$D"',
+        'parted -s "$D" resizepart 2 50MiB',
+        'echo \',5M\' | sfdisk --quiet -N 1 "$D"',
+        'printf \'d\\n1\\nn\\n3\\n\\n+3M\\nw\\n\' | fdisk "$D"',
+        'sfdisk --quiet --delete "$D" 2',
+      ]),
+    ).toEqual(['p1=10 p2=10', 'p1=10 p2=39', 'p1=5 p2=39', 'p2=39 p3=3', 'p3=3']);
+  });
+
+  it('follow logical partitions that are made, deleted and resized', () => {
+    expect(
+      filesAfter([
+        'printf \'o\\nn\\np\\n1\\n\\n+10M\\nn\\ne\\n2\\n\\n\\nn\\nl\\n\\n+8M\\nn\\nl\\n\\n+9M\\nn\\nl\\n\\n+5M\\nw\\n\' | fdisk "$D"',
+        'printf \'d\\n5\\nw\\n\' | fdisk "$D"',
+        'parted -s "$D" rm 6',
+        'parted -s "$D" mkpart logical 40MiB 50MiB',
+        'parted -s "$D" resizepart 6 60MiB',
+        'printf \'label: dos\\n1 : size=10M\\n2 : size=40M, type=E\\n5 : size=5M\\n6 : size=6M\\n\' | sfdisk --quiet --wipe always "$D"',
+        'sfdisk --quiet --delete "$D" 5',
+        'printf \'d\\n2\\nw\\n\' | fdisk "$D"',
+      ]),
+    ).toEqual([
+      'p1=10 p2=0 p5=8 p6=9 p7=5',
+      'p1=10 p2=0 p5=9 p6=5',
+      'p1=10 p2=0 p5=9',
+      'p1=10 p2=0 p5=9 p6=10',
+      'p1=10 p2=0 p5=9 p6=20',
+      'p1=10 p2=0 p5=5 p6=6',
+      'p1=10 p2=0 p5=6',
+      'p1=10',
+    ]);
+  });
+});
+
 describeInShell(['grub', 'mkfs.ext2', 'debugfs', 'e2fsck'], 'attached devices, for GRUB', () => {
   it.skipIf(stageFolder() === undefined)('are made to boot', () => {
     const stdout = withDevice(`
