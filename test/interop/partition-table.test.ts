@@ -32,7 +32,7 @@ function randomImage(kind: TableKind, sectorSize: number, seed: number): { image
   fs.truncateSync(image, (64 + random(64)) * (1 << 20) * (sectorSize / 512));
   const device = FileDevice.open(image, { sectorSize });
   const table = PartitionTable.create(device, kind, {
-    random: (into) => into.forEach((_, i) => (into[i] = random(256))),
+    random: (into) => into.set(Uint8Array.from(into, () => random(256))),
   });
   const attempt = (body: () => void): void => {
     try {
