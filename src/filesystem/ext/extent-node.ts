@@ -131,3 +131,18 @@ export function lastNotAfter(view: DataView, base: number, block: number): numbe
   }
   return high;
 }
+
+/** Copies `count` entries from index `first` of one node to index `target` of another. */
+export function copyEntries(
+  from: DataView,
+  base: number,
+  first: number,
+  to: DataView,
+  toBase: number,
+  count: number,
+  target = 0,
+): void {
+  const length = entryAt(base, first + count) - entryAt(base, first);
+  const source = new Uint8Array(from.buffer, from.byteOffset + entryAt(base, first), length);
+  new Uint8Array(to.buffer, to.byteOffset + entryAt(toBase, target), length).set(source);
+}

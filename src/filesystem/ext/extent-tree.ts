@@ -4,7 +4,7 @@ import {
   MAX_EXTENT_DEPTH,
   MAX_UNWRITTEN,
   MAX_WRITTEN,
-  childOf,
+  copyEntries,
   entryAt,
   isUnwritten,
   keyOf,
@@ -17,6 +17,7 @@ import {
   writeIndex,
 } from './extent-node.ts';
 import { ExtentPath, ROOT_CAPACITY } from './extent-path.ts';
+import { type Freed, collapseRoot, dropNode, joinNodes } from './extent-shrinking.ts';
 import { Inode } from './inode.ts';
 import type { InodeRef } from './inode-table.ts';
 import type { Volume } from './volume.ts';
@@ -29,9 +30,6 @@ export interface ExtentRun {
   /** Has space, but reads as zeros. */
   unwritten: boolean;
 }
-
-/** Takes what a change of a tree sets free, in blocks. */
-export type Freed = (start: number, length: number) => void;
 
 /**
  * The extent tree of a file (Linux Documentation/filesystems/ext4/ifork.rst): a B+ tree with four entries in `i_block`
@@ -155,13 +153,13 @@ export class ExtentTree {
       freed(startOf(view, at) + low - first, high - low);
       if (low === first && high === end) {
         shiftEntries(view, base, index, -1);
-        if (path.entries(depth) === 0) this.#dropNode(path, depth, freed);
+        if (path.entries(depth) === 0) dropNode(path, depth, freed);
         else if (index === 0) path.fixKeys(depth);
       } else this.#cut(ref, index, low, high);
       block = high;
     }
-    this.#join(ref, from, freed);
-    this.#collapse(ref, freed);
+    joinNodes(path, ref, from, freed);
+    collapseRoot(path, ref, freed);
   }
 
   /** Makes what was unwritten in `[from, to)` written; cutting takes `growth` of two entries. */
@@ -367,79 +365,9 @@ export class ExtentTree {
     writeIndex(view, entryAt(base, 0), keyOf(node.view, 0, 0), node.index);
   }
 
-  /** Takes an empty node out of the tree, and those above it that have become empty. */
-  #dropNode(path: ExtentPath, level: number, freed: Freed): void {
-    if (level === 0) {
-      writeHeader(path.views[0]!, path.bases[0]!, 0, ROOT_CAPACITY, 0);
-      return;
-    }
-    const above = level - 1;
-    freed(path.blocks[level]!.index, 1);
-    shiftEntries(path.views[above]!, path.bases[above]!, path.at[above]!, -1);
-    path.markDirty(above);
-    if (path.entries(above) === 0) this.#dropNode(path, above, freed);
-    else if (path.at[above] === 0) path.fixKeys(above);
-  }
-
-  /** Joins the nodes at a place where entries were removed with their neighbours, when both fit well into one. */
-  #join(ref: InodeRef, block: number, freed: Freed): void {
-    const path = this.#path;
-    path.descend(ref, block, true);
-    for (let level = path.depth; level > 0; level--) {
-      const above = path.views[level - 1]!;
-      const base = path.bases[level - 1]!;
-      const lead = path.at[level - 1]!;
-      for (const left of [lead, lead - 1]) {
-        if (left < 0 || left + 1 >= path.entries(level - 1)) continue;
-        const into = path.sibling(childOf(above, entryAt(base, left)));
-        const from = path.sibling(childOf(above, entryAt(base, left + 1)));
-        if (into === undefined || from === undefined || into === from) continue;
-        const kept = ExtentHeader.eh_entries.get(into.view, 0);
-        const moved = ExtentHeader.eh_entries.get(from.view, 0);
-        // Some room stays, so that the next entry does not split what was just joined.
-        if (kept + moved > (path.nodeCapacity * 3) / 4) continue;
-        copyEntries(from.view, 0, 0, into.view, 0, moved, kept);
-        ExtentHeader.eh_entries.set(into.view, 0, kept + moved);
-        path.dirty(into);
-        freed(from.index, 1);
-        shiftEntries(above, base, left + 1, -1);
-        path.markDirty(level - 1);
-        break;
-      }
-    }
-  }
-
-  /** A root with one child takes that child's entries when they fit. */
-  #collapse(ref: InodeRef, freed: Freed): void {
-    const path = this.#path;
-    for (;;) {
-      path.descend(ref, 0, true);
-      if (path.depth === 0 || path.entries(0) !== 1 || path.entries(1) > ROOT_CAPACITY) return;
-      const entries = path.entries(1);
-      copyEntries(path.views[1]!, 0, 0, path.views[0]!, path.bases[0]!, entries);
-      writeHeader(path.views[0]!, path.bases[0]!, entries, ROOT_CAPACITY, path.depth - 1);
-      freed(path.blocks[1]!.index, 1);
-    }
-  }
-
   #take(): number {
     const block = this.spare.pop();
     if (block === undefined) throw new FsError('ENOSPC', { syscall: 'write' });
     return block;
   }
-}
-
-/** Copies `count` entries from index `first` of one node to index `target` of another. */
-function copyEntries(
-  from: DataView,
-  base: number,
-  first: number,
-  to: DataView,
-  toBase: number,
-  count: number,
-  target = 0,
-): void {
-  const length = entryAt(base, first + count) - entryAt(base, first);
-  const source = new Uint8Array(from.buffer, from.byteOffset + entryAt(base, first), length);
-  new Uint8Array(to.buffer, to.byteOffset + entryAt(toBase, target), length).set(source);
 }
