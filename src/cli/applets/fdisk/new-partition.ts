@@ -25,7 +25,7 @@ const LAST_SECTOR = 0xffff_ffff;
 export function newPartition(disk: Disk, dialog: Dialog): number | undefined {
   const editor = disk.editor!;
   const { cylinders } = disk.layout.geometry;
-  if (disk.geometryMatters && cylinders === 0) {
+  if ((disk.geometryMatters || disk.cylinders) && cylinders === 0) {
     dialog.warn('Incomplete geometry setting.');
     return undefined;
   }
