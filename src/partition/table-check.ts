@@ -1,5 +1,6 @@
 import { viewOf } from '../bytes/struct.ts';
 import { type BlockDevice, readBytes } from '../device/block-device.ts';
+import { bsdFindings } from './bsd-findings.ts';
 import { findGpt, gptFindings } from './gpt-findings.ts';
 import { mbrFindings } from './mbr-findings.ts';
 import { isVolumeBootSector } from './superfloppy.ts';
@@ -17,7 +18,7 @@ export function checkTable(
 ): readonly TableFinding[] {
   if (table?.kind === 'gpt') return [...table.findings, ...gptFindings(device, table)];
   const own = table === undefined ? [] : [...table.findings, ...mbrFindings(device, table)];
-  return [...own, ...untoldGpt(device, table)];
+  return [...own, ...bsdFindings(device, table), ...untoldGpt(device, table)];
 }
 
 /** A GPT that is not the disk's table: since its headers are damaged, or since no protective MBR tells of it. */

@@ -38,6 +38,8 @@ export type TableFault =
   | 'several-active'
   /** An address in cylinders, heads and sectors is not that of the sector number beside it. */
   | 'chs'
+  /** The checksum of a BSD disklabel is not that of its words. */
+  | 'label-checksum'
   /** The boot sector in a partition names another place as its own. */
   | 'hidden-sectors';
 

@@ -3,6 +3,7 @@ import { isZero } from '../../src/bytes/is-zero.ts';
 import { viewOf } from '../../src/bytes/struct.ts';
 import { type BlockDevice, readBytes } from '../../src/device/block-device.ts';
 import { MemoryDevice } from '../../src/device/memory-device.ts';
+import { BsdDisklabelEditor } from '../../src/partition/bsd-disklabel-editor.ts';
 import { diskLayout } from '../../src/partition/disk-layout.ts';
 import { GptEditor } from '../../src/partition/gpt-editor.ts';
 import { GptHeader, HeaderSector } from '../../src/partition/gpt-header.ts';
@@ -37,6 +38,21 @@ export function mbrDisk(sectorSize = 512): MemoryDevice {
     editor.setPartition(index, 0x83, start, start + 2047);
   }
   editor.write(device);
+  return device;
+}
+
+/** An MBR whose partition 2 holds a disklabel with a from 4112 to 5111 and b from 5112 to 7111. */
+export function bsdDisk(): MemoryDevice {
+  const device = new MemoryDevice(DISK_SIZE);
+  const mbr = MbrEditor.create(device, layoutOf(), { diskIdentifier: 0x1234_5678 });
+  mbr.setPartition(0, 0x83, 2048, 4095);
+  mbr.setPartition(1, 0xa5, 4096, 8191);
+  mbr.write(device);
+  const slice = { startSector: 4096, sectorCount: 4096 };
+  const label = BsdDisklabelEditor.create(layoutOf(), { slice });
+  label.setPartition(0, { startSector: 4112, sectorCount: 1000, type: 7 });
+  label.setPartition(1, { startSector: 5112, sectorCount: 2000, type: 1 });
+  label.write(device);
   return device;
 }
 

@@ -8,6 +8,7 @@ import {
   DISK_SIZE,
   ENTRY,
   GPT_UUIDS,
+  bsdDisk,
   fatBootSector,
   gptDisk,
   layoutOf,
@@ -309,5 +310,34 @@ describe('What is wrong with a GPT is found:', () => {
 
   test('sectors of 4096 bytes', () => {
     expect(checkTable(gptDisk(64 << 20, 4096))).toMatchObject([{ fault: 'sector-size' }]);
+  });
+});
+
+describe('What is wrong with a BSD disklabel is found:', () => {
+  const label = 4096 * 512 + 512;
+
+  test('a checksum that is not that of its words, and partitions over one another', () => {
+    expect(checkTable(bsdDisk())).toEqual([]);
+    const sum = readBytes(bsdDisk(), label + 0x88, 2);
+    const hex = (low: number, high: number): string =>
+      `0x${((high << 8) | low).toString(16).padStart(4, '0')}`;
+    // The words of a partition's place change from 5112 to 5111, and so does the checksum.
+    expect(checkTable(patch(bsdDisk(), label + 0x94 + 16 + 4, ...u32(5111)))).toMatchObject([
+      {
+        fault: 'label-checksum',
+        structure: 'BSD disklabel in partition 2',
+        field: 'd_checksum',
+        offset: label + 0x88,
+        found: hex(sum[0]!, sum[1]!),
+        expected: hex(sum[0]! ^ (5111 & 0xff) ^ (5112 & 0xff), sum[1]!),
+      },
+      {
+        fault: 'overlap',
+        structure: 'partition b of the BSD disklabel in partition 2',
+        offset: label + 0x94 + 16 + 4,
+        found: 'sector 5111',
+        expected: 'at least 5112, the end of a',
+      },
+    ]);
   });
 });
