@@ -40,6 +40,7 @@ const KINDS = [
     size: '8M',
     args: ['-t', 'ext4', '-b', '1024', '-g', '1024', '-O', '^64bit'],
   },
+  { name: 'ext4, inline data', size: '8M', args: ['-t', 'ext4', '-b', '1024', '-O', 'inline_data'] },
 ];
 
 const KINDS_OF_CUT: readonly CutKind[] = ['first', 'some', 'torn'];

@@ -28,6 +28,11 @@ const cases: { name: string; size: string; args: readonly string[] }[] = [
   },
   { name: 'ext4 with block maps', size: '24M', args: ['-t', 'ext4', '-b', '2048', '-O', '^extent,^64bit'] },
   {
+    name: 'ext4 with inline data and small groups',
+    size: '24M',
+    args: ['-t', 'ext4', '-b', '1024', '-O', 'inline_data', '-I', '512', '-g', '1024'],
+  },
+  {
     name: 'ext4 with fast_commit and orphan_file',
     size: '40M',
     args: ['-t', 'ext4', '-b', '4096', '-O', 'fast_commit,orphan_file', '-J', 'size=6'],
