@@ -197,6 +197,20 @@ function randomCases(seed: number, count: number): Case[] {
   });
 }
 
+const CONFIGURATION =
+  '# a comment\n[defaults]\n\tbase_features = sparse_super,filetype\n\tblocksize = 2048\n' +
+  '\tinode_size = 512\n\tinode_ratio = 8192\n\treserved_ratio = 2\n' +
+  '[fs_types]\n\text4 = {\n\t\tfeatures = extent,flex_bg,has_journal\n\t\tflex_bg_size = 4\n\t}\n' +
+  '\tsmall = {\n\t\tinode_ratio = 4096\n\t}\n\tmine = {\n\t\tblocksize = 4096\n\t}\n';
+const UNUSUAL_CONFIGURATION =
+  '[defaults]\n\tbase_features = sparse_super,filetype,resize_inode,dir_index\n' +
+  '\tdefault_mntopts = acl,discard,journal_data_ordered\n\terrors = panic\n\thash_alg = tea\n' +
+  '\tdiscard = 0\n\tlazy_itable_init = 0\n\tblocksize = 2048\n\tinode_ratio = 8192\n' +
+  '\tpacked_meta_blocks = 1\n\tcluster_size = 8192\n\tdefault_features = ^ext_attr\n' +
+  '[fs_types]\n\text4 = {\n\t\tfeatures = has_journal,extent,huge_file,flex_bg,metadata_csum,64bit\n' +
+  '\t\toptions = stride=4,stripe_width=16\n\t\tflex_bg_size = 8\n\t}\n' +
+  '\text3 = {\n\t\tfeatures = has_journal\n\t}\n';
+
 describeWithTools(['mke2fs', 'e2fsck', 'debugfs'], 'mke2fs for ext3 and ext4', () => {
   const GROUPS: readonly [name: string, cases: readonly Case[]][] = [
     ['sizes', SIZES],
@@ -250,18 +264,24 @@ describeWithTools(['mke2fs', 'e2fsck', 'debugfs'], 'mke2fs for ext3 and ext4', (
     expect(runTool('e2fsck', ['-fn', file]).status).toBe(0);
   });
 
-  test('mke2fs.conf is read where MKE2FS_CONFIG names one', async () => {
-    const folder = temporaryFolder();
-    const configuration = path.join(folder, 'mke2fs.conf');
-    fs.writeFileSync(
-      configuration,
-      '# a comment\n[defaults]\n\tbase_features = sparse_super,filetype\n\tblocksize = 2048\n' +
-        '\tinode_size = 512\n\tinode_ratio = 8192\n\treserved_ratio = 2\n' +
-        '[fs_types]\n\text4 = {\n\t\tfeatures = extent,flex_bg,has_journal\n\t\tflex_bg_size = 4\n\t}\n' +
-        '\tsmall = {\n\t\tinode_ratio = 4096\n\t}\n\tmine = {\n\t\tblocksize = 4096\n\t}\n',
-    );
-    for (const line of ['-t ext4 -v', '-t ext4 -T mine -v', '-t ext3', '-T small', '-T floppy']) {
-      const one = format(100 * MIB, line);
+  describe.each([
+    ['mke2fs.conf is read where MKE2FS_CONFIG names one', CONFIGURATION],
+    ['so are the choices that few make', UNUSUAL_CONFIGURATION],
+  ])('%s', (_, text) => {
+    const configuration = path.join(temporaryFolder(), 'mke2fs.conf');
+    fs.writeFileSync(configuration, text);
+    test.each([
+      '-t ext4 -v',
+      '-t ext4 -T mine -v',
+      '-t ext4 -O bigalloc',
+      '-t ext3',
+      '-T small',
+      '-T floppy',
+      '-t ext4 -E stride=8 -e continue -b 1024',
+      '-t ext4 -E discard',
+      '-I 128',
+    ])('%s', async (line) => {
+      const one = format(50 * MIB, line);
       const argv = argumentsOf(one);
       const files = [prepare('theirs', one), prepare('ours', one)] as const;
       const env = { ...ENV, MKE2FS_CONFIG: configuration };
@@ -272,6 +292,6 @@ describeWithTools(['mke2fs', 'e2fsck', 'debugfs'], 'mke2fs for ext3 and ext4', (
       const ours = await userloop(['mke2fs', ...argv], { cwd: path.dirname(files[1]), env });
       expect([ours.status, ours.stdout, ours.stderr]).toEqual([theirs.status, theirs.stdout, theirs.stderr]);
       if (theirs.status === 0) expect(fs.readFileSync(files[0]).equals(fs.readFileSync(files[1]))).toBe(true);
-    }
+    });
   });
 });

@@ -71,7 +71,7 @@ export const mke2fs = defineApplet({
     'the feature quota with bigalloc, or with a root directory that is not of root',
     '-d with the features bigalloc, quota and mmp',
     '-E desc_size=',
-    'of mke2fs.conf: [devices], and the relations auto_64-bit_support, force_undo, hash_alg, lazy_journal_init, ' +
+    'of mke2fs.conf: [devices], and the relations auto_64-bit_support, force_undo, lazy_journal_init, ' +
       'make_hugefiles and its companions',
     '-z FILE: the undo file',
     'discarding (TRIM) on block devices',
@@ -222,8 +222,7 @@ function write(
     if (!quiet) io.stdout.write(text);
   };
   // Of a block device only the tables are zeroed: node has no way to discard there.
-  const discard =
-    target.kind === 'file' && !superblockOnly && (extended.discard ?? command.discard ?? true) && hasContent;
+  const discard = target.kind === 'file' && !superblockOnly && extended.discard !== false && hasContent;
   if (extended.storageZeroed === true && verbose)
     io.stdout.write('Assuming the storage device is prezeroed - skipping inode table and journal wipe\n');
   if (discard) {

@@ -68,7 +68,14 @@ export function plan(
     io.stderr.write(command.force ? `Warning: ${tooBig}, forced to continue\n` : `${calledAs}: ${tooBig}\n`);
     if (!command.force) proceedOrFail(io);
   }
-  const extended = parseExtendedOptions(io, command.extended, blockSize, blockCount);
+  // What the configuration asks for comes first: the command line has the last word.
+  const extended: ExtendedOptions = {
+    discard: profile.discard,
+    ...(profile.lazyInodeTables === undefined ? {} : { lazyInodeTables: profile.lazyInodeTables }),
+  };
+  for (const text of [...profile.extended, command.extended])
+    Object.assign(extended, parseExtendedOptions(io, text, blockSize, blockCount));
+  if (command.discard !== undefined) extended.discard = command.discard;
   let size = wholeSize;
   if (extended.offset !== undefined && extended.offset > 0 && !sized) {
     size -= Math.floor(extended.offset / blockSize) * blockSize;
@@ -93,7 +100,8 @@ export function plan(
     now,
   });
   const warnOfSmallInodes = (): void => {
-    if ((command.inodeSize ?? profile.inodeSize) === 128 && profile.warnOfSmallInodes)
+    const chosen = command.inodeSize ?? (profile.saysInodeSize ? profile.inodeSize : undefined);
+    if (chosen === 128 && profile.warnOfSmallInodes)
       io.stdout.write('128-byte inodes cannot handle dates beyond 2038 and are deprecated\n');
   };
   const parameters = attempt(

@@ -80,12 +80,6 @@ export interface FormatExtOptions {
   readonly orphanFileSize?: number;
   /** With casefold. */
   readonly encodingFlags?: number;
-  /** `s_def_hash_version`. */
-  readonly hashVersion?: number;
-  /** `s_default_mount_opts`. */
-  readonly mountOptions?: number;
-  /** Leaves tables of inodes that hold old content for the kernel to zero: needs group flags. */
-  readonly lazyInodeTables?: boolean;
   /** mke2fs.conf; the shipped one where absent. */
   readonly configuration?: ExtConfiguration;
 }

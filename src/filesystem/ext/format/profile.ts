@@ -1,3 +1,5 @@
+import { FsError } from '../../../errors.ts';
+
 /**
  * What mke2fs.conf says (mke2fs.conf(5)): values as they are written there, of `[defaults]` and of each type in
  * `[fs_types]`. The file that e2fsprogs 1.47 ships is `SHIPPED_CONFIGURATION`.
@@ -36,7 +38,7 @@ export const PAGE_SIZE = 4096;
 /** What holds where the configuration says nothing. */
 const DEFAULTS = {
   blockSize: 4096,
-  inodeSize: 256,
+  inodeSize: 128,
   inodeRatio: 8192,
   flexGroups: 16,
   clusterFactor: 16,
@@ -76,6 +78,8 @@ export interface ResolvedProfile {
   readonly discard: boolean;
   readonly packedMetaBlocks: boolean;
   readonly backupSuperblocks: number;
+  /** `inodeSize` is somebody's choice, not the last resort. */
+  readonly saysInodeSize: boolean;
   readonly warnOfSmallInodes: boolean;
 }
 
@@ -115,15 +119,18 @@ export function resolveProfile(choice: ProfileChoice): ResolvedProfile {
     const value = Number(text(key) ?? Number.NaN);
     return Number.isNaN(value) ? fallback : value;
   };
+  const blockSize = number('blocksize', DEFAULTS.blockSize);
+  if (blockSize < -1)
+    throw new FsError('EINVAL', {
+      detail: `the blocksize ${blockSize} of mke2fs.conf is neither -1 nor positive`,
+    });
   const each = (key: string): string[] =>
     names.map((name) => configuration.types[name]?.[key] ?? '').filter((value) => value !== '');
   const flag = (key: string): boolean | undefined => truthOf(text(key));
-  const blockSize = number('blocksize', DEFAULTS.blockSize);
   return {
     names,
     unknown,
-    // -1 is the page; below that, the page or what follows the sign if it is more.
-    blockSize: blockSize < 0 ? Math.max(PAGE_SIZE, -blockSize) : blockSize,
+    blockSize: blockSize === -1 ? PAGE_SIZE : blockSize,
     clusterSize: number('cluster_size', 0),
     inodeSize: number('inode_size', DEFAULTS.inodeSize),
     inodeRatio: number('inode_ratio', DEFAULTS.inodeRatio),
@@ -131,7 +138,7 @@ export function resolveProfile(choice: ProfileChoice): ResolvedProfile {
     flexGroups: number('flex_bg_size', DEFAULTS.flexGroups),
     features: [text('base_features') ?? BASE_FEATURES, ...each('features')],
     defaultFeatures: text('default_features') ?? '',
-    mountOptions: text('default_mntopts') ?? '',
+    mountOptions: text('default_mntopts') ?? 'acl,user_xattr',
     hashAlgorithm: text('hash_alg'),
     errorBehavior: text('errors'),
     extended: each('options'),
@@ -139,6 +146,7 @@ export function resolveProfile(choice: ProfileChoice): ResolvedProfile {
     discard: flag('discard') ?? true,
     packedMetaBlocks: flag('packed_meta_blocks') ?? false,
     backupSuperblocks: number('num_backup_sb', 2),
+    saysInodeSize: text('inode_size') !== undefined,
     warnOfSmallInodes: flag('warn_y2038_dates') ?? true,
   };
 }

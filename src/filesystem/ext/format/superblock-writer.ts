@@ -16,13 +16,27 @@ import { ErrorBehavior, FIRST_INODE } from './parameters.ts';
 /** `s_state`: unmounted, nothing wrong. */
 export const CLEAN = 1;
 const WITH_ERRORS = 2;
-/** `s_default_mount_opts`: user_xattr and acl. */
-const DEFAULT_MOUNT_OPTIONS = 0x0c;
+/** `s_default_mount_opts`: names as tune2fs(8) has them. */
+const MOUNT_OPTIONS: Readonly<Record<string, number>> = {
+  debug: 0x001,
+  bsdgroups: 0x002,
+  user_xattr: 0x004,
+  acl: 0x008,
+  uid16: 0x010,
+  journal_data: 0x020,
+  journal_data_ordered: 0x040,
+  journal_data_writeback: 0x060,
+  nobarrier: 0x100,
+  block_validity: 0x200,
+  discard: 0x400,
+  nodelalloc: 0x800,
+};
 /** `s_flags`. */
 const SIGNED_HASH = 1;
 const TEST_FILE_SYSTEM = 4;
 /** `s_def_hash_version`. */
 const HALF_MD4 = 1;
+const HASH_VERSIONS: Readonly<Record<string, number>> = { legacy: 0, half_md4: HALF_MD4, tea: 2 };
 /** `s_checksum_type`. */
 const CRC32C = 1;
 /** `s_encrypt_algos`: AES-256-XTS for content, AES-256-CBC-CTS for names. */
@@ -70,7 +84,11 @@ export function superblockBytes(volume: NewVolume, counts: SuperblockCounts): Ui
   Superblock.s_max_mnt_count.set(view, 0, 0xffff);
   Superblock.s_magic.set(view, 0, SUPERBLOCK_MAGIC);
   Superblock.s_state.set(view, 0, counts.withErrors ? CLEAN | WITH_ERRORS : CLEAN);
-  Superblock.s_errors.set(view, 0, ErrorBehavior[options.errorBehavior ?? 'continue']);
+  Superblock.s_errors.set(
+    view,
+    0,
+    ErrorBehavior[options.errorBehavior ?? errorBehaviorOf(parameters.profile.errorBehavior)],
+  );
   Superblock.s_lastcheck.set(view, 0, seconds);
   Superblock.s_creator_os.set(view, 0, parameters.creatorOs);
   Superblock.s_rev_level.set(view, 0, parameters.revision);
@@ -84,8 +102,12 @@ export function superblockBytes(volume: NewVolume, counts: SuperblockCounts): Ui
   Superblock.s_last_mounted.set(view, 0, options.lastMounted ?? new Uint8Array(0));
   Superblock.s_reserved_gdt_blocks.set(view, 0, layout.reservedDescriptorBlocks);
   Superblock.s_hash_seed.set(view, 0, options.hashSeed);
-  Superblock.s_def_hash_version.set(view, 0, options.hashVersion ?? HALF_MD4);
-  if (dynamic) Superblock.s_default_mount_opts.set(view, 0, options.mountOptions ?? DEFAULT_MOUNT_OPTIONS);
+  Superblock.s_def_hash_version.set(
+    view,
+    0,
+    HASH_VERSIONS[parameters.profile.hashAlgorithm ?? ''] ?? HALF_MD4,
+  );
+  if (dynamic) Superblock.s_default_mount_opts.set(view, 0, mountOptionBits(parameters.profile.mountOptions));
   if (hasIncompatible(features, '64bit')) Superblock.s_desc_size.set(view, 0, layout.descriptorSize);
   Superblock.s_first_meta_bg.set(view, 0, layout.firstMetaGroup);
   Superblock.s_mkfs_time.set(view, 0, seconds);
@@ -152,6 +174,20 @@ function finalFeatures({ layout, journalBlocks, superblockFields }: NewVolume): 
     return features;
   const without = CompatibleFeature.has_journal | CompatibleFeature.orphan_file;
   return { ...features, compatible: features.compatible & ~without };
+}
+
+/** What mke2fs.conf says; what is no behavior counts as none. */
+function errorBehaviorOf(name: string | undefined): keyof typeof ErrorBehavior {
+  return name === 'remount-ro' || name === 'panic' ? name : 'continue';
+}
+
+/** Of a list of names; what is no name is left out. */
+function mountOptionBits(list: string): number {
+  let bits = 0;
+  for (const name of list.split(/[ ,]+/)) {
+    if (Object.hasOwn(MOUNT_OPTIONS, name)) bits |= MOUNT_OPTIONS[name]!;
+  }
+  return bits;
 }
 
 function high(value: number): number {
