@@ -160,7 +160,7 @@ export function checkLinks(check: ExtCheck): void {
       count = unattached(check, lost, number, inode!);
       if (count === 0) return;
     }
-    if (isDirectory && hasOverflow && (links === 1 || count > MAX_LINKS)) count = 1;
+    if (isDirectory && hasOverflow && count > MAX_LINKS) count = 1;
     if (links === count) return;
     const isMended = check.ask({
       code: 'ext-link-count',
