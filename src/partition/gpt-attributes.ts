@@ -32,7 +32,8 @@ export function parseGptAttributes(text: string): bigint | string {
     if (named !== undefined) [length, bit] = [named[0].length, named[1]];
     else if (number !== null) [length, bit] = [number[0].length, Number(number[1])];
     else return rest;
-    if (bit > 2 && (bit < FIRST_OWN_BIT || bit > LAST_OWN_BIT)) return rest;
+    // The others go by their names only.
+    if (named === undefined && (bit < FIRST_OWN_BIT || bit > LAST_OWN_BIT)) return rest;
     attributes |= 1n << BigInt(bit);
     rest = rest.slice(length);
     if (rest !== '' && !/^[\s,]/.test(rest)) return rest;

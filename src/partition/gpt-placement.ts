@@ -30,7 +30,7 @@ export function addGptPartition(
   }
   const type = template.type === undefined ? LINUX_FILESYSTEM : guidText(String(template.type));
   const largest = gaps.reduce((a, b) => (b.sectorCount > a.sectorCount ? b : a));
-  if (largest.sectorCount < editor.layout.grain) {
+  if (template.startSector === undefined && largest.sectorCount < editor.layout.grain) {
     speaker.warn('No enough free sectors available.');
     throw new FsError('ENOSPC');
   }
@@ -42,6 +42,10 @@ export function addGptPartition(
     throw new FsError('ERANGE');
   }
   const end = chooseEnd(editor, template, start);
+  if (end > editor.lastUsable) {
+    speaker.warn(`The last usable GPT sector is ${editor.lastUsable}, but ${end} is requested.`);
+    throw new FsError('EINVAL');
+  }
   if (end < start) {
     speaker.warn(`Could not create partition ${index + 1}`);
     throw new FsError('EINVAL');
@@ -61,9 +65,9 @@ function guidText(text: string): string {
   return formatGuid(guid);
 }
 
-function chooseIndex(editor: GptEditor, { index }: PartitionTemplate): number {
+function chooseIndex(editor: GptEditor, { index, anyIndex = false }: PartitionTemplate): number {
   const used = new Set(editor.partitions.map((partition) => partition.index));
-  if (index !== undefined) {
+  if (index !== undefined && !anyIndex) {
     if (index >= editor.entryCount || used.has(index)) throw new FsError('ERANGE');
     return index;
   }

@@ -25,7 +25,7 @@ export function addMbrPartition(
   template: PartitionTemplate,
   options: MbrPlacementOptions,
 ): number {
-  const { startSector, type, index } = template;
+  const { startSector, index } = template;
   const { speaker } = options;
   const extended = editor.extendedIndex === undefined ? undefined : editor.partition(editor.extendedIndex);
   if (
@@ -34,17 +34,16 @@ export function addMbrPartition(
     startSector >= extended.startSector &&
     startSector <= extended.endSector
   ) {
+    if (index !== undefined && index < 4) throw new FsError('EINVAL');
     return addLogical(editor, template, options);
   }
   if (startSector !== undefined && extended !== undefined) {
     if (index !== undefined && index >= 4) throw new FsError('EINVAL');
+    refuseSecondExtended(template, speaker);
     return addPrimary(editor, template, options);
   }
   if (index !== undefined && index < 4) {
-    if (typeof type === 'number' && isExtendedType(type) && extended !== undefined) {
-      speaker.warn('Extended partition already exists.');
-      throw new FsError('EINVAL');
-    }
+    if (extended !== undefined) refuseSecondExtended(template, speaker);
     return addPrimary(editor, template, options);
   }
   if (index !== undefined) {
@@ -53,6 +52,12 @@ export function addMbrPartition(
     throw new FsError('EINVAL');
   }
   return addAnywhere(editor, template, options);
+}
+
+function refuseSecondExtended({ type }: PartitionTemplate, speaker: Speaker): void {
+  if (typeof type !== 'number' || !isExtendedType(type)) return;
+  speaker.warn('Extended partition already exists.');
+  throw new FsError('EINVAL');
 }
 
 /** Nothing says which kind: a primary one while there is a place and room for one. */
@@ -81,7 +86,8 @@ function addAnywhere(editor: MbrEditor, template: PartitionTemplate, options: Mb
 
 function addPrimary(editor: MbrEditor, template: PartitionTemplate, options: MbrPlacementOptions): number {
   const primary = editor.partitions.slice(0, 4);
-  const index = template.index ?? primary.findIndex(({ present }) => !present);
+  const wanted = template.anyIndex === true ? undefined : template.index;
+  const index = wanted ?? primary.findIndex(({ present }) => !present);
   if (index < 0 || index >= 4 || primary[index]!.present) {
     options.speaker.warn('Primary partition not available.');
     throw new FsError('ERANGE');
@@ -116,6 +122,8 @@ function place(
   const { firstSector, sectorCount } = editor.layout;
   let lowest = extended === undefined ? (nested ? 1 : firstSector) : extended.startSector + firstSector;
   const highest = extended === undefined ? Math.min(sectorCount - 1, LAST_SECTOR) : extended.endSector;
+  // util-linux goes on where the extended partition is too small for a boot record, and writes past its end.
+  if (lowest > highest) throw noSpace(speaker);
   const limit = lastFree({ taken: takenRanges(editor, logical), lowest, highest });
   if (limit === undefined) throw noSpace(speaker);
   const wanted = template.startSector;
@@ -139,6 +147,8 @@ function place(
   const last = limitOf(space, start, limit);
   if (last === undefined) throw noSpace(speaker);
   const stop = chooseEnd(editor, template, start, last);
+  // util-linux makes one within the other, and cannot read the chain afterwards.
+  if (logical) refuseSecondExtended(template, speaker);
   if (logical) editor.placeTable(index, tableSector);
   const type = typeof template.type === 'number' ? template.type : LINUX;
   editor.setPartition(index, type, start, stop, { active: template.bootable === true });

@@ -33,7 +33,8 @@ export function changedRange(
   const startSector = changedStart(template, surroundings);
   const room = startSector === undefined ? undefined : roomFrom(surroundings, startSector);
   const sectorCount = room === undefined ? undefined : changedSize(template, surroundings, room);
-  if (startSector === undefined || sectorCount === undefined || sectorCount > room!) {
+  // util-linux leaves an entry without sectors.
+  if (startSector === undefined || sectorCount === undefined || sectorCount > room! || sectorCount === 0) {
     speaker.warn(`Failed to resize partition #${surroundings.index + 1}.`);
     throw new FsError('ERANGE');
   }

@@ -2,6 +2,8 @@
 export interface PartitionTemplate {
   /** From 0: the number is one more. */
   readonly index?: number;
+  /** The index only says which kind of partition is meant: the first free one of that kind is taken. */
+  readonly anyIndex?: boolean;
   /** A sector, or how many sectors an existing partition's start moves by `startMove`. */
   readonly startSector?: number;
   /** `+` and `-` before the start; `down` alone: as far down as there is room. */

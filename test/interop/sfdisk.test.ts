@@ -117,7 +117,7 @@ const SCRIPTS: Readonly<Record<string, Session>> = {
   'four primaries end the script': { calls: [`${DOS},1M\n,1M\n,1M\n,1M\n,1M\n`] },
   'a floppy': { size: 1440 * 1024, calls: [`${DOS},\n`, ...LOOK] },
   '1 MiB': { size: MIB, calls: [`${GPT},\n`, ...LOOK] },
-  '5 MiB': { size: 5 * MIB, calls: [`${DOS},1M\n,1M,E\n,\n,\n`, ...LOOK] },
+  '5 MiB': { size: 5 * MIB, calls: [`${DOS},1M\n,2M,E\n,\n,\n`, ...LOOK] },
   '2 TiB and more in an MBR': { size: 3 * TIB, calls: [`${DOS},20G\n,1T\n,\n`, ...LOOK] },
   '16 TiB': { size: 16 * TIB - MIB, calls: [`${GPT},10T\n,\n`, ...LOOK] },
   quietly: { calls: [{ args: ['-q'], script: `${GPT},10M\n` }, { args: ['-q', '-l'] }] },

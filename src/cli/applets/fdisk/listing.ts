@@ -142,6 +142,8 @@ function cell(disk: Disk, partition: ListedPartition, column: Column, inBytes: b
     case 'start':
       return `${inUnits(disk, startSector)}${remainder(disk, startSector)}`;
     case 'end':
+      // An entry without sectors ends where it begins.
+      if (sectorCount === 0) return String(inUnits(disk, startSector));
       return `${inUnits(disk, endSector)}${remainder(disk, endSector + 1)}`;
     case 'sectors':
       return String(sectorCount);

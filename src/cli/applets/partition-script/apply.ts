@@ -12,6 +12,7 @@ import { changedRange } from '../../../partition/partition-change.ts';
 import type { PartitionTemplate, Speaker } from '../../../partition/partition-template.ts';
 import { type Disk, newGuid } from '../fdisk/disk.ts';
 import { humanSize } from '../fdisk/human-size.ts';
+import { usedPartitions } from '../fdisk/listing.ts';
 import { createDosLabel, createGptLabel } from '../fdisk/new-label.ts';
 import { parseClassicSize } from './size.ts';
 
@@ -29,8 +30,8 @@ export function applyHeaders(disk: Disk, headers: ReadonlyMap<string, string>, s
   const entryCount = length === undefined ? undefined : parseClassicSize(length)?.value;
   if (kind === 'gpt') {
     const guid = identifier === undefined ? undefined : parseGuid(identifier);
-    const firstUsable = sector(headers.get('first-lba'));
-    const lastUsable = sector(headers.get('last-lba'));
+    const firstUsable = sectorHeader(disk, headers, 'first-lba', speaker);
+    const lastUsable = sectorHeader(disk, headers, 'last-lba', speaker);
     const options = {
       ...(guid === undefined ? {} : { diskGuid: formatGuid(guid) }),
       ...(firstUsable === undefined ? {} : { firstUsable }),
@@ -60,8 +61,21 @@ function makeGpt(
   }
 }
 
-function sector(text: string | undefined): number | undefined {
-  return text === undefined ? undefined : parseClassicSize(text)?.value;
+/** A header that is a sector counts in the script's own ones. */
+function sectorHeader(
+  disk: Disk,
+  headers: ReadonlyMap<string, string>,
+  name: string,
+  speaker: Speaker,
+): number | undefined {
+  const text = headers.get(name);
+  if (text === undefined) return undefined;
+  const size = Number(headers.get('sector-size') ?? 0);
+  if (size !== 0 && size !== disk.sectorSize) {
+    speaker.info(`Ingnore "${name}" header due to sector size mismatch.`);
+    return undefined;
+  }
+  return parseClassicSize(text)?.value;
 }
 
 /** Makes a partition and says so. Returns its index; FsError where it cannot be made. */
@@ -94,8 +108,8 @@ export function changePartition(
   speaker: Speaker,
 ): number {
   const label = disk.label!;
-  const exists = index < partitionCount(disk) && label.editor.partition(index).used;
-  if (!exists) return addPartition(disk, template, speaker);
+  const exists = usedPartitions(disk).some((partition) => partition.index === index);
+  if (!exists) return addPartition(disk, { ...template, index, anyIndex: true }, speaker);
   const { startSector, startMove, sectorCount, resize } = template;
   const moves =
     startSector !== undefined || startMove !== undefined || sectorCount !== undefined || resize !== undefined;

@@ -120,10 +120,10 @@ export class ScriptReader {
       rest = token.rest;
       switch (field) {
         case 'start=':
-          if (token.text !== '') this.#start(token.text, template);
+          if (token.text !== '' && token.text !== '-') this.#start(token.text, template);
           break;
         case 'size=':
-          if (token.text !== '') this.#size(token.text, template);
+          if (token.text !== '' && token.text !== '-') this.#size(token.text, template);
           break;
         case 'attrs=':
           template.attributes = token.text;

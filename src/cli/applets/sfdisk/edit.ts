@@ -14,8 +14,8 @@ import { ScriptWiping } from './wiping.ts';
 
 const PROMPT = '>>> ';
 
-/** How a script ends: written, written after a question on a terminal, given up, or broken off by a line that is none. */
-type Outcome = 'write' | 'ask' | 'abort' | 'broken';
+/** How a script ends: at its end, by its own word, written after a question on a terminal, given up, or broken off by a line that is none. */
+type Outcome = 'end' | 'write' | 'ask' | 'abort' | 'broken';
 
 /** sfdisk without a command: reads a script from standard input and makes the table that it describes. */
 export function edit(context: Context, operands: readonly string[]): number {
@@ -136,6 +136,7 @@ class Script {
         this.#created &&
         this.#only === undefined &&
         this.#next === partitionCount(this.#disk) &&
+        usedPartitions(this.#disk).length === this.#next &&
         this.#disk.editor?.extendedIndex === undefined
       ) {
         talk.info('All partitions used.');
@@ -146,7 +147,7 @@ class Script {
       asked = false;
       if (text === undefined) {
         talk.info('Done.');
-        return this.#interactive ? 'ask' : 'write';
+        return this.#interactive ? 'ask' : 'end';
       }
       this.#lineCount++;
       const line = this.#reader.read(text);
@@ -262,7 +263,7 @@ class Script {
   #finish(outcome: Outcome, before: DataRange | undefined): number {
     const { talk } = this.#context;
     const disk = this.#disk;
-    if (outcome !== 'abort' && !this.#created && this.#reader.makesLabel) {
+    if ((outcome === 'end' || outcome === 'write') && !this.#created && this.#reader.makesLabel) {
       try {
         applyHeaders(disk, this.#reader.headers, talk);
         this.#wiping.mentionTable(disk);

@@ -1,0 +1,45 @@
+import { describe, expect, test } from 'vitest';
+import { RandomCalls } from '../support/random-scripts.ts';
+import { type SfdiskOutcome, SfdiskPairs } from '../support/sfdisk-runs.ts';
+import { describeWithTools, temporaryFolder } from '../support/tools.ts';
+
+const MIB = 2 ** 20;
+const SIZES = [MIB, 4 * MIB, 5 * MIB, 20 * MIB, 100 * MIB, 100 * MIB + 512, 2 ** 30, 2 ** 42];
+const FIRST = Number(process.env['USERLOOP_SFDISK_SEED'] ?? 1);
+const COUNT = Number(process.env['USERLOOP_SFDISK_RUNS'] ?? 60);
+
+/**
+ * util-linux puts partitions past the end of a container that is too small for them, or extended ones into an extended one, and cannot read the table
+ * afterwards. Ours refuses.
+ */
+function isBroken({ stdout }: SfdiskOutcome): boolean {
+  return (
+    /of size (16 EiB|0 B)\.$|^disk\.img\d+ .* 0 +0B /m.test(stdout) ||
+    /Created a new partition ([5-9]|\d\d) of type '(Extended|W95 Ext'd \(LBA\)|Linux extended)'/.test(stdout)
+  );
+}
+
+describeWithTools(['sfdisk'], 'sfdisk does what util-linux does', () => {
+  const pairs = new SfdiskPairs(temporaryFolder());
+
+  describe('for random scripts and changes', () => {
+    test.each(Array.from({ length: COUNT }, (_, i) => FIRST + i))('of seed %i', async (seed) => {
+      const size = SIZES[seed % SIZES.length]!;
+      const calls = new RandomCalls(seed, size / 512);
+      pairs.reset(size);
+      for (const each of [
+        calls.script(),
+        calls.change(),
+        calls.change(),
+        calls.change(),
+        { args: ['-l'] },
+        { args: ['-F'] },
+      ]) {
+        const { ours, reference, difference } = await pairs.call(each);
+        if (isBroken(reference)) return;
+        expect({ call: each, ...ours }).toEqual({ call: each, ...reference });
+        expect({ call: each, difference }).toEqual({ call: each, difference: undefined });
+      }
+    });
+  });
+});
