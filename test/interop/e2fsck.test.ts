@@ -42,7 +42,7 @@ const KINDS: readonly (readonly [kind: string, pattern: RegExp])[] = [
   ['deletion time', /dtime/],
   ['shared blocks', /Multiply-claimed/],
   ['checksum', /checksum/],
-  ['directory', /directory corrupted|Missing '\.|Invalid inode number for '\./],
+  ['directory', /directory corrupted|Missing '\.|Invalid inode number for '\.|should be '\./],
   ['entry', /deleted\/unused inode|invalid inode #|link to directory|link to the root|link to '\.'/],
   ['name', /illegal characters|zero-length name/],
   ['unconnected', /Unconnected|Unattached/],
