@@ -9,7 +9,7 @@ import { FileDevice } from './file-device.ts';
 import { systemClock, systemRandom, systemUtcOffsetMinutes } from './system.ts';
 
 /** The file systems that can be made. */
-export type Format = 'ext2' | 'fat12' | 'fat16' | 'fat32';
+export type Format = 'ext2' | 'ext3' | 'ext4' | 'fat12' | 'fat16' | 'fat32';
 
 export interface FormatDeviceOptions {
   readonly label?: string;
@@ -64,7 +64,7 @@ export function createImage(file: string | URL, size: number, options: CreateIma
  */
 export function formatDevice(device: BlockDevice, format: Format, options: FormatDeviceOptions = {}): void {
   const label = options.label;
-  if (format === 'ext2') {
+  if (format === 'ext2' || format === 'ext3' || format === 'ext4') {
     formatExt(device, {
       type: format,
       uuid: randomUuid(systemRandom),

@@ -59,7 +59,7 @@ export function openForEditing(io: Io, name: string, options: DiskOptions): Open
 }
 
 /** EBUSY for a file that is behind a loop device; a device with something mounted is only warned of, as the tool does. */
-function isUsedByKernel(io: Io, name: string): boolean {
+export function isUsedByKernel(io: Io, name: string): boolean {
   if (isNbdUri(name)) return false;
   try {
     refuseInKernelUse(io, name);

@@ -4,6 +4,7 @@ import type { PartitionTemplate } from '../../../partition/partition-template.ts
 import { findAttached, mountsOf } from '../../open-device.ts';
 import type { Disk } from '../fdisk/disk.ts';
 import { partitionName, usedPartitions } from '../fdisk/listing.ts';
+import { isUsedByKernel } from '../fdisk/opening.ts';
 import { backUp } from './backup.ts';
 import { partitionNumber } from './command-line.ts';
 import { type Context, Failure, openDisk, reasonOf, refuseBsd, writeChanges } from './context.ts';
@@ -115,7 +116,8 @@ class Script {
     const { io, talk, options } = this.#context;
     if (!talk.quiet) talk.print('Checking that no-one is using this disk right now ...');
     const attached = findAttached(io, this.#disk.name);
-    if (attached === undefined || mountsOf(attached).length === 0) {
+    const inUse = attached === undefined ? isUsedByKernel(io, this.#disk.name) : mountsOf(attached).length > 0;
+    if (!inUse) {
       if (!talk.quiet) talk.print(' OK\n\n');
       return;
     }
