@@ -1,13 +1,51 @@
 import { defineConfig } from 'vitest/config';
 
+/**
+ * They take loop devices of the kernel. The names of devices of ours keep clear of those, so that what another test takes for free may
+ * not be: they run when the others are done, one after the other.
+ */
+const KERNEL_LOOPS = [
+  'test/cli/inspect-repair.test.ts',
+  'test/cli/osdev-article-kernel.test.ts',
+  'test/crash/ext-journal.test.ts',
+  'test/interop/ext-checksums-kernel.test.ts',
+  'test/interop/ext-driver.test.ts',
+  'test/interop/ext-extents-kernel.test.ts',
+  'test/interop/ext-journal-replay.test.ts',
+  'test/interop/kernel-loop.test.ts',
+  'test/interop/losetup.test.ts',
+  'test/interop/mbr.test.ts',
+  'test/interop/mount-kernel.test.ts',
+  'test/interop/trees.test.ts',
+];
+
 export default defineConfig({
   test: {
-    include: ['test/**/*.test.ts'],
     globalSetup: './test/support/run-folder.ts',
     isolate: false,
     pool: 'threads',
     testTimeout: 120_000,
     hookTimeout: 120_000,
     reporters: ['default', './test/support/closing-line-reporter.ts'],
+    projects: [
+      {
+        extends: true,
+        test: {
+          name: 'user',
+          include: ['test/**/*.test.ts'],
+          exclude: KERNEL_LOOPS,
+          sequence: { groupOrder: 0 },
+        },
+      },
+      {
+        extends: true,
+        test: {
+          name: 'kernel loops',
+          include: KERNEL_LOOPS,
+          fileParallelism: false,
+          sequence: { groupOrder: 1 },
+        },
+      },
+    ],
   },
 });
