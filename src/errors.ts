@@ -75,6 +75,7 @@ export const ERRNO = {
   EAGAIN: [11, 'Resource temporarily unavailable'],
   ENOMEM: [12, 'Cannot allocate memory'],
   EACCES: [13, 'Permission denied'],
+  ENOTBLK: [15, 'Block device required'],
   EBUSY: [16, 'Device or resource busy'],
   EEXIST: [17, 'File exists'],
   EXDEV: [18, 'Invalid cross-device link'],
@@ -95,9 +96,12 @@ export const ERRNO = {
   ENOTEMPTY: [39, 'Directory not empty'],
   ELOOP: [40, 'Too many levels of symbolic links'],
   ENODATA: [61, 'No data available'],
+  EBADMSG: [74, 'Bad message'],
   EOVERFLOW: [75, 'Value too large for defined data type'],
   EOPNOTSUPP: [95, 'Operation not supported'],
   ESTALE: [116, 'Stale file handle'],
+  EUCLEAN: [117, 'Structure needs cleaning'],
+  ENOMEDIUM: [123, 'No medium found'],
 } as const satisfies Record<string, readonly [errno: number, text: string]>;
 
 export type ErrnoCode = keyof typeof ERRNO;

@@ -3,7 +3,11 @@ import os from 'node:os';
 import type * as Koffi from 'koffi';
 import { ERRNO, FsError, type ErrnoCode } from '../errors.ts';
 
-const NAMES = new Map(Object.entries(os.constants.errno).map(([name, number]) => [number, name]));
+/** Node does not know all of Linux' numbers. */
+const NAMES = new Map<number, string>([
+  ...Object.entries(os.constants.errno).map(([name, number]) => [number, name] as const),
+  ...Object.entries(ERRNO).map(([name, [number]]) => [number, name] as const),
+]);
 
 let readErrno: (() => number) | undefined;
 

@@ -45,7 +45,9 @@ export function runTool(
     env: { ...process.env, PATH: SEARCH_PATH, LC_ALL: 'C.UTF-8', TZ: 'UTC', ...options.env },
     encoding: 'utf8',
   });
-  if (result.error !== undefined) throw result.error;
+  // A tool may end before it has read all that it was given.
+  if (result.error !== undefined && (result.error as NodeJS.ErrnoException).code !== 'EPIPE')
+    throw result.error;
   return { status: result.status ?? 128, stdout: result.stdout, stderr: result.stderr };
 }
 

@@ -116,7 +116,8 @@ class Script {
     const { io, talk, options } = this.#context;
     if (!talk.quiet) talk.print('Checking that no-one is using this disk right now ...');
     const attached = findAttached(io, this.#disk.name);
-    const inUse = attached === undefined ? isUsedByKernel(io, this.#disk.name) : mountsOf(attached).length > 0;
+    const inUse =
+      attached === undefined ? isUsedByKernel(io, this.#disk.name) : mountsOf(attached).length > 0;
     if (!inUse) {
       if (!talk.quiet) talk.print(' OK\n\n');
       return;
