@@ -23,15 +23,9 @@ const session = new Session(folder);
 const prepared = Date.now();
 
 /** Small enough for a floppy: this package's own documents and part of its sources. */
-const smallTree = [
-  'docs',
-  'LICENSE',
-  'README.md',
-  'package.json',
-  'src/bytes',
-  'src/device',
-  'src/filesystem/ext',
-].map((name) => path.join(root, name));
+const smallTree = ['docs', 'LICENSE', 'README.md', 'package.json', 'src/bytes', 'src/device', 'src/nbd'].map(
+  (name) => path.join(root, name),
+);
 /** Some thousand files: npm itself, which is wherever this runs. */
 const largeTree = findLargeTree();
 const stages = findStageFiles();
