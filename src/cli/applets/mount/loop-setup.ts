@@ -30,7 +30,7 @@ interface Range {
   readonly length: number;
 }
 
-/** How often, and in what steps, another process is given time to finish attaching. */
+/** How often, and in what steps, another process is given time to finish what it is at. */
 const OTHER_LOOKS = 12;
 const OTHER_MILLISECONDS = 50;
 
@@ -93,11 +93,16 @@ async function awaitOther(
 /** Ends what `setUpLoop` has begun, when the mount failed. */
 export async function dropLoop(context: MountContext, loop: LoopDevice): Promise<void> {
   if (!loop.isNew) return;
-  try {
-    await context.backend.detach(loop.state);
-  } catch (error) {
-    // It goes by itself when nobody uses it; the failed mount is what matters.
-    if (!hasCode(error, 'ENXIO') && !hasCode(error, 'ENOENT') && !hasCode(error, 'EBUSY')) throw error;
+  for (let look = 0; look < OTHER_LOOKS; look++) {
+    try {
+      await context.backend.detach(loop.state);
+      return;
+    } catch (error) {
+      if (hasCode(error, 'ENXIO') || hasCode(error, 'ENOENT')) return;
+      if (!hasCode(error, 'EBUSY')) throw error;
+      // It may not have seen yet that we have closed it; if somebody else has it, it goes by itself later.
+      await setTimeout(OTHER_MILLISECONDS);
+    }
   }
 }
 
