@@ -4,6 +4,7 @@ import path from 'node:path';
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { describeInShell, ShellUser } from '../support/user-shell.ts';
 import { findTool, runTool } from '../support/tools.ts';
+import { until } from '../support/until.ts';
 
 let user: ShellUser;
 
@@ -18,12 +19,6 @@ afterEach(() => {
 /** What is not told by the test itself: nothing runs, and nothing is in the registry. */
 function expectNothingLeft(): void {
   expect({ shells: user.shells(), processes: user.processes() }).toEqual({ shells: [], processes: [] });
-}
-
-async function until(condition: () => boolean): Promise<void> {
-  for (const start = Date.now(); !condition() && Date.now() - start < 30_000;) {
-    await new Promise((resolve) => setTimeout(resolve, 20));
-  }
 }
 
 describeInShell([], 'the shell', () => {

@@ -9,6 +9,7 @@ import { viewPath } from '../../src/attach/registry.ts';
 import { AttachedTest, describeWithDevices } from '../support/attached.ts';
 import { type RunResult, userloop } from '../support/run.ts';
 import { findTool, runTool } from '../support/tools.ts';
+import { until } from '../support/until.ts';
 
 const MIB = 1 << 20;
 
@@ -39,14 +40,6 @@ function attach(image: string, more: Partial<AttachRequest> = {}): Promise<Devic
 
 function run(...argv: string[]): Promise<RunResult> {
   return userloop(argv, { cwd: test.folder, env: test.env });
-}
-
-/** Waits until it holds; fails after ten seconds. */
-async function until(condition: () => boolean): Promise<void> {
-  for (const end = Date.now() + 10_000; !condition();) {
-    if (Date.now() > end) throw new Error('it does not come true');
-    await new Promise((resolve) => setTimeout(resolve, 20));
-  }
 }
 
 describeWithDevices(['sfdisk', 'mke2fs', 'e2fsck', 'mkfs.fat', 'fsck.fat'], 'an attached image', () => {

@@ -80,7 +80,7 @@ describe.skipIf(absent.length > 0)('a Linux kernel in an emulator', () => {
       programs: ['socat', 'nbd-client'],
       script: `
         /bin/socat UNIX-LISTEN:/tmp/s,fork TCP:10.0.2.2:${port} &
-        while [ ! -S /tmp/s ]; do sleep 1; done
+        until grep -q ' 00010000 .* /tmp/s$' /proc/net/unix; do sleep 0.1; done
         /bin/nbd-client -unix /tmp/s /dev/nbd0 && echo connected
         cat /sys/block/nbd0/size
         mke2fs -F /dev/nbd0 >/dev/null

@@ -9,6 +9,7 @@ import { openNbdDevice } from '../../src/host/nbd-client-device.ts';
 import { parseNbdUri } from '../../src/host/nbd-uri.ts';
 import { type NbdServer, startNbdServer } from '../support/nbd-server.ts';
 import { describeWithTools, findTool, runTool, temporaryFolder } from '../support/tools.ts';
+import { isListening, until } from '../support/until.ts';
 
 const MIB = 1 << 20;
 const folder = temporaryFolder();
@@ -34,10 +35,7 @@ function emptyFile(size: number): string {
 async function serve(name: string, args: (socket: string) => string[]): Promise<string> {
   const socket = path.join(folder, `s${count++}`);
   children.push(spawn(findTool(name)!, args(socket), { stdio: ['ignore', 'ignore', 'inherit'] }));
-  for (let tries = 0; !fs.existsSync(socket); tries++) {
-    if (tries > 400) throw new Error(`${name} does not start`);
-    await new Promise((resolve) => setTimeout(resolve, 25));
-  }
+  await until(() => isListening(socket), `${name} does not start`);
   return socket;
 }
 

@@ -5,6 +5,7 @@ import path from 'node:path';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { type NbdServer, startNbdServer } from '../support/nbd-server.ts';
 import { describeWithTools, findTool, firstDifference, runTool, temporaryFolder } from '../support/tools.ts';
+import { until } from '../support/until.ts';
 
 const MIB = 1 << 20;
 const folder = temporaryFolder();
@@ -239,10 +240,7 @@ if (fs.existsSync('/dev/fuse') || process.env['CI'] === 'true') {
       fs.mkdirSync(mount);
       const child = spawn(findTool('nbdfuse')!, [mount, server.uri()], { stdio: 'inherit' });
       try {
-        for (let tries = 0; !fs.existsSync(`${mount}/nbd`); tries++) {
-          if (tries > 200) throw new Error('nbdfuse does not start');
-          await new Promise((resolve) => setTimeout(resolve, 25));
-        }
+        await until(() => fs.existsSync(`${mount}/nbd`), 'nbdfuse does not start');
         expect(firstDifference(server.file, `${mount}/nbd`)).toBeUndefined();
         const fd = fs.openSync(`${mount}/nbd`, 'r+');
         fs.writeSync(fd, Buffer.alloc(100_000, 9), 0, 100_000, 12_345);
