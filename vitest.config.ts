@@ -22,6 +22,7 @@ const KERNEL_LOOPS = [
 export default defineConfig({
   test: {
     globalSetup: './test/support/run-folder.ts',
+    setupFiles: './test/support/setup.ts',
     isolate: false,
     pool: 'threads',
     testTimeout: 120_000,
