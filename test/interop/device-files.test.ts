@@ -1,11 +1,10 @@
 import fs from 'node:fs';
 import { spawn } from 'node:child_process';
-import { afterAll, afterEach, expect, it } from 'vitest';
+import { afterEach, expect, it } from 'vitest';
 import { nativeFileOperations } from '../../src/host/native-file.ts';
 import {
   describeFiles,
   isMounted,
-  removeServerProgram,
   type FilesWay,
   ServedFiles,
   type ServedSettings,
@@ -26,8 +25,6 @@ afterEach(async () => {
   files = undefined;
   if (folder !== undefined) expect(isMounted(folder)).toBe(false);
 });
-
-afterAll(removeServerProgram);
 
 /** Standard output of a tool that must succeed. */
 function ok(served: ServedFiles, tool: string, args: readonly string[], input?: string): string {

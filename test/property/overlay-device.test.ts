@@ -1,13 +1,13 @@
 import fs from 'node:fs';
 import path from 'node:path';
 import { Worker } from 'node:worker_threads';
-import { buildSync } from 'esbuild';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { readBytes } from '../../src/device/block-device.ts';
 import { DescriptorDevice } from '../../src/host/descriptor-device.ts';
 import { OverlayDevice, type OverlayShare } from '../../src/host/overlay-device.ts';
 import { type OverlayBase, createMemoryOverlay, openOverlayFile } from '../../src/host/overlay-file.ts';
+import { builtProgram } from '../support/built-program.ts';
 import { temporaryFolder } from '../support/tools.ts';
 
 const SIZE = 5 * 4096 + 512;
@@ -107,15 +107,7 @@ describe('an overlay', () => {
     const base = makeBase(size);
     const scratch = fs.openSync(`${base.path}.memory`, 'wx+');
     const share = createMemoryOverlay(scratch, base);
-    const program = `${base.path}.mjs`;
-    buildSync({
-      entryPoints: [path.join(import.meta.dirname, '../support/overlay-writer.ts')],
-      outfile: program,
-      bundle: true,
-      format: 'esm',
-      platform: 'node',
-      packages: 'external',
-    });
+    const program = builtProgram('overlay-writer');
     const threads = 3;
     const barrier = new Int32Array(new SharedArrayBuffer(4));
     // Each writes every third run of 100 bytes, so that each block is written by all of them.

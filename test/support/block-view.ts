@@ -1,9 +1,8 @@
 import { once } from 'node:events';
-import path from 'node:path';
 import { Worker } from 'node:worker_threads';
-import { buildSync } from 'esbuild';
 import { MemoryDevice } from '../../src/device/memory-device.ts';
 import type { DeviceShare } from '../../src/host/device-share.ts';
+import { builtProgram } from './built-program.ts';
 
 const STEP = 4096;
 
@@ -13,17 +12,7 @@ export class BlockView {
   readonly #size: number;
 
   constructor(share: DeviceShare, size: number) {
-    // In dist/, from where packages are found.
-    const outfile = path.resolve(import.meta.dirname, '../../dist/cli/test-block-thread.mjs');
-    buildSync({
-      entryPoints: [path.join(import.meta.dirname, 'block-thread.ts')],
-      outfile,
-      bundle: true,
-      format: 'esm',
-      platform: 'node',
-      packages: 'external',
-    });
-    this.#worker = new Worker(outfile, { workerData: share });
+    this.#worker = new Worker(builtProgram('block-thread'), { workerData: share });
     this.#size = size;
   }
 

@@ -3,37 +3,18 @@ import fs from 'node:fs';
 import path from 'node:path';
 import readline from 'node:readline';
 import { fileURLToPath } from 'node:url';
-import { threadId } from 'node:worker_threads';
-import { buildSync } from 'esbuild';
 import { describe } from 'vitest';
 import type { Holder } from '../../src/attach/device-state.ts';
+import { builtProgram } from './built-program.ts';
 import { findTool, runTool, temporaryFolder, type ToolResult } from './tools.ts';
 
 /** Tests of device files: they are served by a process of their own (serve-device-files.ts), as programs that wait for them may block this one. */
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
-let program: string | undefined;
-
-/** The served files need the built worker; the program that serves them is built here, and goes with the test's process. */
+/** The served files need the built worker. */
 function serverProgram(): string {
-  if (program !== undefined && fs.existsSync(program)) return program;
   if (!fs.existsSync(`${root}dist/cli/device-files-worker.cjs`)) throw new Error('Run npm run build first');
-  program = `${root}dist/test/serve-device-files-${process.pid}-${threadId}.js`;
-  buildSync({
-    absWorkingDir: root,
-    entryPoints: ['test/support/serve-device-files.ts'],
-    outfile: program,
-    bundle: true,
-    platform: 'node',
-    format: 'esm',
-    packages: 'external',
-    logLevel: 'warning',
-  });
-  return program;
-}
-
-export function removeServerProgram(): void {
-  if (program !== undefined) fs.rmSync(program, { force: true });
+  return builtProgram('serve-device-files');
 }
 
 /** How the serving process comes by its mount. */

@@ -1,13 +1,10 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import fs from 'node:fs';
 import path from 'node:path';
 import { createInterface } from 'node:readline';
-import { buildSync } from 'esbuild';
 import type { NbdListenOptions } from '../../src/attach/nbd-exports.ts';
+import { builtProgram } from './built-program.ts';
 import { temporaryFolder } from './tools.ts';
-
-const ROOT = path.resolve(import.meta.dirname, '../..');
 
 export interface NbdServer {
   readonly process: ChildProcess;
@@ -30,17 +27,19 @@ export interface NbdServerOptions extends Partial<Omit<NbdListenOptions, 'socket
   readonly env?: Record<string, string>;
 }
 
-let program: string | undefined;
-
 /** A process with an NBD server of ours over a file. */
 export async function startNbdServer(options: NbdServerOptions): Promise<NbdServer> {
   const { file, readOnly = false, env = {}, ...rest } = options;
   const socket = path.join(temporaryFolder(), 'nbd');
   const listen: NbdListenOptions = { family: 'loop', unit: 0, ...rest, socket };
-  const child = spawn(process.execPath, [serverProgram(), JSON.stringify({ file, readOnly, listen })], {
-    stdio: ['pipe', 'pipe', 'inherit'],
-    env: { ...process.env, ...env },
-  });
+  const child = spawn(
+    process.execPath,
+    [builtProgram('nbd-server-process'), JSON.stringify({ file, readOnly, listen })],
+    {
+      stdio: ['pipe', 'pipe', 'inherit'],
+      env: { ...process.env, ...env },
+    },
+  );
   const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]();
   const first = await lines.next();
   if (first.done === true) throw new Error('The NBD server did not start');
@@ -63,23 +62,4 @@ export async function startNbdServer(options: NbdServerOptions): Promise<NbdServ
       return performance.now() - start;
     },
   };
-}
-
-/** Built anew in each run, so that it is of the same source as the tests. */
-function serverProgram(): string {
-  if (program !== undefined) return program;
-  const outfile = path.join(ROOT, `dist/test/nbd-server-process-${process.pid}.mjs`);
-  buildSync({
-    entryPoints: [path.join(ROOT, 'test/support/nbd-server-process.ts')],
-    outfile,
-    bundle: true,
-    platform: 'node',
-    format: 'esm',
-    target: 'node20.19',
-    packages: 'external',
-    logLevel: 'warning',
-  });
-  process.once('exit', () => fs.rmSync(outfile, { force: true }));
-  program = outfile;
-  return outfile;
 }
