@@ -17,6 +17,11 @@ export function sysfsSectorSize(device: number): number | undefined {
   return attribute(device, 'queue/logical_block_size') ?? attribute(device, '../queue/logical_block_size');
 }
 
+/** Whether each write to the device of that st_rdev is refused: the kernel lets it be opened for writing all the same. */
+export function isReadOnlyDevice(device: number): boolean {
+  return attribute(device, 'ro') === 1;
+}
+
 /** A dev_t as glibc packs it (gnu_dev_major, gnu_dev_minor); what Linux has fits in 32 bits. */
 export function formatDeviceNumber(device: number): string {
   const major = (device >>> 8) & 0xfff;

@@ -106,7 +106,8 @@ const OPTIONS: readonly OptionSpec[] = [
     long: 'lock',
     argument: 'optional',
     argumentName: 'MODE',
-    description: 'no: nothing is locked, as ever; other modes are refused',
+    description:
+      'lock the disk by flock(2) while it is edited: yes (default) waits for who has it, nonblock does not, no does nothing; without it LOCK_BLOCK_DEVICE says which',
   },
   { short: 'h', long: 'help', description: 'display this help' },
   { short: 'V', long: 'version', description: 'display the version of the tool this one stands in for' },
@@ -137,7 +138,7 @@ export const fdisk: Applet = defineApplet({
   notSupported: [
     'Sun and SGI tables; command I for BSD disklabels and nested tables',
     ...Object.entries(UNSUPPORTED_COMMANDS).map(([key, what]) => `command ${key}: ${what}`),
-    '--lock but with no; -t sgi or sun; --color=always',
+    '-t sgi or sun; --color=always',
   ],
   run(io, argv) {
     let parsed: ParsedArguments;
@@ -203,8 +204,6 @@ function readOptions(parsed: ParsedArguments): DiskOptions {
   if (color !== undefined && color !== 'auto' && color !== 'never') {
     throw new UsageError(`Colours are not supported: --color=${color}`);
   }
-  const lock = parsed.has('lock') ? (afterEquals(parsed.value('lock')) ?? 'yes') : 'no';
-  if (lock !== 'no' && lock !== '0') throw new UsageError(`Locking is not supported: --lock=${lock}`);
   wipeMode(parsed, 'w');
   wipeMode(parsed, 'W');
   const geometry = {
@@ -259,7 +258,8 @@ function dimension<K extends 'C' | 'H' | 'S'>(
 
 function edit(io: Io, name: string, options: DiskOptions, parsed: ParsedArguments): number {
   io.stdout.write(WELCOME);
-  const opened = openForEditing(io, name, options);
+  const lock = parsed.has('lock') ? (afterEquals(parsed.value('lock')) ?? 'yes') : undefined;
+  const opened = openForEditing(io, name, options, lock);
   if (opened === undefined) return 1;
   const { disk, readOnly, warnings } = opened;
   try {

@@ -7,7 +7,7 @@ import { describeFinding } from '../../errors.ts';
 import { systemRandom } from '../../host/system.ts';
 import type { TableFinding } from '../../partition/table-finding.ts';
 import { type MendPlan, type TableMend, applyMends, planMends } from '../../partition/table-mend.ts';
-import { refuseInKernelUse } from '../device-use.ts';
+import { refuseInUse } from '../device-use.ts';
 import type { ParsedArguments } from '../getopt.ts';
 import type { ImageReference } from '../image-reference.ts';
 import type { Io } from '../io.ts';
@@ -24,7 +24,7 @@ export function repairImage(io: Io, { image }: ImageReference, args: ParsedArgum
   let left: readonly TableFinding[] = [];
   failures.try(`cannot repair '${image}'`, () => {
     const dryRun = args.has('dry-run');
-    if (!dryRun) refuseInKernelUse(io, image);
+    if (!dryRun) refuseInUse(io, image);
     const device = openDevice(io, image, { readOnly: dryRun });
     try {
       left = repair(io, image, device, args);

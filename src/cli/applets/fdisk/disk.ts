@@ -16,6 +16,7 @@ import {
   geometryOfEntries,
 } from '../../../partition/mbr-geometry.ts';
 import { readTable } from '../../../partition/table.ts';
+import type { DeviceLock } from '../../device-lock.ts';
 import type { Io } from '../../io.ts';
 import { openDevice } from '../../open-device.ts';
 
@@ -31,6 +32,8 @@ export interface DiskOptions {
   readonly keepBootCode: boolean;
   /** The disk cannot be written. */
   readonly readOnly?: boolean;
+  /** Given back when the disk is closed. */
+  readonly lock?: DeviceLock;
   /** `-t`: the only kind of table to recognise. */
   readonly type?: Label['kind'];
 }
@@ -261,13 +264,9 @@ export class Disk {
     this.#openLabel();
   }
 
-  /** Throws what `write` would when the disk cannot be opened for writing. */
-  checkWritable(): void {
-    openDevice(this.#io, this.name, { sectorSize: this.sectorSize, whileMounted: true }).close();
-  }
-
   close(): void {
     this.device.close();
+    this.options.lock?.close();
   }
 
   get #outermostName(): string {

@@ -1,31 +1,17 @@
 import fs from 'node:fs';
 import path from 'node:path';
 import { listDevices, viewPath } from '../../../attach/registry.ts';
-import { FsError, hasCode } from '../../../errors.ts';
-import { formatDeviceNumber } from '../../../host/block-queue.ts';
+import { type FsError, hasCode } from '../../../errors.ts';
+import { isReadOnlyDevice } from '../../../host/block-queue.ts';
 import { isNbdUri } from '../../../host/nbd-uri.ts';
 import { MAX_MBR_SECTORS } from '../../../partition/mbr-type.ts';
+import { type DeviceLock, lockDevice } from '../../device-lock.ts';
 import type { Io } from '../../io.ts';
 import { findAttached, mountsOf, openDevice, refuseAttached } from '../../open-device.ts';
-import { refuseInKernelUse } from '../../device-use.ts';
+import { refuseInUse } from '../../device-use.ts';
 import { Disk, type DiskOptions } from './disk.ts';
 import { usedPartitions } from './listing.ts';
-
-const REASONS = [
-  'EACCES',
-  'EBUSY',
-  'EINVAL',
-  'EIO',
-  'EISDIR',
-  'ELOOP',
-  'ENAMETOOLONG',
-  'ENOENT',
-  'ENOTDIR',
-  'ENXIO',
-  'EPERM',
-  'ENOSPC',
-  'EROFS',
-] as const;
+import { failureText, openFailure } from './open-failure.ts';
 
 /** Opens a disk to look at it; undefined after it was said why not. */
 export function openForReading(io: Io, name: string, options: DiskOptions): Disk | undefined {
@@ -43,30 +29,58 @@ export interface OpenedDisk {
  * Opens a disk to edit it; undefined after it was said why not: an image that is attached or locked can be written by that alone, and one that can
  * never be written is not worth a question. One that this user may not write is shown, as the tool shows it.
  */
-export function openForEditing(io: Io, name: string, options: DiskOptions): OpenedDisk | undefined {
+export function openForEditing(
+  io: Io,
+  name: string,
+  options: DiskOptions,
+  lockMode?: string,
+): OpenedDisk | undefined {
   return saying(io, name, () => {
-    const attached = findAttached(io, name);
-    const inUse = attached === undefined ? isUsedByKernel(io, name) : mountsOf(attached).length > 0;
-    const readOnly = attached?.state.readOnly ?? !isWritable(io, name);
-    const disk = Disk.open(io, name, { ...options, readOnly });
+    const use = deviceUse(io, name);
+    const readOnly = findAttached(io, name)?.state.readOnly ?? !isWritable(io, name);
+    // Before the table is read: it may be another one by the time the lock is had.
+    const lock = readOnly ? 'none' : lockDevice(io, name, { program: 'fdisk', mode: lockMode });
+    if (lock === undefined) return undefined;
+    const disk = openLocked(io, name, { ...options, readOnly }, lock);
     const shrunk = explainShrunk(disk);
     return {
       disk,
       readOnly,
-      warnings: [...(inUse && !readOnly ? [IN_USE] : []), ...(shrunk === undefined ? [] : [shrunk])],
+      warnings: [
+        ...(use !== undefined && !readOnly ? [IN_USE] : []),
+        ...(shrunk === undefined ? [] : [shrunk]),
+      ],
     };
   });
 }
 
-/** EBUSY for a file that is behind a loop device; a device with something mounted is only warned of, as the tool does. */
-export function isUsedByKernel(io: Io, name: string): boolean {
-  if (isNbdUri(name)) return false;
+function openLocked(io: Io, name: string, options: DiskOptions, lock: DeviceLock | 'none'): Disk {
+  if (lock === 'none') return Disk.open(io, name, options);
   try {
-    refuseInKernelUse(io, name);
-    return false;
+    return Disk.open(io, name, { ...options, lock });
+  } catch (error) {
+    lock.close();
+    throw error;
+  }
+}
+
+/**
+ * Why the device is in use; undefined where it is not. EBUSY for a file that is behind a loop device or locked: of a device with something mounted the
+ * tool only warns.
+ */
+export function deviceUse(io: Io, name: string): string | undefined {
+  const attached = findAttached(io, name);
+  if (attached !== undefined) {
+    const [mount] = mountsOf(attached);
+    return mount && `${mount.source} is mounted on ${mount.directory}; unmount it first`;
+  }
+  if (isNbdUri(name)) return undefined;
+  try {
+    refuseInUse(io, name);
+    return undefined;
   } catch (error) {
     const isDevice = fs.statSync(path.resolve(io.cwd, name), { throwIfNoEntry: false })?.isBlockDevice();
-    if (isDevice === true && hasCode(error, 'EBUSY')) return true;
+    if (isDevice === true && hasCode(error, 'EBUSY')) return (error as FsError).detail;
     throw error;
   }
 }
@@ -75,23 +89,13 @@ const IN_USE =
   'This disk is currently in use - repartitioning is probably a bad idea.\n' +
   "It's recommended to umount all file systems, and swapoff all swap\npartitions on this disk.\n";
 
-/** strerror(3)'s text of what kept a disk from being opened or written; undefined for another error. */
-export function failureText(error: unknown): string | undefined {
-  if (error instanceof FsError) return error.text;
-  const code = REASONS.find((candidate) => hasCode(error, candidate));
-  return code === undefined ? undefined : new FsError(code).text;
-}
-
 function saying<T>(io: Io, name: string, open: () => T): T | undefined {
   try {
     return open();
   } catch (error) {
-    const code = REASONS.find((candidate) => hasCode(error, candidate));
-    if (code === undefined) throw error;
-    io.stderr.write(`fdisk: cannot open ${name}: ${new FsError(code).text}\n`);
-    if (code === 'EBUSY' && error instanceof FsError && error.detail !== undefined) {
-      io.stderr.write(`fdisk: ${error.detail}\n`);
-    }
+    const lines = openFailure(name, error);
+    if (lines === undefined) throw error;
+    for (const line of lines) io.stderr.write(`fdisk: ${line}\n`);
     return undefined;
   }
 }
@@ -101,7 +105,8 @@ function isWritable(io: Io, name: string): boolean {
   const file = path.resolve(io.cwd, name);
   if (isNbdUri(name) || !fs.existsSync(file)) return true;
   try {
-    if (isReadOnlyDevice(file)) return false;
+    const stats = fs.statSync(file);
+    if (stats.isBlockDevice() && isReadOnlyDevice(stats.rdev)) return false;
     refuseAttached(io, name);
     openDevice(io, name, { whileMounted: true }).close();
     return true;
@@ -109,14 +114,6 @@ function isWritable(io: Io, name: string): boolean {
     if (hasCode(error, 'EACCES')) return false;
     throw error;
   }
-}
-
-/** The kernel lets a device that is read-only be opened for writing, and refuses each write. */
-function isReadOnlyDevice(file: string): boolean {
-  const stats = fs.statSync(file);
-  if (!stats.isBlockDevice()) return false;
-  const attribute = `/sys/dev/block/${formatDeviceNumber(stats.rdev)}/ro`;
-  return fs.existsSync(attribute) && fs.readFileSync(attribute, 'latin1').trim() === '1';
 }
 
 /** A table that names sectors which the image has not: it was longer once. util-linux says nothing of that. */
@@ -152,7 +149,7 @@ function isReadable(file: string): boolean {
     fs.closeSync(fs.openSync(file, 'r'));
     return true;
   } catch (error) {
-    if (REASONS.some((code) => hasCode(error, code))) return false;
+    if (failureText(error) !== undefined) return false;
     throw error;
   }
 }

@@ -23,7 +23,7 @@ import {
 import { runGptExpert } from './gpt-commands.ts';
 import { type MenuState, UNSUPPORTED_COMMANDS, isCommand, menuText } from './menu.ts';
 import { createDosLabel, createGptLabel, warnOfDosLabel } from './new-label.ts';
-import { failureText } from './opening.ts';
+import { failureText } from './open-failure.ts';
 import { printFirstSector, printLabelData } from './raw-data.ts';
 import { ScriptFailure, loadScript, saveScript } from './script-commands.ts';
 import type { Wiping } from './wiping.ts';

@@ -88,7 +88,8 @@ export const OPTIONS: readonly OptionSpec[] = [
     long: 'lock',
     argument: 'optional',
     argumentName: 'MODE',
-    description: 'yes, no or nonblock; images are locked while they are written either way',
+    description:
+      'lock the disk by flock(2) while it is changed: yes (default) waits for who has it, nonblock does not, no does nothing; without it LOCK_BLOCK_DEVICE says which',
   },
   {
     short: 'N',
@@ -161,6 +162,8 @@ export interface SfdiskOptions {
   readonly noAct: boolean;
   readonly append: boolean;
   readonly force: boolean;
+  /** `--lock`: undefined where it is not given. */
+  readonly lock: string | undefined;
   readonly checkUse: boolean;
   /** The kernel is told of a new table; of an image nobody needs to be, and only the line about it is left out. */
   readonly tellKernel: boolean;
@@ -207,6 +210,7 @@ export function readOptions(parsed: ParsedArguments): SfdiskOptions {
     noAct: parsed.has('no-act'),
     append: parsed.has('append'),
     force: parsed.has('force'),
+    lock: parsed.has('lock') ? (parsed.value('lock') ?? 'yes').replace(/^=/, '') : undefined,
     checkUse: !parsed.has('no-reread') && !parsed.has('no-act'),
     tellKernel: !parsed.has('no-tell-kernel'),
     inBytes: parsed.has('bytes'),
@@ -244,10 +248,6 @@ function checkValues(parsed: ParsedArguments): void {
   if (color === 'always') throw new UsageError(`Colours are not supported: --color=${color}`, 1);
   if (color !== undefined && color !== 'auto' && color !== 'never') {
     throw new UsageError(`unsupported color mode: '${color}'`, 1);
-  }
-  const lock = parsed.value('lock');
-  if (lock !== undefined && !['yes', 'no', 'nonblock', '0', '1'].includes(lock)) {
-    throw new UsageError(`unsupported lock mode: ${lock}`, 1);
   }
 }
 

@@ -1,8 +1,15 @@
+import fs from 'node:fs';
+import path from 'node:path';
 import { FsError } from '../../../errors.ts';
+import { isReadOnlyDevice } from '../../../host/block-queue.ts';
+import { isNbdUri } from '../../../host/nbd-uri.ts';
+import { type DeviceLock, lockDevice } from '../../device-lock.ts';
 import type { Io } from '../../io.ts';
+import { findAttached, openDevice } from '../../open-device.ts';
 import { Disk } from '../fdisk/disk.ts';
 import { warnOfDosLabel } from '../fdisk/new-label.ts';
 import { openFailure } from '../fdisk/open-failure.ts';
+import { deviceUse } from '../fdisk/opening.ts';
 import type { CommandName, SfdiskOptions } from './command-line.ts';
 import type { Talk } from './talk.ts';
 
@@ -23,38 +30,67 @@ export interface OpenOptions {
   readonly readOnly: boolean;
 }
 
-/** Opens the disk that is named; Failure where it cannot be, or not for writing. */
+/** Opens the disk that is named; Failure where it cannot be, or not for writing: nothing is read or asked then. */
 export function openDisk(context: Context, name: string, { readOnly }: OpenOptions): Disk {
-  const { io, options } = context;
+  const { options } = context;
+  if (!readOnly) withReason(name, () => checkWritable(context, name));
+  const lock = readOnly ? undefined : lockOf(context, name);
   let disk: Disk;
   try {
-    disk = Disk.open(io, name, {
-      geometry: {},
-      dosCompatible: false,
-      cylinders: false,
-      classic: false,
-      keepBootCode: options.wipe !== 'always',
-      readOnly,
-      ...(options.sectorSize === undefined ? {} : { sectorSize: options.sectorSize }),
-    });
+    disk = withReason(name, () => open(context, name, readOnly, lock));
   } catch (error) {
-    const reason = openFailure(error);
-    if (reason === undefined) throw error;
-    throw new Failure(`cannot open ${name}: ${reason}`);
-  }
-  if (!readOnly && !options.noAct) {
-    try {
-      disk.checkWritable();
-    } catch (error) {
-      disk.close();
-      const reason = openFailure(error);
-      if (reason === undefined) throw error;
-      throw new Failure(`cannot open ${name}: ${reason}`);
-    }
+    lock?.close();
+    throw error;
   }
   if (options.command === 'show-size') return disk;
   sayWhatIsOdd(context, disk);
   return options.nested ? hybridOf(context, disk) : disk;
+}
+
+function open({ io, options }: Context, name: string, readOnly: boolean, lock: DeviceLock | undefined): Disk {
+  return Disk.open(io, name, {
+    geometry: {},
+    dosCompatible: false,
+    cylinders: false,
+    classic: false,
+    keepBootCode: options.wipe !== 'always',
+    readOnly,
+    ...(options.sectorSize === undefined ? {} : { sectorSize: options.sectorSize }),
+    ...(lock === undefined ? {} : { lock }),
+  });
+}
+
+/** Before the table is read: it may be another one by the time the lock is had. */
+function lockOf({ io, options }: Context, name: string): DeviceLock | undefined {
+  const lock = lockDevice(io, name, { program: 'sfdisk', mode: options.lock });
+  if (lock === undefined) throw new Failure('');
+  return lock === 'none' ? undefined : lock;
+}
+
+/** Throws what would keep the table from being written. A device that is in use is another matter: --force writes it all the same. */
+function checkWritable({ io, options }: Context, name: string): void {
+  deviceUse(io, name);
+  openDevice(io, name, { whileMounted: true }).close();
+  if (options.noAct) return;
+  const attached = findAttached(io, name);
+  const stats =
+    attached === undefined && !isNbdUri(name) ? fs.statSync(path.resolve(io.cwd, name)) : undefined;
+  if (
+    attached?.state.readOnly === true ||
+    (stats?.isBlockDevice() === true && isReadOnlyDevice(stats.rdev))
+  ) {
+    throw new FsError('EROFS', { syscall: 'open', path: name });
+  }
+}
+
+function withReason<T>(name: string, run: () => T): T {
+  try {
+    return run();
+  } catch (error) {
+    const lines = openFailure(name, error);
+    if (lines === undefined) throw error;
+    throw new Failure(lines.join('\nsfdisk: '));
+  }
 }
 
 /** These do not say that an MBR is too small for the disk. */

@@ -1,10 +1,9 @@
 import { addPartition, applyHeaders, changePartition, partitionCount } from '../partition-script/apply.ts';
 import { ScriptReader } from '../partition-script/reader.ts';
 import type { PartitionTemplate } from '../../../partition/partition-template.ts';
-import { findAttached, mountsOf } from '../../open-device.ts';
 import type { Disk } from '../fdisk/disk.ts';
 import { partitionName, usedPartitions } from '../fdisk/listing.ts';
-import { isUsedByKernel } from '../fdisk/opening.ts';
+import { deviceUse } from '../fdisk/opening.ts';
 import { backUp } from './backup.ts';
 import { partitionNumber } from './command-line.ts';
 import { type Context, Failure, openDisk, reasonOf, refuseBsd, writeChanges } from './context.ts';
@@ -115,10 +114,8 @@ class Script {
   #checkUse(): void {
     const { io, talk, options } = this.#context;
     if (!talk.quiet) talk.print('Checking that no-one is using this disk right now ...');
-    const attached = findAttached(io, this.#disk.name);
-    const inUse =
-      attached === undefined ? isUsedByKernel(io, this.#disk.name) : mountsOf(attached).length > 0;
-    if (!inUse) {
+    const use = deviceUse(io, this.#disk.name);
+    if (use === undefined) {
       if (!talk.quiet) talk.print(' OK\n\n');
       return;
     }
@@ -128,7 +125,7 @@ class Script {
         'Umount all file systems, and swapoff all swap partitions on this disk.\n' +
         'Use the --no-reread flag to suppress this check.\n',
     );
-    if (!options.force) throw new Failure('Use the --force flag to overrule all checks.');
+    if (!options.force) throw new Failure(`Use the --force flag to overrule all checks.\nsfdisk: ${use}`);
   }
 
   #read(): Outcome {
