@@ -9,7 +9,7 @@ import { steppingClock } from '../support/ext-driver-images.ts';
 import { Random } from '../support/ext-driver-model.ts';
 import { treeOfVolume, type TreeLines } from '../support/ext-driver-trees.ts';
 import { canUseKernelLoops } from '../../src/attach/backend-choice.ts';
-import { type CutKind, RecordedDevice } from '../support/recorded-device.ts';
+import { cutKinds, RecordedDevice } from '../support/recorded-device.ts';
 import { describeWithTools, runTool, temporaryFolder } from '../support/tools.ts';
 
 /**
@@ -29,7 +29,15 @@ const SEED = Number(process.env['USERLOOP_SEED'] ?? 77_000);
 const TOOL_EVERY = Number(process.env['USERLOOP_CRASH_TOOL_EVERY'] ?? 12);
 const KERNEL_EVERY = Number(process.env['USERLOOP_CRASH_KERNEL_EVERY'] ?? 200);
 
-const KINDS = [
+interface Kind {
+  readonly name: string;
+  readonly size: string;
+  readonly args: readonly string[];
+  /** Operations, for each of the usual ones. */
+  readonly times?: number;
+}
+
+const KINDS: readonly Kind[] = [
   { name: 'ext3, 1 KiB blocks', size: '8M', args: ['-t', 'ext3', '-b', '1024'] },
   { name: 'ext3, 4 KiB blocks', size: '16M', args: ['-t', 'ext3', '-b', '4096'] },
   { name: 'ext4', size: '16M', args: ['-t', 'ext4', '-b', '4096'] },
@@ -41,38 +49,56 @@ const KINDS = [
     args: ['-t', 'ext4', '-b', '1024', '-g', '1024', '-O', '^64bit'],
   },
   { name: 'ext4, inline data', size: '8M', args: ['-t', 'ext4', '-b', '1024', '-O', 'inline_data'] },
+  { name: 'ext4, a file of orphans', size: '8M', args: ['-t', 'ext4', '-b', '1024', '-O', 'orphan_file'] },
+  {
+    name: 'ext4, block maps',
+    size: '16M',
+    args: ['-t', 'ext4', '-b', '4096', '-O', '^extent,^64bit,^metadata_csum'],
+  },
+  {
+    name: 'ext4, fast commits that are not used',
+    size: '24M',
+    args: ['-t', 'ext4', '-b', '4096', '-O', 'fast_commit', '-J', 'size=6'],
+  },
 ];
 
-const KINDS_OF_CUT: readonly CutKind[] = ['first', 'some', 'torn'];
+/** The log goes around its ring: takes long. */
+const LONG_KIND: Kind = {
+  name: 'ext4, a small journal',
+  size: '6M',
+  args: ['-t', 'ext4', '-b', '1024', '-J', 'size=1'],
+  times: 8,
+};
+const isLongForm = process.env['USERLOOP_CRASH_WORKLOADS'] !== undefined;
 
 const folder = temporaryFolder();
 const totals = { workloads: 0, cuts: 0, byTool: 0, byKernel: 0, later: 0 };
 
 describeWithTools(['mke2fs', 'e2fsck'], 'A power cut during a session on a volume with a journal', () => {
-  for (const [index, { name, size, args }] of KINDS.entries()) {
+  for (const [index, { name, size, args, times = 1 }] of [
+    ...KINDS,
+    ...(isLongForm ? [LONG_KIND] : []),
+  ].entries()) {
     test(`leaves a state that was made durable: ${name} (seed ${SEED})`, () => {
       const image = path.join(folder, `${index}.img`);
       expect(runTool('mke2fs', ['-q', '-F', ...args, image, size]).status).toBe(0);
       const base = new Uint8Array(fs.readFileSync(image));
       for (let workload = 0; workload < WORKLOADS; workload++) {
-        cutWorkload(base, SEED + 1000 * index + workload);
+        cutWorkload(base, SEED + 1000 * index + workload, times * OPERATIONS);
       }
       fs.rmSync(image);
-      if (process.env['USERLOOP_CRASH_WORKLOADS'] !== undefined) console.log(JSON.stringify(totals));
+      if (isLongForm) console.log(JSON.stringify(totals));
     });
   }
 });
 
-function cutWorkload(base: Uint8Array, seed: number): void {
+function cutWorkload(base: Uint8Array, seed: number, operations: number): void {
   const random = new Random(seed);
   const device = new RecordedDevice(base);
-  const states = runWorkload(device, random, OPERATIONS + random.below(OPERATIONS));
+  const states = runWorkload(device, random, operations + random.below(operations));
   totals.workloads++;
   const perEpoch = Math.max(CUTS, Math.ceil(20 / device.flushes));
-  const kinds = (): CutKind[] => [
-    'none',
-    ...Array.from({ length: perEpoch }, () => random.pick(KINDS_OF_CUT)),
-  ];
+  const kinds = () => cutKinds(random, perEpoch);
   device.forEachCut(random, kinds, (cut, epoch, kind) => {
     const what = `seed ${seed}, ${kind} of the writes after flush ${epoch}`;
     totals.cuts++;

@@ -7,7 +7,9 @@ import { hasCode } from '../../src/errors.ts';
 import { FatFileSystem } from '../../src/filesystem/fat/file-system.ts';
 import { type FatFormatOptions, formatFat } from '../../src/filesystem/fat/format.ts';
 import type { FileSystem, NodeId } from '../../src/filesystem/file-system.ts';
+import { Random } from '../support/ext-driver-model.ts';
 import { FatModelRun, seededRandom } from '../support/fat-driver-model.ts';
+import { cutKinds, RecordedDevice } from '../support/recorded-device.ts';
 import { describeWithTools, runTool, temporaryFolder } from '../support/tools.ts';
 
 /** A session with every kind of change, several commits, and reuse of what was freed. */
@@ -63,6 +65,77 @@ function strangeContent(volume: FileSystem, directory: NodeId = volume.root): st
 }
 
 const RANDOM_CUTS = 60;
+
+/**
+ * USERLOOP_CRASH_WORKLOADS: sessions for each kind of volume that are cut at every flush and at 20 points between, where a device that reorders
+ * has written some of what came since; USERLOOP_CRASH_OPERATIONS; USERLOOP_SEED.
+ */
+const WORKLOADS = Number(process.env['USERLOOP_CRASH_WORKLOADS'] ?? 1);
+const OPERATIONS = Number(process.env['USERLOOP_CRASH_OPERATIONS'] ?? 120);
+const SEED = Number(process.env['USERLOOP_SEED'] ?? 31_000);
+
+interface FoundFile {
+  readonly node: NodeId;
+  readonly content: string;
+}
+
+/** Every file, after a flush. */
+interface DurableFiles {
+  readonly flushes: number;
+  readonly files: Map<string, FoundFile>;
+}
+
+function filesOf(
+  volume: FileSystem,
+  directory = volume.root,
+  prefix = '',
+  files = new Map<string, FoundFile>(),
+) {
+  for (const { name, node, kind } of volume.entries(directory)) {
+    const file = `${prefix}/${name}`;
+    if (kind === 'directory') {
+      filesOf(volume, node, file, files);
+      continue;
+    }
+    const content = new Uint8Array(volume.attributes(node).size);
+    volume.read(node, 0, content);
+    files.set(file, { node, content: Buffer.from(content).toString('latin1') });
+  }
+  return files;
+}
+
+/** Random operations; what was there whenever all of it was durable. */
+function recordSession(device: RecordedDevice, seed: number): DurableFiles[] {
+  const model = new FatModelRun(device, seed, 12_000);
+  const states: DurableFiles[] = [{ flushes: device.flushes, files: filesOf(model.fs) }];
+  for (let step = 0; step < OPERATIONS; step++) {
+    model.step();
+    if (step % 15 !== 14) continue;
+    model.fs.sync();
+    states.push({ flushes: device.flushes, files: filesOf(model.fs) });
+  }
+  model.fs.close();
+  states.push({ flushes: device.flushes, files: filesOf(FatFileSystem.open(device)) });
+  return states;
+}
+
+/** Files that were durable and are so again after the next flush of all, as they were, and are missing or different now. */
+function lostFiles(
+  states: readonly DurableFiles[],
+  flushes: number,
+  found: Map<string, FoundFile>,
+): string[] {
+  const index = states.findLastIndex((state) => state.flushes <= flushes);
+  const before = states[index]?.files ?? new Map<string, FoundFile>();
+  const after = states[index + 1]?.files ?? before;
+  return [...before]
+    .filter(([name, { node, content }]) => {
+      const next = after.get(name);
+      // Another file may have got the name.
+      return next?.node === node && next.content === content && found.get(name)?.content !== content;
+    })
+    .map(([name]) => `${name} is not what it was`);
+}
 
 /** What fsck.fat says when space is lost, an interrupted session was not closed, or FSInfo lags: none of it harms. */
 const HARMLESS = [
@@ -155,6 +228,32 @@ describeWithTools(['fsck.fat'], 'A session that is cut off at any of its writes'
       }
       expect(problems).toEqual([]);
       expect(cuts).toBeGreaterThan(RANDOM_CUTS / 2);
+    });
+    it(`costs ${name} space at most when a device that reorders loses its power (seed ${SEED})`, () => {
+      const image = path.join(folder, `${name}.img`);
+      const problems: string[] = [];
+      let cuts = 0;
+      for (let workload = 0; workload < WORKLOADS; workload++) {
+        const seed = SEED + workload;
+        const memory = new MemoryDevice(size);
+        formatFat(memory, { ...options, volumeId: 1 });
+        const device = new RecordedDevice(memory.toBytes());
+        const states = recordSession(device, seed);
+        const random = new Random(seed);
+        const perEpoch = Math.ceil(20 / device.flushes);
+        const kinds = () => cutKinds(random, perEpoch);
+        device.forEachCut(random, kinds, (state, epoch, kind) => {
+          cuts++;
+          const what = `seed ${seed}, ${kind} of the writes after flush ${epoch}`;
+          fs.writeFileSync(image, state);
+          problems.push(...harmIn(image).map((harm) => `${what}: ${harm}`));
+          const found = filesOf(FatFileSystem.open(MemoryDevice.from(state, { readOnly: true })));
+          problems.push(...lostFiles(states, epoch, found).map((lost) => `${what}: ${lost}`));
+        });
+      }
+      if (process.env['USERLOOP_CRASH_WORKLOADS'] !== undefined)
+        console.log(`${name}: ${WORKLOADS} sessions, ${cuts} cuts`);
+      expect(problems).toEqual([]);
     });
   }
 });

@@ -15,6 +15,13 @@ interface RecordedWrite {
 /** What of the writes since the last flush is on the medium when the power fails. */
 export type CutKind = 'none' | 'first' | 'some' | 'torn';
 
+const CUTS_BETWEEN: readonly CutKind[] = ['first', 'some', 'torn'];
+
+/** A cut right at a flush, and so many between it and the next. */
+export function cutKinds(random: Random, between: number): CutKind[] {
+  return ['none', ...Array.from({ length: between }, () => random.pick(CUTS_BETWEEN))];
+}
+
 /** Remembers every write, and between which flushes it came: what a power cut can leave is made from that. */
 export class RecordedDevice implements BlockDevice {
   readonly size: number;

@@ -96,6 +96,11 @@ export class DirectoryStorage {
     return this.#arrivals.size > 0;
   }
 
+  /** `..` on the device is still the former one. */
+  get hasMoved(): boolean {
+    return this.#formerDotDot !== undefined;
+  }
+
   isArriving(slot: number): boolean {
     return this.#arrivals.has(slot);
   }

@@ -266,6 +266,7 @@ export class FatFileSystem implements FileSystem {
         if (this.#isUnlinked(node) && !node.isStale) volume.forget(node);
       }
       volume.writeBack.commit();
+      if (volume.writeBack.hasEverChanged) this.device.flush();
       volume.state.markClean();
       // Looking at a volume shall not make the host write anything out.
       if (volume.writeBack.hasEverChanged) this.device.flush();

@@ -56,7 +56,9 @@ export class FatVolume {
     this.state = new VolumeState(device, geometry, this.table, viewOf(bootSector));
     this.allocator = new ClusterAllocator(this.table, this.state.startCluster);
     this.content = new ContentWriter(device);
-    this.writeBack = new WriteBack(this.table, this.allocator, this.state, this.content);
+    this.writeBack = new WriteBack(this.table, this.allocator, this.state, this.content, () =>
+      device.flush(),
+    );
     this.nodes = new NodeTable(geometry.type === 'fat32');
     this.root = this.nodes.add();
     const entry = new Uint8Array(SLOT_SIZE);
@@ -259,6 +261,7 @@ export class FatVolume {
   /** Puts free clusters at the end of a chain, in the table and in the node's entry. */
   extendChain(node: FatNode, chain: ClusterChain, runs: readonly number[]): void {
     const before = chain.lastCluster;
+    this.writeBack.grown(node, before, runs[0]!);
     for (let i = runs.length - 2; i >= 0; i -= 2) {
       this.table.link(runs[i]!, runs[i + 1]!, runs[i + 2] ?? 0);
       this.state.allocated(runs[i + 1]!);

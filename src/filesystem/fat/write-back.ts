@@ -12,24 +12,27 @@ const MAX_DIRTY_PAGES = 128;
 
 /**
  * Holds back changes of metadata and writes them in an order in which an interruption at any point loses space at
- * most: never are two chains crossed, never does an entry name clusters that are free or hold something else.
+ * most: never are two chains crossed, never does an entry name clusters that are free or hold something else. With `|` for
+ * a flush of the device, where there is something on both sides of it:
  *
  * 1. content of files; zeros in clusters by which directories grew went to the device before
  * 2. the dirty mark in the boot sector, once
  * 3. directories that no entry on the device names yet
- * 4. FATs: chains that came into being or grew
- * 5. the other directories, where what a rename brought still shows what was there before
- * 6. `..` of directories that moved, then what renames brought
- * 7. FATs: chains that were cut or freed; until here their clusters were not given to anybody
- * 8. FSInfo
+ * 4. FATs: chains that came into being, and what chains grew by |
+ * 5. FATs: the ends of former chains go on to that |
+ * 6. the other directories, where what a rename brought still shows what was there before |
+ * 7. `..` of directories that moved, then | what renames brought |
+ * 8. FATs: chains that were cut or freed; until here their clusters were not given to anybody
+ * 9. FSInfo
  */
 export class WriteBack {
-  /** Clusters that step 7 will free. */
+  /** Clusters that step 8 will free. */
   pendingClusters = 0;
   readonly #table: AllocationTable;
   readonly #allocator: ClusterAllocator;
   readonly #state: VolumeState;
   readonly #content: ContentWriter;
+  readonly #flush: () => void;
   readonly #directories = new Set<Directory>();
   /** Directories whose own entry is not on the device. */
   readonly #fresh = new Set<Directory>();
@@ -37,15 +40,22 @@ export class WriteBack {
   #cuts: [node: FatNode, last: number][] = [];
   /** Runs: start, length, … */
   #frees: number[] = [];
+  /** Nodes that have grown: what comes behind their first new cluster is no news to the device. */
+  readonly #grown = new Set<FatNode>();
+  /** From the cluster that ends a chain on the device to the one that it goes on with. */
+  readonly #joins = new Map<number, number>();
   #changes = 0;
   #hasEverChanged = false;
 
+  /** `flush` of the device. */
   constructor(
     table: AllocationTable,
     allocator: ClusterAllocator,
     state: VolumeState,
     content: ContentWriter,
+    flush: () => void,
   ) {
+    this.#flush = flush;
     this.#table = table;
     this.#allocator = allocator;
     this.#state = state;
@@ -80,6 +90,13 @@ export class WriteBack {
     this.#fresh.delete(directory);
   }
 
+  /** The node's chain, whose last cluster was `before`, or 0, goes on with `next`. */
+  grown(node: FatNode, before: number, next: number): void {
+    if (this.#grown.has(node)) return;
+    this.#grown.add(node);
+    if (before !== 0) this.#joins.set(before, next);
+  }
+
   /** The clusters in `runs` are no longer the node's; `last` is the last of those that it keeps, 0 when it keeps none. */
   cut(node: FatNode, last: number, runs: readonly number[]): void {
     if (last !== 0) {
@@ -110,17 +127,45 @@ export class WriteBack {
     if (this.isClean) return;
     this.#state.markDirty();
     for (const directory of this.#fresh) directory.storage.writeWithoutArrivals();
-    this.#table.writeDirty();
-    for (const directory of this.#directories) directory.storage.writeWithoutArrivals();
-    for (const directory of this.#directories) directory.storage.writeDotDot();
-    for (const directory of this.#directories) {
-      if (directory.storage.hasArrivals) directory.storage.writeArrivals();
+    this.#writeChains();
+    if (this.#directories.size > 0) {
+      this.#flush();
+      for (const directory of this.#directories) directory.storage.writeWithoutArrivals();
+      this.#writeArrivals();
     }
     this.#fresh.clear();
     this.#directories.clear();
-    this.#applyPending();
-    this.#table.writeDirty();
+    this.#grown.clear();
+    if (this.hasPending) {
+      this.#flush();
+      this.#applyPending();
+      this.#table.writeDirty();
+    }
     this.#state.writeHints(this.#allocator.cursor);
+  }
+
+  /** A former chain must not lead to clusters that the device takes for free. */
+  #writeChains(): void {
+    if (this.#joins.size > 0) {
+      for (const before of this.#joins.keys()) this.#table.set(before, this.#table.codec.end);
+      try {
+        this.#table.writeDirty();
+      } finally {
+        for (const [before, next] of this.#joins) this.#table.set(before, next);
+      }
+      this.#flush();
+    }
+    this.#table.writeDirty();
+    this.#joins.clear();
+  }
+
+  #writeArrivals(): void {
+    const moved = [...this.#directories].filter(({ storage }) => storage.hasMoved);
+    const arrivals = [...this.#directories].filter(({ storage }) => storage.hasArrivals);
+    if (moved.length > 0) this.#flush();
+    for (const directory of moved) directory.storage.writeDotDot();
+    if (arrivals.length > 0) this.#flush();
+    for (const directory of arrivals) directory.storage.writeArrivals();
   }
 
   #applyPending(): void {
