@@ -41,6 +41,7 @@ await build({
   entryPoints: {
     userloop: 'src/cli/entry.ts',
     'compiled-script': 'src/host/compiled-script.ts',
+    'early-device': 'src/attach/entries/early-device.ts',
     'device-process': 'src/attach/entries/device-process.ts',
     'device-main': 'src/attach/device-main.ts',
     'device-files-worker': 'src/attach/entries/device-files-worker.ts',

@@ -4,7 +4,8 @@ import type { AttachRequest } from './device-state.ts';
 import { type EarlyWorker, adoptEarly } from './early-worker.ts';
 import { encodeError } from './error-transport.ts';
 import { watchShell } from './shell-watch.ts';
-import { REPORT_FD, type StartReport } from './start-device.ts';
+import { REPORT_FD } from './device-process-start.ts';
+import type { StartReport } from './start-device.ts';
 
 /** What the process behind an attached device does, from its first moment to its last. */
 

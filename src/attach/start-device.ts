@@ -1,27 +1,22 @@
-import { spawn } from 'node:child_process';
 import type net from 'node:net';
-import { programFile } from '../host/program-file.ts';
+import { REPORT_FD, REQUEST_FD, startDeviceProcess } from './device-process-start.ts';
 import type { AttachRequest, DeviceState } from './device-state.ts';
+import { takeEarlyDevice } from './early-device.ts';
 import type { Environment } from './environment.ts';
 import type { ErrorMessage } from './error-transport.ts';
 
 /** What the process behind a device tells, once, to whoever started it. */
 export type StartReport = { readonly state: DeviceState } | { readonly error: ErrorMessage };
 
-/** The descriptor on which it tells that. */
-export const REPORT_FD = 3;
-
 /** Starts the process behind a device; resolves when the device and its partitions can be opened. */
 export function attachDevice(env: Environment, request: AttachRequest): Promise<DeviceState> {
-  const debug = (env['USERLOOP_DEBUG'] ?? '') !== '';
-  const child = spawn(process.execPath, [programFile('device-process'), JSON.stringify(request)], {
-    cwd: '/',
-    // A session of its own: what is typed on the terminal is not for it, and it stays when the terminal goes.
-    detached: true,
-    stdio: ['ignore', 'ignore', debug ? 'inherit' : 'ignore', 'pipe'],
-    env: env as NodeJS.ProcessEnv,
-  });
+  const early = env === process.env ? takeEarlyDevice() : undefined;
+  const child = early ?? startDeviceProcess(env as NodeJS.ProcessEnv);
   const pipe = child.stdio[REPORT_FD] as net.Socket;
+  const asked = child.stdio[REQUEST_FD] as unknown as net.Socket;
+  // When the process could not start or has gone, its report tells, or that there is none.
+  asked.on('error', () => {});
+  asked.end(JSON.stringify(request));
   return new Promise((resolve, reject) => {
     let text = '';
     let status = '';

@@ -1,10 +1,13 @@
+import type { ChildProcess } from 'node:child_process';
+import { adoptEarlyDevice } from '../attach/early-device.ts';
 import { programArguments } from '../host/program-arguments.ts';
 import { main } from './main.ts';
 
 export { main };
 
-/** What bin/userloop does. */
-export function run(): void {
+/** What bin/userloop does; `early` is the process that it has started for a device, if any. */
+export function run(early?: ChildProcess): void {
+  if (early !== undefined) adoptEarlyDevice(early);
   void main(process.argv[1] ?? 'userloop', programArguments()).then((status) => {
     process.exitCode = status;
   });
