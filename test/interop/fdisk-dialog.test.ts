@@ -17,6 +17,15 @@ const SESSIONS: Readonly<Record<string, FdiskSession>> = {
     keys: 'g\nn\n0\n129\n1\n2047\n204767\n\n2047\n204767\n+9G\n-9G\n+10M\nn\n1\n2\n\n+5M\nt\n9\n0\n2\n999\nt\n1\n0\nx\nl\n0\n99999999999\n256\nn\n7\n2\nname\nu\n1\nbad\nS\n2\n47\n64\n48\ni\nbad\nr\nd\n0\n3\n2\np\nw\n',
     size: 100 * MIB,
   },
+  'every question of an MBR in cylinders answered out of its range': {
+    keys: 'n\np\n1\n0\n99\n1\n0\n99\n+99\n5\nn\ne\n2\n5\n13\n\n99\n\nn\n5\n99\n7\n6\n99\n\nt\n9\n5\nc\nd\n9\n1\np\nw\n',
+    args: ['-u=cylinders'],
+    size: 100 * MIB,
+  },
+  'every question of a BSD disklabel answered out of its range': {
+    keys: 'n\np\n1\n\n\nt\na5\nb\ny\nn\nz\n9\n0\na\n0\n204800\n9999999\n\n0\n99999999\n+9G\n+20M\nn\nb\n1\n\n1\n\nt\nq\n9\n0\na\n1ff\nzz\n7\ni\nz\n0\na\nd\nz\n9\nb\ne\n-1\n0\n99999999999\n512\n63\n255\n0\n12\n99999999999\n3600\n1\n1\n0\n0\nx\n0\np\ns\nw\nr\nw\n',
+    size: 100 * MIB,
+  },
   'a flag and a type for a partition that is not there': {
     keys: 'n\np\n1\n\n+5M\nn\np\n3\n\n+5M\na\n2\np\ni\n2\nt\n2\nb\np\nv\nF\nd\n2\nt\n4\nn\np\np\nw\n',
     size: 100 * MIB,
@@ -103,6 +112,22 @@ describeWithTools(['fdisk'], 'fdisk answers what a session may hold', () => {
     expect(masked(mine)).toBe(masked(theirs));
   });
 
+  test.each(Object.entries(SESSIONS).filter(([name]) => name.includes('out of its range')))(
+    '%s: each answer is complained of, and the question is put again',
+    async (_, { keys, args = [], size }) => {
+      const image = path.join(folder, 'range.img');
+      fs.writeFileSync(image, '');
+      fs.truncateSync(image, size);
+      const { stdout, stderr } = await userloop(['fdisk', ...args, image], { stdin: keys });
+      const complaints = stderr.split('\n').filter((line) => line === 'Value out of range.').length;
+      const prompts = stdout.split(/\n|(?<=\): )/).filter((piece) => piece.endsWith('): '));
+      const again = prompts.filter((prompt, i) => prompt === prompts[i - 1] && !prompt.includes('ommand'));
+      // Some are no value at all, of which the tool says nothing before it asks again.
+      expect(complaints).toBeGreaterThanOrEqual(10);
+      expect(again.length).toBeGreaterThanOrEqual(complaints);
+    },
+  );
+
   test('tells of an image that is shorter than its table', async () => {
     const image = path.join(folder, 'shrunk.img');
     for (const label of ['o', 'g']) {
@@ -115,7 +140,25 @@ describeWithTools(['fdisk'], 'fdisk answers what a session may hold', () => {
       expect(stderr).toContain(
         'the table names sectors up to 204799, the disk ends with sector 8191: it was longer when it was partitioned',
       );
+      expect(stderr.includes(`"userloop inspect --repair ${image}"`)).toBe(label === 'g');
+      expect((await userloop(['fdisk', '-l', image])).stderr).toContain(
+        'it was longer when it was partitioned',
+      );
     }
+  });
+
+  test('tells of a BSD disklabel that is longer than its disk, but not of one that was copied out of its partition', async () => {
+    const image = path.join(folder, 'disklabel.img');
+    const slice = path.join(folder, 'slice.img');
+    fs.writeFileSync(image, '');
+    fs.truncateSync(image, 100 * MIB);
+    await userloop(['fdisk', image], { stdin: 'n\np\n1\n\n\nt\na5\nb\ny\nn\na\n\n\nw\nr\nw\n' });
+    fs.writeFileSync(slice, fs.readFileSync(image).subarray(MIB));
+    expect(await userloop(['fdisk', '-l', slice])).toMatchObject({ status: 0, stderr: '' });
+    fs.truncateSync(slice, 4 * MIB);
+    const { stdout, stderr } = await userloop(['fdisk', '-l', slice]);
+    expect(stdout).toContain('Disklabel type: bsd');
+    expect(stderr).toContain('the table names sectors up to 202751, the disk ends with sector 8191');
   });
 
   test('writes nothing where a boot record would lie past the end', async () => {

@@ -102,6 +102,45 @@ describeWithTools(['sfdisk', 'fdisk'], 'The partition table as others see it', (
   // Needs the kernel's loop driver, and the right to use it.
   const mayLoop =
     process.getuid?.() === 0 && fs.existsSync('/dev/loop-control') && findTool('losetup') !== undefined;
+  test.skipIf(!mayLoop || findTool('mke2fs') === undefined)(
+    'an image is not edited behind the back of the kernel, which has it in a loop device with something mounted',
+    async () => {
+      const image = path.join(folder, 'busy.img');
+      const directory = path.join(folder, 'busy');
+      fs.mkdirSync(directory);
+      fs.writeFileSync(image, '');
+      fs.truncateSync(image, 20 << 20);
+      await userloop(['fdisk', image], { stdin: 'n\np\n1\n\n\nw\n' });
+      runTool('mke2fs', ['-q', '-E', `offset=${1 << 20}`, image, '19M']);
+      const run = (...args: string[]): string =>
+        execFileSync(findTool(args[0]!)!, args.slice(1), { encoding: 'utf8' });
+      // The partition by its place: a kernel without the MBR's driver makes no device for it.
+      const loop = run('losetup', '-o', '1M', '-f', '--show', image).trim();
+      try {
+        run('mount', '-t', 'ext4', loop, directory);
+        const before = fs.readFileSync(image);
+        for (const tool of ['fdisk', 'sfdisk']) {
+          const { status, stdout, stderr } = await userloop([tool, image], { stdin: 'o\nw\n' });
+          expect(status).toBe(1);
+          expect(stdout).not.toContain('ommand (m for help)');
+          expect(stderr).toBe(
+            `${tool}: cannot open ${image}: Device or resource busy\n${tool}: "${image}" is attached as ${loop}: name that device instead, or detach it first\n`,
+          );
+        }
+        expect(await userloop(['fdisk', '-l', image])).toMatchObject({ status: 0, stderr: '' });
+        expect(fs.readFileSync(image).equals(before)).toBe(true);
+        // The device itself is only warned of, as the tool does.
+        const { stderr } = await userloop(['fdisk', loop], { stdin: 'q\n' });
+        const reference = runTool('fdisk', [loop], { input: 'q\n' });
+        expect(reference.stderr).toContain('This disk is currently in use');
+        expect(stderr).toBe(reference.stderr);
+      } finally {
+        if (runTool('umount', [directory]).status !== 0) runTool('umount', ['-l', directory]);
+        run('losetup', '-d', loop);
+      }
+    },
+  );
+
   test.skipIf(!mayLoop)('the kernel finds the same partitions', async (context) => {
     const image = path.join(folder, 'kernel.img');
     fs.writeFileSync(image, '');

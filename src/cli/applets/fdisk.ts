@@ -119,7 +119,7 @@ export const fdisk: Applet = defineApplet({
   summary: 'edit the partition table (MBR, GPT or BSD disklabel) of a disk image',
   usage: ['fdisk [OPTION]... DISK', 'fdisk [OPTION]... -l DISK...'],
   description: [
-    'Reads commands from the terminal or from a pipe: o makes a new MBR and g a new GPT, n adds a partition, d deletes one, p prints the table, a toggles the bootable flag, t changes a type, w writes and exits, q quits; m lists them all. Nothing is written before w.',
+    'Reads commands from the terminal or from a pipe: o makes a new MBR and g a new GPT, n adds a partition, d deletes one, p prints the table, a toggles the bootable flag, t changes a type, w writes and exits, q quits; m lists them all. Nothing is written before w. An image that cannot be written (read-only, attached, locked) is refused before the first question; -l shows it.',
     'When a geometry is given (-C, -H, -S), fdisk works as it did in the days of geometries: partitions begin on track boundaries, the first one in sector 63, and p prints the listing of those days. -c=nondos turns that off.',
   ],
   options: OPTIONS,
@@ -261,7 +261,7 @@ function edit(io: Io, name: string, options: DiskOptions, parsed: ParsedArgument
   const lock = parsed.has('lock') ? (afterEquals(parsed.value('lock')) ?? 'yes') : undefined;
   const opened = openForEditing(io, name, options, lock);
   if (opened === undefined) return 1;
-  const { disk, readOnly, warnings } = opened;
+  const { disk, warnings } = opened;
   try {
     sayWhenFound(io, disk);
     const wiping = new Wiping({
@@ -272,7 +272,6 @@ function edit(io: Io, name: string, options: DiskOptions, parsed: ParsedArgument
     });
     const columns = parsed.value('o');
     return runSession(io, disk, {
-      readOnly,
       warnings,
       noAutoTable: parsed.has('noauto-pt'),
       wiping,

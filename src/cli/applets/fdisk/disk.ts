@@ -30,7 +30,7 @@ export interface DiskOptions {
   readonly sectorSize?: number;
   /** `-B`: a new table leaves boot code alone. */
   readonly keepBootCode: boolean;
-  /** The disk cannot be written. */
+  /** The disk is only looked at. */
   readonly readOnly?: boolean;
   /** Given back when the disk is closed. */
   readonly lock?: DeviceLock;

@@ -2,32 +2,32 @@ import fs from 'node:fs';
 import path from 'node:path';
 import { listDevices, viewPath } from '../../../attach/registry.ts';
 import { type FsError, hasCode } from '../../../errors.ts';
-import { isReadOnlyDevice } from '../../../host/block-queue.ts';
 import { isNbdUri } from '../../../host/nbd-uri.ts';
-import { MAX_MBR_SECTORS } from '../../../partition/mbr-type.ts';
+import { PRIMARY_LBA, isFault, readHeader } from '../../../partition/gpt-header.ts';
+import { GPT_PROTECTIVE_TYPE, MAX_MBR_SECTORS } from '../../../partition/mbr-type.ts';
 import { type DeviceLock, lockDevice } from '../../device-lock.ts';
 import type { Io } from '../../io.ts';
-import { findAttached, mountsOf, openDevice, refuseAttached } from '../../open-device.ts';
+import { findAttached, mountsOf } from '../../open-device.ts';
 import { refuseInUse } from '../../device-use.ts';
 import { Disk, type DiskOptions } from './disk.ts';
 import { usedPartitions } from './listing.ts';
 import { failureText, openFailure } from './open-failure.ts';
+import { requireWritable } from './writability.ts';
 
 /** Opens a disk to look at it; undefined after it was said why not. */
 export function openForReading(io: Io, name: string, options: DiskOptions): Disk | undefined {
-  return saying(io, name, () => Disk.open(io, name, options));
+  return saying(io, name, () => Disk.open(io, name, { ...options, readOnly: true }));
 }
 
 export interface OpenedDisk {
   readonly disk: Disk;
-  readonly readOnly: boolean;
   /** What is said before the first question. */
   readonly warnings: readonly string[];
 }
 
 /**
- * Opens a disk to edit it; undefined after it was said why not: an image that is attached or locked can be written by that alone, and one that can
- * never be written is not worth a question. One that this user may not write is shown, as the tool shows it.
+ * Opens a disk to edit it; undefined after it was said why not: one that is busy or cannot be written is not worth a question. The tool shows the
+ * latter and refuses to write in the end.
  */
 export function openForEditing(
   io: Io,
@@ -37,19 +37,15 @@ export function openForEditing(
 ): OpenedDisk | undefined {
   return saying(io, name, () => {
     const use = deviceUse(io, name);
-    const readOnly = findAttached(io, name)?.state.readOnly ?? !isWritable(io, name);
+    requireWritable(io, name);
     // Before the table is read: it may be another one by the time the lock is had.
-    const lock = readOnly ? 'none' : lockDevice(io, name, { program: 'fdisk', mode: lockMode });
+    const lock = lockDevice(io, name, { program: 'fdisk', mode: lockMode });
     if (lock === undefined) return undefined;
-    const disk = openLocked(io, name, { ...options, readOnly }, lock);
+    const disk = openLocked(io, name, options, lock);
     const shrunk = explainShrunk(disk);
     return {
       disk,
-      readOnly,
-      warnings: [
-        ...(use !== undefined && !readOnly ? [IN_USE] : []),
-        ...(shrunk === undefined ? [] : [shrunk]),
-      ],
+      warnings: [...(use === undefined ? [] : [IN_USE]), ...(shrunk === undefined ? [] : [shrunk])],
     };
   });
 }
@@ -100,33 +96,46 @@ function saying<T>(io: Io, name: string, open: () => T): T | undefined {
   }
 }
 
-/** Can it be written? EBUSY where somebody else has it, EPERM and EROFS where nobody can write it: those are no answer. */
-function isWritable(io: Io, name: string): boolean {
-  const file = path.resolve(io.cwd, name);
-  if (isNbdUri(name) || !fs.existsSync(file)) return true;
-  try {
-    const stats = fs.statSync(file);
-    if (stats.isBlockDevice() && isReadOnlyDevice(stats.rdev)) return false;
-    refuseAttached(io, name);
-    openDevice(io, name, { whileMounted: true }).close();
-    return true;
-  } catch (error) {
-    if (hasCode(error, 'EACCES')) return false;
-    throw error;
-  }
-}
-
 /** A table that names sectors which the image has not: it was longer once. util-linux says nothing of that. */
 export function explainShrunk(disk: Disk): string | undefined {
   const { sectorCount } = disk.layout;
+  const unreadable = lastSectorOfGpt(disk);
+  const last = Math.max(lastSector(disk), unreadable ?? -1);
+  if (last < sectorCount) return undefined;
+  const advice =
+    unreadable === undefined
+      ? ''
+      : `; its GPT cannot be used as it is, see "userloop inspect --repair ${disk.name}"`;
+  return `fdisk: ${disk.name}: the table names sectors up to ${last}, the disk ends with sector ${sectorCount - 1}: it was longer when it was partitioned${advice}`;
+}
+
+/** The last sector that a partition has; -1 where there is none. */
+function lastSector(disk: Disk): number {
   const ends = usedPartitions(disk)
     .filter((partition) => partition.sectorCount > 0)
     // Of a protective entry for a disk that is too large for it nothing can be told.
     .filter((partition) => !('entry' in partition && partition.sectorCount === MAX_MBR_SECTORS))
-    .map(({ endSector }) => endSector);
-  const last = Math.max(-1, ...ends);
-  if (last < sectorCount || disk.bsd !== undefined) return undefined;
-  return `fdisk: ${disk.name}: the table names sectors up to ${last}, the disk ends with sector ${sectorCount - 1}: it was longer when it was partitioned`;
+    // The one that stands for the whole disk is rounded up to whole cylinders.
+    .filter(({ index }) => disk.bsd === undefined || !RAW_PARTITIONS.includes(index));
+  const last = Math.max(-1, ...ends.map(({ endSector }) => endSector));
+  // In a partition that was copied out of its disk the label still counts from the start of that disk; c stands for the partition.
+  const slice = disk.bsd?.partitions.find(({ index }) => index === RAW_PARTITIONS[0]);
+  return last - (slice?.startSector ?? 0);
+}
+
+/** c and d of a BSD disklabel: the partition that it is in, and the disk. */
+const RAW_PARTITIONS: readonly number[] = [2, 3];
+
+/** The last usable sector of a GPT that is whole but for that the disk ends before it; such a disk is taken for one with an MBR. */
+function lastSectorOfGpt(disk: Disk): number | undefined {
+  if (disk.editor?.partitions.some(({ entry }) => entry.type === GPT_PROTECTIVE_TYPE) !== true)
+    return undefined;
+  const { sectorSize, sectorCount } = disk.layout;
+  if (sectorCount < 3) return undefined;
+  const header = readHeader(disk.device, PRIMARY_LBA, sectorSize);
+  if (!isFault(header) || header.field !== 'LastUsableLBA') return undefined;
+  const last = Number(header.found);
+  return last >= sectorCount ? last : undefined;
 }
 
 /** What `-l` shows without a name: the disks of the kernel that can be opened, and those that are attached. */

@@ -29,8 +29,6 @@ import { ScriptFailure, loadScript, saveScript } from './script-commands.ts';
 import type { Wiping } from './wiping.ts';
 
 export interface SessionOptions {
-  /** The table cannot be written. */
-  readonly readOnly: boolean;
   /** `-n`: an empty disk gets no table before one is asked for. */
   readonly noAutoTable: boolean;
   readonly wiping: Wiping;
@@ -115,16 +113,15 @@ class Session {
   #welcome(): void {
     const dialog = this.#dialog;
     const disk = this.#disk;
-    if (this.#options.readOnly) dialog.warn('Device is open in read-only mode.');
     this.#sayWhatWasRead();
+    for (const warning of this.#options.warnings) dialog.warn(warning);
+    this.#options.wiping.mentionDisk(disk, dialog);
     if (disk.gpt?.hybrid === true) {
       dialog.warn(
         "A hybrid GPT was detected. You have to sync the hybrid MBR manually (expert command 'M').",
       );
     }
-    this.#options.wiping.mentionDisk(disk, dialog);
     this.#requireTable();
-    for (const warning of this.#options.warnings) dialog.warn(warning);
     if (this.#options.columns !== undefined && disk.label !== undefined) this.#columns(false);
   }
 
@@ -373,10 +370,6 @@ class Session {
     const disk = this.#disk;
     const dialog = this.#dialog;
     const { wiping } = this.#options;
-    if (this.#options.readOnly) {
-      dialog.warn('Device is open in read-only mode.');
-      return false;
-    }
     if (disk.label === undefined) throw new SessionFailure(`${WRITE_FAILED}: Success`);
     if (disk.gpt?.overlap() !== undefined)
       throw new SessionFailure(`${WRITE_FAILED}: ${new FsError('EINVAL').text}`);

@@ -1,15 +1,12 @@
-import fs from 'node:fs';
-import path from 'node:path';
 import { FsError } from '../../../errors.ts';
-import { isReadOnlyDevice } from '../../../host/block-queue.ts';
-import { isNbdUri } from '../../../host/nbd-uri.ts';
 import { type DeviceLock, lockDevice } from '../../device-lock.ts';
 import type { Io } from '../../io.ts';
-import { findAttached, openDevice } from '../../open-device.ts';
+import { openDevice } from '../../open-device.ts';
 import { Disk } from '../fdisk/disk.ts';
 import { warnOfDosLabel } from '../fdisk/new-label.ts';
 import { openFailure } from '../fdisk/open-failure.ts';
 import { deviceUse } from '../fdisk/opening.ts';
+import { requireWritable } from '../fdisk/writability.ts';
 import type { CommandName, SfdiskOptions } from './command-line.ts';
 import type { Talk } from './talk.ts';
 
@@ -70,17 +67,8 @@ function lockOf({ io, options }: Context, name: string): DeviceLock | undefined 
 /** Throws what would keep the table from being written. A device that is in use is another matter: --force writes it all the same. */
 function checkWritable({ io, options }: Context, name: string): void {
   deviceUse(io, name);
-  openDevice(io, name, { whileMounted: true }).close();
-  if (options.noAct) return;
-  const attached = findAttached(io, name);
-  const stats =
-    attached === undefined && !isNbdUri(name) ? fs.statSync(path.resolve(io.cwd, name)) : undefined;
-  if (
-    attached?.state.readOnly === true ||
-    (stats?.isBlockDevice() === true && isReadOnlyDevice(stats.rdev))
-  ) {
-    throw new FsError('EROFS', { syscall: 'open', path: name });
-  }
+  if (!options.noAct) requireWritable(io, name);
+  else openDevice(io, name, { whileMounted: true }).close();
 }
 
 function withReason<T>(name: string, run: () => T): T {
