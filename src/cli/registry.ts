@@ -236,6 +236,12 @@ export const REGISTRY: readonly RegistryEntry[] = [
     load: async () => (await import('./applets/fsck-fat.ts')).fsckFat,
   },
   {
+    names: ['resize2fs'],
+    kind: 'applet',
+    summary: 'change the size of an ext2, ext3 or ext4 file system',
+    load: async () => (await import('./applets/resize2fs.ts')).resize2fs,
+  },
+  {
     names: ['tune2fs'],
     kind: 'applet',
     summary: 'change the parameters of an ext2, ext3 or ext4 file system',

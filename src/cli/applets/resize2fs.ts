@@ -1,0 +1,154 @@
+import fs from 'node:fs';
+import type { BlockDevice } from '../../device/block-device.ts';
+import { isOwnError } from '../../errors.ts';
+import { GroupLayout } from '../../filesystem/ext/resize/group-layout.ts';
+import { usableBlockCount } from '../../filesystem/ext/resize/new-size.ts';
+import { planResize } from '../../filesystem/ext/resize/resize.ts';
+import type { SuperblockEditor } from '../../filesystem/ext/superblock-editor.ts';
+import { ReadOnlyCompatibleFeature } from '../../filesystem/ext/superblock.ts';
+import { clockFromEnvironment } from '../../host/system.ts';
+import { defineApplet } from '../applet.ts';
+import { checkUndoFile } from '../check/apply.ts';
+import { refuseInKernelUse } from '../device-use.ts';
+import type { Io } from '../io.ts';
+import { print } from '../verbs/print.ts';
+import { Failure } from './mke2fs/failure.ts';
+import { errorText, examineTarget, isMounted, type Target } from './mke2fs/target.ts';
+import { requireChecked, requireFitting, requireReplayed, wantedBlocks } from './resize2fs/checks.ts';
+import { type CommandLine, OPTIONS, parseCommandLine } from './resize2fs/command-line.ts';
+import { openForResize } from './resize2fs/open.ts';
+import { keepUndo } from './resize2fs/undo.ts';
+
+const BANNER = 'resize2fs 1.47.0 (5-Feb-2023)\n';
+export const resize2fs = defineApplet({
+  name: 'resize2fs',
+  kind: 'applet',
+  summary: 'change the size of an ext2, ext3 or ext4 file system',
+  usage: ['resize2fs [OPTION]... DEVICE [SIZE]'],
+  description: [
+    'Makes the file system on DEVICE, a file or a block device, as large as SIZE: a number of its blocks, or with one of the suffixes s, K, M, G, T of sectors of 512 bytes, KiB and so on. Without SIZE it fills the device. A file that is too short is made longer.',
+    'What is written is what resize2fs of e2fsprogs 1.47.0 writes, and so is what is printed. SOURCE_DATE_EPOCH takes the place of the clock.',
+    'Everything is worked out before the first write. Cut short at any moment, no file is lost: run e2fsck -fy, then resize again.',
+  ],
+  options: OPTIONS,
+  examples: [
+    { command: 'resize2fs disk.img 4G', explanation: 'Grows image and file system to 4 GiB.' },
+    { command: 'resize2fs /dev/loop0p2', explanation: 'Has the file system fill its partition.' },
+  ],
+  exitStatus: { 0: 'done, or nothing to do', 1: 'nothing was changed' },
+  notSupported: [
+    'changing a mounted file system, or one whose journal has to be replayed',
+    'file systems with bigalloc',
+    '-b, -s: switching 64bit. -S: a stride. -d: debugging output',
+  ],
+  run,
+});
+
+function run(io: Io, argv: readonly string[]): number {
+  io.stderr.write(BANNER);
+  try {
+    const command = parseCommandLine(argv);
+    const target = examineTarget(io, command.device);
+    if (isMounted(target)) {
+      throw new Failure(
+        `resize2fs: ${command.device} is mounted; to change its size meanwhile is not supported here\n`,
+      );
+    }
+    checkUndo(io, command);
+    const { editor, device } = openForResize(io, command.device, command.printMinimum);
+    try {
+      resize(io, command, target, editor, device);
+    } finally {
+      device.close();
+    }
+    return 0;
+  } catch (error) {
+    if (error instanceof Failure) io[error.stream].write(error.message);
+    else if (isOwnError(error)) io.stderr.write(`resize2fs: ${error.message}\n`);
+    else throw error;
+    return 1;
+  }
+}
+
+function checkUndo(io: Io, command: CommandLine): void {
+  checkUndoFile(io, command.undoFile);
+  try {
+    if (!command.printMinimum) refuseInKernelUse(io, command.device);
+  } catch (error) {
+    if (!isOwnError(error)) throw error;
+    throw new Failure(`open: ${errorText(error)} while opening ${command.device}\n`);
+  }
+}
+
+function resize(
+  io: Io,
+  command: CommandLine,
+  target: Target,
+  editor: SuperblockEditor,
+  device: BlockDevice,
+): void {
+  if (!command.force) requireChecked(editor, command.device);
+  requireReplayed(editor, command.device);
+  const { blockSize, blockCount } = editor.geometry;
+  const unit = `(${blockSize / 1024}k) blocks`;
+  const wanted = wantedBlocks(command, editor, device);
+  if (device.size < wanted * blockSize && target.kind !== 'file' && !command.force) {
+    const there = Math.floor(device.size / blockSize);
+    throw new Failure(
+      `The containing partition (or device) is only ${there} ${unit}.\nYou requested a new size of ${wanted} blocks.\n\n`,
+    );
+  }
+  requireFitting(editor, wanted);
+  if ((editor.features.readOnlyCompatible & ReadOnlyCompatibleFeature.bigalloc) !== 0 && !command.force) {
+    throw new Failure(
+      '\nResizing bigalloc file systems has not been fully tested.  Proceed at\nyour own risk!  Use the force option if you want to go ahead anyway.\n\n',
+    );
+  }
+  const usable = usableBlockCount(new GroupLayout(editor.view, editor.geometry), wanted);
+  if (usable === blockCount) {
+    io.stderr.write(`The filesystem is already ${blockCount} ${unit} long.  Nothing to do!\n\n`);
+    return;
+  }
+  perform(io, command, { target, device, blockSize, usable, wanted });
+}
+
+interface Job {
+  readonly target: Target;
+  readonly device: BlockDevice;
+  readonly blockSize: number;
+  /** Blocks that the file system can have of those that were asked for. */
+  readonly usable: number;
+  readonly wanted: number;
+}
+
+function perform(io: Io, command: CommandLine, job: Job): void {
+  const { target, blockSize, usable, wanted } = job;
+  const clock = clockFromEnvironment(io.env);
+  const isFile = target.kind === 'file';
+  const length = wanted * blockSize;
+  const before = job.device.size;
+  const grows = isFile && before < length;
+  let { device } = job;
+  let isStarted = false;
+  try {
+    if (grows) {
+      fs.truncateSync(target.path, length);
+      device = openForResize(io, command.device, false).device;
+    }
+    const plan = planResize(device, { blockCount: usable, clock });
+    keepUndo(io, command, device, plan.ranges(), plan.superblock);
+    print(io, `Resizing the filesystem on ${command.device} to ${usable} (${blockSize / 1024}k) blocks.\n`);
+    isStarted = true;
+    plan.apply();
+    print(
+      io,
+      `The filesystem on ${command.device} is now ${plan.blockCount} (${blockSize / 1024}k) blocks long.\n\n`,
+    );
+  } catch (error) {
+    // Nothing was written yet, or the file system is no longer as it was: then it may need the new length.
+    if (grows && !isStarted) fs.truncateSync(target.path, before);
+    throw error;
+  } finally {
+    if (device !== job.device) device.close();
+  }
+}

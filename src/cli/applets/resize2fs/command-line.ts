@@ -1,0 +1,75 @@
+import { UsageError } from '../../../errors.ts';
+import { getopt, type OptionSpec } from '../../getopt.ts';
+import { Failure } from '../mke2fs/failure.ts';
+
+export const USAGE =
+  'Usage: resize2fs [-d debug_flags] [-f] [-F] [-M] [-P] [-p] device [-b|-s|new_size] [-S RAID-stride] [-z undo_file]\n\n';
+
+export const OPTIONS: readonly OptionSpec[] = [
+  { short: 'f', description: 'go on although the file system was not checked, or the size seems too small' },
+  { short: 'F', description: 'have the system read the device anew; here that is always so' },
+  { short: 'M', long: 'minimum', description: 'make it as small as its content allows' },
+  { short: 'P', description: 'print how small it could become, in blocks, and end' },
+  { short: 'p', description: 'tell what is being done; here it is done too soon to tell' },
+  {
+    short: 'z',
+    argument: 'required',
+    argumentName: 'FILE',
+    description: 'keep what is overwritten in FILE, for e2undo(8) or userloop check --restore',
+  },
+  { short: 'b', description: 'switch 64bit on (not supported)' },
+  { short: 's', description: 'switch 64bit off (not supported)' },
+  {
+    short: 'S',
+    argument: 'required',
+    argumentName: 'BLOCKS',
+    description: 'the stride of a RAID (not supported)',
+  },
+  {
+    short: 'd',
+    argument: 'required',
+    argumentName: 'FLAGS',
+    description: 'debugging output (not supported)',
+  },
+];
+
+export interface CommandLine {
+  readonly device: string;
+  /** As it was typed. */
+  readonly size: string | undefined;
+  readonly force: boolean;
+  readonly minimum: boolean;
+  readonly printMinimum: boolean;
+  readonly undoFile: string | undefined;
+}
+
+/** Failure with the usage, or with the name of what is not supported. */
+export function parseCommandLine(argv: readonly string[]): CommandLine {
+  let parsed;
+  try {
+    parsed = getopt(argv, OPTIONS);
+  } catch (error) {
+    if (!(error instanceof UsageError)) throw error;
+    throw new Failure(`resize2fs: ${error.message}\n${USAGE}`);
+  }
+  const [device, size, ...rest] = parsed.operands;
+  if (device === undefined || rest.length > 0) throw new Failure(USAGE);
+  for (const [option, what] of [
+    ['M', 'the smallest size'],
+    ['P', 'the smallest size'],
+    ['b', 'to switch 64bit on'],
+    ['s', 'to switch 64bit off'],
+    ['S', 'a stride'],
+    ['d', 'debugging output'],
+  ] as const) {
+    if (parsed.has(option)) throw new Failure(`resize2fs: ${what} (-${option}) is not supported here\n`);
+  }
+  return {
+    device,
+    size,
+    force: parsed.has('f'),
+    minimum: parsed.has('M'),
+    printMinimum: parsed.has('P'),
+    undoFile: parsed.value('z'),
+  };
+}
