@@ -9,7 +9,7 @@ import { ReadOnlyCompatibleFeature } from '../../filesystem/ext/superblock.ts';
 import { clockFromEnvironment } from '../../host/system.ts';
 import { defineApplet } from '../applet.ts';
 import { checkUndoFile } from '../check/apply.ts';
-import { refuseInKernelUse } from '../device-use.ts';
+import { refuseInUse } from '../device-use.ts';
 import type { Io } from '../io.ts';
 import { print } from '../verbs/print.ts';
 import { Failure } from './mke2fs/failure.ts';
@@ -73,7 +73,7 @@ function run(io: Io, argv: readonly string[]): number {
 function checkUndo(io: Io, command: CommandLine): void {
   checkUndoFile(io, command.undoFile);
   try {
-    if (!command.printMinimum) refuseInKernelUse(io, command.device);
+    if (!command.printMinimum) refuseInUse(io, command.device);
   } catch (error) {
     if (!isOwnError(error)) throw error;
     throw new Failure(`open: ${errorText(error)} while opening ${command.device}\n`);
