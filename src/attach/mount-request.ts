@@ -24,6 +24,8 @@ export interface MountOptions {
   readonly synchronous?: boolean;
   /** `atime`: each read; `relatime`: the default; `noatime`. */
   readonly accessTime?: 'strict' | 'relative' | 'none';
+  /** `nodiratime`: reading directories is not noted. */
+  readonly directoryAccessTime?: false;
   /** Owner and group of all files: FAT has none; on ext they replace what is shown. */
   readonly uid?: number;
   readonly gid?: number;
@@ -48,6 +50,14 @@ export interface MountOptions {
   readonly commitSeconds?: number;
   /** ext3 and ext4: `data=`. Both are served as `ordered`. A volume without a journal is refused then. */
   readonly journalMode?: 'ordered' | 'writeback';
+  /** ext: blocks that were freed become holes in the image, once that is durable. */
+  readonly discard?: boolean;
+  /** ext: `nobarrier`: nothing is made durable but at the end; the order of writes is kept for a process that is killed, not for a power cut. */
+  readonly withoutBarriers?: boolean;
+  /** ext: `grpid`: new files have the group of their directory. */
+  readonly groupOfDirectory?: boolean;
+  /** ext4: `journal_checksum`. A volume whose metadata have no checksums is refused then. */
+  readonly journalChecksum?: boolean;
   /** ext3 and ext4, read-only: what the journal holds is not shown. */
   readonly withoutReplay?: boolean;
   /** The options as text, as they were given: for lists. */

@@ -39,11 +39,14 @@ export function runMountServer(data: MountWorkerData, port: MessagePort): void {
   let session: FileSystemSession;
   try {
     const content = openShare(data.share).content;
-    device = new WatchedDevice(new SliceDevice(content, data.range.offset, data.range.size));
+    const { withoutBarriers } = data.request.options;
+    const slice = new SliceDevice(content, data.range.offset, data.range.size);
+    device = new WatchedDevice(slice, { withoutBarriers: withoutBarriers === true });
     const fs = openRequested(device, data.request);
     session = new FileSystemSession(fs, {
       ...presentationOf(data.request, fs),
       readOnly: data.request.options.readOnly,
+      owner: process.getuid!(),
       clock: () => timeOf(Date.now()),
       log: (message) => post({ kind: 'log', message }),
     });
@@ -66,6 +69,7 @@ export function runMountServer(data: MountWorkerData, port: MessagePort): void {
     }
     try {
       session.close();
+      device.flushAtLast();
     } catch (error) {
       failure ??= error;
     }
@@ -269,6 +273,7 @@ function openRequested(device: BlockDevice, request: MountRequest): FileSystem {
     readOnly: options.readOnly,
     clock: () => timeOf(Date.now()),
     ...(options.withoutReplay === true && { withoutReplay: true }),
+    ...(options.discard === true && { discard: true }),
     utcOffsetMinutes: options.utcOffsetMinutes ?? -new Date().getTimezoneOffset(),
   });
   if (type !== undefined && type !== driver.name && type !== fs.type && !isNearly(type, fs.type)) {
@@ -285,6 +290,12 @@ function openRequested(device: BlockDevice, request: MountRequest): FileSystem {
     throw new FsError('EINVAL', {
       syscall: 'mount',
       detail: `data= and commit= need a journal: ${view} holds ${fs.type} without one`,
+    });
+  }
+  if (options.journalChecksum === true && !fs.features.includes('metadata_csum')) {
+    throw new FsError('EINVAL', {
+      syscall: 'mount',
+      detail: `journal_checksum needs checksums of metadata, which the ${fs.type} on ${view} does not have`,
     });
   }
   return fs;
@@ -312,6 +323,8 @@ function presentationOf(request: MountRequest, fs: FileSystem) {
     ...(options.showExec === undefined ? {} : { showExec: options.showExec }),
     ...(options.quiet === undefined ? {} : { quiet: options.quiet }),
     ...(options.accessTime === undefined ? {} : { accessTime: options.accessTime }),
+    ...(options.directoryAccessTime === false && { directoryAccessTime: false }),
+    ...(options.groupOfDirectory === true && { groupOfDirectory: true }),
     ...(options.synchronous === undefined ? {} : { synchronous: options.synchronous }),
     ...(options.writeBack === undefined ? {} : { writeBack: options.writeBack }),
     ...(hasUid === undefined ? {} : { hasUid }),

@@ -333,5 +333,6 @@ function mountOptionsOf(request: MountRequest) {
     noDev: options.noDev ?? !isRoot,
     ...(options.synchronous === undefined ? {} : { synchronous: options.synchronous }),
     ...(options.accessTime === undefined ? {} : { accessTime: options.accessTime }),
+    ...(options.directoryAccessTime === false && { directoryAccessTime: false }),
   };
 }

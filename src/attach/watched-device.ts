@@ -15,9 +15,12 @@ export class WatchedDevice implements BlockDevice {
   /** Reads into this memory are put off. */
   #memory: ArrayBufferLike | undefined;
   #putOff: PutOffRead[] = [];
+  readonly #withoutBarriers: boolean;
 
-  constructor(base: BlockDevice) {
+  /** `withoutBarriers`: `flush` does nothing. */
+  constructor(base: BlockDevice, options: { readonly withoutBarriers?: boolean } = {}) {
     this.#base = base;
+    this.#withoutBarriers = options.withoutBarriers === true;
   }
 
   get size(): number {
@@ -77,7 +80,12 @@ export class WatchedDevice implements BlockDevice {
   }
 
   flush(): void {
-    this.#base.flush();
+    if (!this.#withoutBarriers) this.#base.flush();
+  }
+
+  /** What `flush` has left out. */
+  flushAtLast(): void {
+    if (this.#withoutBarriers) this.#base.flush();
   }
 
   close(): void {

@@ -91,6 +91,12 @@ export interface FileSystem {
    */
   preallocate?(node: NodeId, offset: number, length: number, options?: { readonly keepSize?: boolean }): void;
 
+  /**
+   * Tells the device of all free runs of at least `least` bytes in a range of it, once that they are free is durable. Returns the bytes that these
+   * have. Left out where the driver does not know how.
+   */
+  trim?(start: number, length: number, least: number): number;
+
   /** Writes everything that is held in memory to the device, in an order that is safe. The device is not flushed. */
   settle(): void;
   /** `settle`, and flushes the device. */
@@ -249,6 +255,8 @@ export interface OpenOptions {
   readonly readOnly?: boolean;
   /** ext: shows the volume as it lies on the device, without what its journal holds. Only for reading. Default: no. */
   readonly withoutReplay?: boolean;
+  /** ext: tells the device of blocks that were freed, once that is durable. Default: no. */
+  readonly discard?: boolean;
   /** Tells the time for new nodes and changes. Default: always the epoch, since the core has no clock. */
   readonly clock?: () => Timestamp;
   /** Minutes east of UTC of the local time in which FAT keeps its times. Default 0. */

@@ -20,6 +20,7 @@ import type { FuseRequest } from './request.ts';
 import { AttributeRequests } from './session-attributes.ts';
 import { ContentRequests } from './session-content.ts';
 import { SessionCore, type SessionOptions } from './session-core.ts';
+import { answerIoctl } from './session-ioctl.ts';
 import { NameRequests } from './session-names.ts';
 
 /** Longest WRITE and READ, bytes: what the kernel allows everybody. */
@@ -150,7 +151,7 @@ export class FileSystemSession {
       case Opcode.READDIRPLUS:
         return this.#readdir(request, reply, true);
       case Opcode.FORGET:
-        this.#core.known.forget(request.nodeId, request.get(ForgetIn.nlookup));
+        this.#forget(request.nodeId, request.get(ForgetIn.nlookup));
         return 0;
       case Opcode.BATCH_FORGET:
         return this.#batchForget(request);
@@ -198,6 +199,8 @@ export class FileSystemSession {
         return this.#content.fallocate(request, reply);
       case Opcode.LSEEK:
         return this.#content.lseek(request, reply);
+      case Opcode.IOCTL:
+        return answerIoctl(this.#core, request, reply);
       case Opcode.INIT:
         return this.#init(request, reply);
       case Opcode.INTERRUPT:
@@ -224,13 +227,17 @@ export class FileSystemSession {
     return length;
   }
 
+  #forget(nodeId: number, lookups: number): void {
+    if (this.#core.known.forget(nodeId, lookups)) this.#core.isDirty = true;
+  }
+
   #batchForget(request: FuseRequest): number {
     const count = request.get(BatchForgetIn.count);
     for (let i = 0; i < count; i++) {
       const at = BatchForgetIn.$size + i * ForgetOne.$size;
       const nodeId = request.getAt(at, ForgetOne.nodeid);
       try {
-        this.#core.known.forget(nodeId, request.getAt(at, ForgetOne.nlookup));
+        this.#forget(nodeId, request.getAt(at, ForgetOne.nlookup));
       } catch (error) {
         // One that cannot be freed shall not keep the others.
         this.#log(request, error);
@@ -273,7 +280,8 @@ export class FileSystemSession {
         if (entry.nodeId !== 0) core.known.remember(node, request.nodeId, name);
       } else if (!dirents.add(name, node, KIND_MODE[kind], next)) break;
     }
-    if (!core.readOnly && core.options.accessTime !== 'none' && offset === 0)
+    const { accessTime, directoryAccessTime } = core.options;
+    if (offset === 0 && !core.readOnly && accessTime !== 'none' && directoryAccessTime !== false)
       this.#content.noteAccess(directory);
     return reply.done(request, dirents.length);
   }

@@ -53,16 +53,17 @@ export class KnownNodes {
     (known.others ??= []).push([parent, name]);
   }
 
-  /** The kernel takes back so many lookups. */
-  forget(nodeId: number, lookups: number): void {
-    if (nodeId === FUSE_ROOT_ID) return;
+  /** The kernel takes back so many lookups. True: it was the last of a node without a known name, which may be gone now. */
+  forget(nodeId: number, lookups: number): boolean {
+    if (nodeId === FUSE_ROOT_ID) return false;
     const node = nodeId as NodeId;
     const known = this.#known.get(node);
-    if (known === undefined) return;
+    if (known === undefined) return false;
     known.lookups -= lookups;
-    if (known.lookups > 0) return;
+    if (known.lookups > 0) return false;
     this.#known.delete(node);
     this.#fs.release(node);
+    return known.name === '';
   }
 
   /** The name leads to the node no more. */

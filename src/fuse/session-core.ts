@@ -10,6 +10,12 @@ export interface SessionOptions extends PresentationOptions {
   readonly readOnly: boolean;
   /** `strict`: each read that reaches the file system; `relative`: the first after a change, and once a day. Default `relative`. */
   readonly accessTime?: 'strict' | 'relative' | 'none';
+  /** False: reading directories does not count. */
+  readonly directoryAccessTime?: boolean;
+  /** New files have the group of their directory, whatever its bits. */
+  readonly groupOfDirectory?: boolean;
+  /** The user who may do what else root may: trim. */
+  readonly owner?: number;
   /** Everything is on the device, durable, before an answer is given. */
   readonly synchronous?: boolean;
   /** FAT: changes of owner and mode that cannot be kept succeed silently. */

@@ -134,6 +134,7 @@ export class NameRequests {
       return kind === 'directory' || kind === 'file' ? { kind } : { kind, mode };
     const directory = fs.attributes(parent);
     const { uid } = request;
+    if (this.#core.options.groupOfDirectory === true) return { kind, mode, uid, gid: directory.gid };
     if ((directory.mode & SET_GID) === 0) return { kind, mode, uid, gid: request.gid };
     return { kind, mode: kind === 'directory' ? mode | SET_GID : mode, uid, gid: directory.gid };
   }

@@ -23,6 +23,8 @@ export interface FuseMountOptions {
   readonly noSuid?: boolean;
   readonly noDev?: boolean;
   readonly accessTime?: 'strict' | 'relative' | 'none';
+  /** Only shown: it is the server who keeps access times. */
+  readonly directoryAccessTime?: boolean;
   readonly synchronous?: boolean;
   /** Longest READ, bytes; as the max_write of INIT, where pages are larger than 4 KiB. */
   readonly maxRead?: number;
@@ -189,6 +191,7 @@ function mountFlags(options: FuseMountOptions): number {
   if (options.synchronous === true) flags |= MountFlag.synchronous;
   if (options.accessTime === 'none') flags |= MountFlag.noAtime;
   if (options.accessTime === 'strict') flags |= MountFlag.strictAtime;
+  if (options.directoryAccessTime === false) flags |= MountFlag.noDirectoryAtime;
   return flags;
 }
 

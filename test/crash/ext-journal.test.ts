@@ -35,6 +35,8 @@ interface Kind {
   readonly args: readonly string[];
   /** Operations, for each of the usual ones. */
   readonly times?: number;
+  /** What is freed is discarded. */
+  readonly discard?: boolean;
 }
 
 const KINDS: readonly Kind[] = [
@@ -60,6 +62,8 @@ const KINDS: readonly Kind[] = [
     size: '24M',
     args: ['-t', 'ext4', '-b', '4096', '-O', 'fast_commit', '-J', 'size=6'],
   },
+  { name: 'ext4, with discards', size: '16M', args: ['-t', 'ext4', '-b', '4096'], discard: true },
+  { name: 'ext3, with discards', size: '8M', args: ['-t', 'ext3', '-b', '1024'], discard: true },
 ];
 
 /** The log goes around its ring: takes long. */
@@ -75,7 +79,7 @@ const folder = temporaryFolder();
 const totals = { workloads: 0, cuts: 0, byTool: 0, byKernel: 0, later: 0 };
 
 describeWithTools(['mke2fs', 'e2fsck'], 'A power cut during a session on a volume with a journal', () => {
-  for (const [index, { name, size, args, times = 1 }] of [
+  for (const [index, { name, size, args, times = 1, discard = false }] of [
     ...KINDS,
     ...(isLongForm ? [LONG_KIND] : []),
   ].entries()) {
@@ -84,7 +88,7 @@ describeWithTools(['mke2fs', 'e2fsck'], 'A power cut during a session on a volum
       expect(runTool('mke2fs', ['-q', '-F', ...args, image, size]).status).toBe(0);
       const base = new Uint8Array(fs.readFileSync(image));
       for (let workload = 0; workload < WORKLOADS; workload++) {
-        cutWorkload(base, SEED + 1000 * index + workload, times * OPERATIONS);
+        cutWorkload(base, SEED + 1000 * index + workload, { operations: times * OPERATIONS, discard });
       }
       fs.rmSync(image);
       if (isLongForm) console.log(JSON.stringify(totals));
@@ -92,10 +96,14 @@ describeWithTools(['mke2fs', 'e2fsck'], 'A power cut during a session on a volum
   }
 });
 
-function cutWorkload(base: Uint8Array, seed: number, operations: number): void {
+function cutWorkload(
+  base: Uint8Array,
+  seed: number,
+  { operations, discard }: { readonly operations: number; readonly discard: boolean },
+): void {
   const random = new Random(seed);
   const device = new RecordedDevice(base);
-  const states = runWorkload(device, random, operations + random.below(operations));
+  const states = runWorkload(device, random, operations + random.below(operations), { discard });
   totals.workloads++;
   const perEpoch = Math.max(CUTS, Math.ceil(20 / device.flushes));
   const kinds = () => cutKinds(random, perEpoch);

@@ -1,5 +1,5 @@
 import { extDriver } from '../../src/filesystem/ext/driver.ts';
-import type { FileSystem, NodeId } from '../../src/filesystem/file-system.ts';
+import type { FileSystem, NodeId, OpenOptions } from '../../src/filesystem/file-system.ts';
 import { steppingClock } from './ext-driver-images.ts';
 import type { Random } from './ext-driver-model.ts';
 import { treeOfVolume, type TreeLines } from './ext-driver-trees.ts';
@@ -20,8 +20,13 @@ export interface DurableState {
  * A session of random operations on a volume: makes, fills, appends, rewrites, replaces by rename, truncates, links, unlinks, also what is open, and
  * fsyncs every few operations. Returns the states that were made durable.
  */
-export function runWorkload(device: RecordedDevice, random: Random, operations: number): DurableState[] {
-  const volume = extDriver.open(device, { clock: steppingClock() });
+export function runWorkload(
+  device: RecordedDevice,
+  random: Random,
+  operations: number,
+  options: OpenOptions = {},
+): DurableState[] {
+  const volume = extDriver.open(device, { clock: steppingClock(), ...options });
   const states: DurableState[] = [snapshot(volume, 0)];
   const open: NodeId[] = [];
   let untilSync = random.below(10);

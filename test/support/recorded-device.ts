@@ -52,6 +52,11 @@ export class RecordedDevice implements BlockDevice {
     this.#current.write(offset, from);
   }
 
+  /** What it reads as afterwards is not defined: something that nobody wrote. */
+  discard(offset: number, length: number): void {
+    this.write(offset, new Uint8Array(length).fill(0xd1));
+  }
+
   flush(): void {
     this.#epochs.push([]);
   }

@@ -103,7 +103,13 @@ describe('options for our own drivers', () => {
     ['data=journal', 'ext', 'it only takes ordered and writeback.'],
     ['data=ordered', 'fat', 'it is not one of FAT.'],
     ['commit=soon', 'ext', 'it needs seconds, 0 for the usual 5.'],
-    ['barrier=0', 'ext', 'it only takes 1.'],
+    ['barrier=2', 'ext', 'it only takes 0 and 1.'],
+    ['delalloc', 'ext', 'it is not supported: blocks are taken at once, as with nodelalloc.'],
+    ['auto_da_alloc=0', 'ext', 'it only takes 1.'],
+    ['noauto_da_alloc', 'ext', 'bad option "noauto_da_alloc": it is not supported.'],
+    ['acl', 'ext', 'bad option "acl": it is not supported.'],
+    ['sb=32768', 'ext', 'bad option "sb=32768": it is not supported.'],
+    ['discard', 'fat', 'it is not one of FAT.'],
     ['mand', 'ext', 'bad option "mand": it is not supported.'],
     ['lazytime', 'fat', 'bad option "lazytime": it is not supported.'],
   ] as const)('refuses %s on %s by name', (text, family, message) => {
@@ -129,9 +135,18 @@ describe('options for our own drivers', () => {
     expect(optionsOf('ro,noload', 'ext').withoutReplay).toBe(true);
   });
 
-  it('takes nodiratime where noatime says it already', () => {
-    expect(optionsOf('noatime,nodiratime', 'ext').accessTime).toBe('none');
-    expect(() => optionsOf('nodiratime', 'ext')).toThrow('nodiratime');
+  it('takes what is for the device below, the later of two', () => {
+    expect(optionsOf('discard,nobarrier', 'ext')).toMatchObject({ discard: true, withoutBarriers: true });
+    expect(optionsOf('discard,nodiscard', 'ext').discard).toBe(false);
+    expect(optionsOf('barrier=0,barrier', 'ext').withoutBarriers).toBe(false);
+    expect(optionsOf('barrier=0', 'ext').withoutBarriers).toBe(true);
+    expect(optionsOf('journal_checksum', 'ext').journalChecksum).toBe(true);
+  });
+
+  it('takes what is for groups and access times', () => {
+    expect(optionsOf('grpid', 'ext').groupOfDirectory).toBe(true);
+    expect(optionsOf('bsdgroups,nogrpid', 'ext').groupOfDirectory).toBe(false);
+    expect(optionsOf('nodiratime', 'ext')).toMatchObject({ directoryAccessTime: false });
   });
 });
 

@@ -46,12 +46,12 @@ export const mount = defineApplet({
       'unless later options say otherwise. Images that are named on the command line need no entry: they are mounted with the ' +
       "user's own rights.",
     'Without operands the mounts of this machine are listed.',
-    'Options (-o) for every file system: ro rw exec noexec suid nosuid dev nodev sync async dirsync atime noatime relatime strictatime, loop, ' +
+    'Options (-o) for every file system: ro rw exec noexec suid nosuid dev nodev sync async dirsync atime noatime nodiratime relatime strictatime, loop, ' +
       'loop=/dev/loopN, offset=BYTES and sizelimit=BYTES (with K, M, G …), partition=N, uid= and gid= (names or numbers), ' +
       'remount, bind, rbind, move, allow_other, default_permissions, writeback_cache, and those of fstab: user users owner group noauto nofail defaults. Of FAT: umask= fmask= dmask= ' +
       '(octal), fat=12|16|32 (the type that it must be), quiet, showexec, tz=UTC, time_offset=MINUTES, flush, and check=normal, ' +
-      'codepage=437, iocharset=utf8, utf8, shortname=mixed, conv=binary, errors=continue, nodots, which are how it is. Of ext: data=ordered|writeback, commit=SECONDS, noload ' +
-      '(with ro), and errors=continue (with ro remount-ro), bsddf, sysvgroups, user_xattr, noacl, nocheck, which are how it is. What starts with x- or X- and ' +
+      'codepage=437, iocharset=utf8, utf8, shortname=mixed, conv=binary, errors=continue, nodots, which are how it is. Of ext: data=ordered|writeback, commit=SECONDS, discard, barrier=0|1, nobarrier, grpid, journal_checksum, noload ' +
+      '(with ro), and errors=continue (with ro remount-ro), bsddf, nodelalloc, auto_da_alloc, user_xattr, noacl, nocheck, which are how it is. What starts with x- or X- and ' +
       'comment= is for others. All other options are refused by name.',
   ],
   options: MOUNT_OPTIONS,
@@ -78,7 +78,7 @@ export const mount = defineApplet({
     '-F, -N, -s, --options-mode, --options-source, helpers (mount.TYPE), network file systems',
     'NBD exports: userloop ls, cat, cp and the rest take nbd:// and nbd+unix:// without a mount',
     '-o X-mount.* other than X-mount.mkdir, encryption=, verity',
-    'without the kernel: mand, nosymfollow, lazytime, iversion; nodiratime without noatime',
+    'without the kernel: mand, nosymfollow, lazytime, iversion',
     '-t msdos hides no long names: msdos and vfat are the same',
     'users: a user other than root unmounts only what the same user mounted',
     'remount of what userloop serves: other than by root, and anything but ro, rw, nosuid, nodev, noexec and noatime',

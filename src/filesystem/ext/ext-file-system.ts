@@ -96,6 +96,7 @@ export class ExtFileSystem implements FileSystem {
     const fs = new ExtFileSystem(volume, options, problem);
     fs.#core.directory(fs.root, 'open');
     if (fs.readOnly) return fs;
+    volume.discards.isActive = options.discard === true;
     // With a journal the counts in the superblock are brought up to date at unmount only.
     if (wasDirty || !volume.wasClean) volume.recount();
     try {
@@ -360,6 +361,19 @@ export class ExtFileSystem implements FileSystem {
     const core = this.#core;
     this.#withSpace(() => core.preallocate(core.node(node), offset, length, options.keepSize === true));
     this.#touch(ref);
+  }
+
+  trim(start: number, length: number, least: number): number {
+    this.#beginChange('trim');
+    const { blockSize, blockCount, blocksPerGroup } = this.#volume.geometry;
+    const first = Math.floor(start / blockSize);
+    // As the kernel's driver.
+    if (first >= blockCount || length < blockSize || Math.floor(least / blockSize) > blocksPerGroup)
+      throw new FsError('EINVAL', { syscall: 'trim' });
+    // What is free in memory must be so on the device before anything goes.
+    this.#volume.sync();
+    const end = first + Math.floor(length / blockSize);
+    return this.#volume.discards.trim(first, end, Math.floor(least / blockSize)) * blockSize;
   }
 
   settle(): void {

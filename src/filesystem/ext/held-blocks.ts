@@ -46,7 +46,7 @@ export class HeldBlocks {
 
   /** Frees what waits, in the transaction that is about to be committed. Nothing may be allocated before it is. */
   apply(): void {
-    const { groups, geometry } = this.#volume;
+    const { discards, groups, geometry } = this.#volume;
     const { firstDataBlock, blocksPerGroup } = geometry;
     for (const { start, length } of this.#runs) {
       const group = groups.get(Math.floor((start - firstDataBlock) / blocksPerGroup));
@@ -54,6 +54,7 @@ export class HeldBlocks {
       clearRange(bitmap.bytes, start - group.firstBlock, length);
       group.freeBlocks += length;
       groups.saveBlocks(group, bitmap);
+      discards.note(start, length);
     }
     if (this.count > 0) this.#volume.freeBlocks += this.count;
     this.clear();

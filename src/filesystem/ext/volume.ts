@@ -5,6 +5,7 @@ import { CorruptImageError, FsError } from '../../errors.ts';
 import { BlockCache } from './block-cache.ts';
 import { isSuperblockSealed, requireSuperblockChecksum, sealSuperblock } from './checksum.ts';
 import { DataWriter } from './data-writer.ts';
+import { Discards } from './discards.ts';
 import { type FeatureWords, hasGroupFlags, readFeatures } from './features.ts';
 import { type Geometry, readGeometry } from './geometry.ts';
 import { GroupTable } from './group-table.ts';
@@ -31,6 +32,7 @@ export class Volume {
   readonly data: DataWriter;
   readonly groups: GroupTable;
   readonly held: HeldBlocks;
+  readonly discards: Discards;
   /** Checksums of metadata; undefined on a volume without them. */
   readonly seals: MetadataSeals | undefined;
   /** Undefined on a volume without `mmp`. */
@@ -68,6 +70,7 @@ export class Volume {
     this.data = new DataWriter(device);
     this.groups = new GroupTable(this);
     this.held = new HeldBlocks(this);
+    this.discards = new Discards(this);
     if (found !== undefined) this.#journal = this.#openJournal(found);
   }
 
@@ -205,6 +208,9 @@ export class Volume {
     this.held.apply();
     this.cache.flush();
     if (this.#superblockDirty) this.#writeSuperblock();
+    if (this.discards.isEmpty) return;
+    this.device.flush();
+    this.discards.apply();
   }
 
   /** Makes everything durable. With a journal it is durable once it is in there. */
@@ -226,6 +232,7 @@ export class Volume {
     this.cache.clear();
     this.groups.clear();
     this.held.clear();
+    this.discards.clear();
     this.#journal?.reload();
     this.#isJournalInUse = (readFeatures(view).incompatible & IncompatibleFeature.needs_recovery) !== 0;
     return true;
@@ -274,6 +281,7 @@ export class Volume {
     this.held.apply();
     this.cache.flush();
     if (this.#superblockDirty) journal.write([]);
+    this.discards.apply();
     return journal.sequence !== before;
   }
 

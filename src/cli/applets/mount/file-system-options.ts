@@ -47,7 +47,6 @@ const COMMON: Readonly<Record<string, Rule | undefined>> = {
   allow_other: (_, changes) => void (changes.allowOther = true),
   default_permissions: (_, changes) => void (changes.defaultPermissions = true),
   writeback_cache: (_, changes) => void (changes.writeBack = true),
-  nodiscard: accepted,
 };
 
 /** Linux Documentation/filesystems/vfat.rst and mount(8). */
@@ -81,6 +80,7 @@ const FAT: Readonly<Record<string, Rule | undefined>> = {
   errors: errorsRule,
   nonumtail: only('0', 'no', 'false'),
   nodots: accepted,
+  nodiscard: accepted,
 };
 
 /** Linux Documentation/admin-guide/ext4.rst, filesystems/ext2.rst. */
@@ -93,10 +93,24 @@ const EXT: Readonly<Record<string, Rule | undefined>> = {
     if (value === undefined || !/^\d{1,5}$/.test(value)) return 'needs seconds, 0 for the usual 5';
     changes.commitSeconds = Number(value) || USUAL_COMMIT_SECONDS;
   },
-  barrier: only('1'),
+  barrier: barrierRule,
+  nobarrier: (_, changes) => void (changes.withoutBarriers = true),
+  discard: (_, changes) => void (changes.discard = true),
+  nodiscard: (_, changes) => void (changes.discard = false),
+  journal_checksum: (_, changes) => void (changes.journalChecksum = true),
+  // As the kernel: where metadata have checksums, so has the journal.
+  nojournal_checksum: (_, changes) => void (changes.journalChecksum = false),
+  grpid: (_, changes) => void (changes.groupOfDirectory = true),
+  bsdgroups: (_, changes) => void (changes.groupOfDirectory = true),
+  nogrpid: (_, changes) => void (changes.groupOfDirectory = false),
+  sysvgroups: (_, changes) => void (changes.groupOfDirectory = false),
+  // Blocks are taken when content is written, and content is there before what leads to it is committed.
+  nodelalloc: accepted,
+  delalloc: () => 'is not supported: blocks are taken at once, as with nodelalloc',
+  auto_da_alloc: autoAllocationRule,
+  // A new volume's tables are never written in the background.
+  noinit_itable: accepted,
   bsddf: accepted,
-  nogrpid: accepted,
-  sysvgroups: accepted,
   user_xattr: accepted,
   noacl: accepted,
   nocheck: accepted,
@@ -109,6 +123,15 @@ const EXT: Readonly<Record<string, Rule | undefined>> = {
 function journalModeRule(value: string | undefined, changes: Changes): string | void {
   if (value !== 'ordered' && value !== 'writeback') return 'only takes ordered and writeback';
   changes.journalMode = value;
+}
+
+function barrierRule(value: string | undefined, changes: Changes): string | void {
+  if (value !== undefined && value !== '0' && value !== '1') return 'only takes 0 and 1';
+  changes.withoutBarriers = value === '0';
+}
+
+function autoAllocationRule(value: string | undefined): string | void {
+  if (value !== undefined && value !== '1') return 'only takes 1';
 }
 
 /** What damage does to us is an EIO for whoever came across it. What is read-only already stays that. */
@@ -133,8 +156,7 @@ export function userMountOptions(
   for (const option of wishes.fileSystem) apply(option, changes, wishes, family, target);
   const has = (flag: number): boolean => (wishes.flags & flag) !== 0;
   for (const [flag, name] of REFUSED_FLAGS) {
-    if (has(flag) && !(flag === MountFlag.noDirectoryAtime && has(MountFlag.noAtime)))
-      throw refusal(target, { name, value: undefined }, 'is not supported');
+    if (has(flag)) throw refusal(target, { name, value: undefined }, 'is not supported');
   }
   const accessTime = has(MountFlag.noAtime)
     ? 'none'
@@ -149,6 +171,7 @@ export function userMountOptions(
     ...(has(MountFlag.noDev) && { noDev: true }),
     ...((has(MountFlag.synchronous) || has(MountFlag.directorySync)) && { synchronous: true }),
     ...(accessTime !== undefined && { accessTime }),
+    ...(has(MountFlag.noDirectoryAtime) && { directoryAccessTime: false as const }),
     ...changes,
     readOnly: has(MountFlag.readOnly),
     text: formatOptionList(wishes.all),
@@ -160,7 +183,6 @@ const REFUSED_FLAGS: readonly (readonly [flag: number, name: string])[] = [
   [MountFlag.noSymlinkFollow, 'nosymfollow'],
   [MountFlag.lazyTime, 'lazytime'],
   [MountFlag.inodeVersion, 'iversion'],
-  [MountFlag.noDirectoryAtime, 'nodiratime'],
 ];
 
 function apply(

@@ -1,0 +1,37 @@
+import { struct, u64le } from '../bytes/struct.ts';
+import { FsError } from '../errors.ts';
+import { IoctlIn, IoctlOut } from './protocol.ts';
+import { type FuseReply, OUT_HEADER_SIZE } from './reply.ts';
+import type { FuseRequest } from './request.ts';
+import type { SessionCore } from './session-core.ts';
+
+/** Linux `include/uapi/linux/fs.h`: _IOWR('X', 121, struct fstrim_range). */
+const FITRIM = 0xc0185879;
+/** The argument of FITRIM, in and out. */
+export const TrimRange = struct('fstrim_range', 24, {
+  start: u64le(0x00),
+  len: u64le(0x08), // out: bytes trimmed
+  minlen: u64le(0x10),
+});
+
+/**
+ * IOCTL: FITRIM only. The rest is ENOTTY, which programs take for a file system that does not know it. It must be whose mount it is, or root: the kernel
+ * asks for a capability there, of which a server learns nothing.
+ */
+export function answerIoctl(core: SessionCore, request: FuseRequest, reply: FuseReply): number {
+  if (request.get(IoctlIn.cmd) !== FITRIM || core.fs.trim === undefined)
+    throw new FsError('ENOTTY', { syscall: 'ioctl' });
+  if (request.uid !== 0 && request.uid !== core.options.owner)
+    throw new FsError('EPERM', { syscall: 'ioctl' });
+  if (core.readOnly) throw new FsError('EROFS', { syscall: 'ioctl' });
+  const start = request.getAt(IoctlIn.$size, TrimRange.start);
+  const length = request.getAt(IoctlIn.$size, TrimRange.len);
+  const least = request.getAt(IoctlIn.$size, TrimRange.minlen);
+  const trimmed = core.fs.trim(start, length, least);
+  core.isDirty = false;
+  reply.clear(IoctlOut.$size);
+  const at = OUT_HEADER_SIZE + IoctlOut.$size;
+  reply.bytes.set(request.data(IoctlIn.$size, TrimRange.$size), at);
+  TrimRange.len.set(reply.view, at, trimmed);
+  return reply.done(request, IoctlOut.$size + TrimRange.$size);
+}
