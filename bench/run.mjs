@@ -85,6 +85,15 @@ const rows = [
     peer: `mke2fs -q -F -d ${tree} ${img('e.img')}`,
   },
   {
+    name: 'make and populate ext4: mke2fs -t ext4 -d, ours / theirs',
+    goal: '>= 2',
+    needs: 'mke2fs',
+    corpus: true,
+    prepare: () => sh(`rm -f ${img('e.img')} && truncate -s 1G ${img('e.img')}`),
+    ours: `${userloop} mke2fs -q -F -t ext4 -d ${tree} ${img('e.img')}`,
+    peer: `mke2fs -q -F -t ext4 -d ${tree} ${img('e.img')}`,
+  },
+  {
     name: 'read all of ext2: cp -r / debugfs rdump',
     needs: 'debugfs',
     corpus: true,

@@ -1,4 +1,5 @@
 import { FsError } from '../errors.ts';
+import type { ContentCopier } from './content-copier.ts';
 
 /**
  * The seam under everything: a device of a fixed size, read and written at byte offsets.
@@ -26,6 +27,8 @@ export interface BlockDevice {
   extents?(offset: number, length: number): Iterable<Extent>;
   /** Set when the device is a plain range of an open file: transports may sendfile and splice. */
   fileRange?(): FileRange;
+  /** Has the content of files elsewhere copied to the device; undefined as long as that would bring nothing. Asked for each file. */
+  copier?(): ContentCopier | undefined;
 }
 
 export interface Extent {

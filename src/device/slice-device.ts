@@ -7,6 +7,7 @@ import {
   extentsOf,
   zeroRange,
 } from './block-device.ts';
+import type { ContentCopier, CopiedPiece, OutsideFile } from './content-copier.ts';
 
 /**
  * A part of another device: `losetup --offset --sizelimit`, or one partition.
@@ -20,6 +21,7 @@ export class SliceDevice implements BlockDevice {
   readonly #base: BlockDevice;
   readonly #offset: number;
   declare readonly fileRange?: () => FileRange;
+  declare readonly copier?: () => ContentCopier | undefined;
 
   /** `size` in bytes; without it the slice goes to the end of the base. `sectorSize`: where it is not the base's. */
   constructor(
@@ -38,6 +40,15 @@ export class SliceDevice implements BlockDevice {
       this.fileRange = () => {
         const range = base.fileRange!();
         return { fd: range.fd, offset: range.offset + offset };
+      };
+    }
+    if (base.copier !== undefined) {
+      let copier: SliceCopier | undefined;
+      this.copier = () => {
+        const whole = base.copier!();
+        if (whole === undefined) return undefined;
+        if (copier?.base !== whole) copier = new SliceCopier(whole, this, offset);
+        return copier;
       };
     }
   }
@@ -74,4 +85,28 @@ export class SliceDevice implements BlockDevice {
   }
 
   close(): void {}
+}
+
+class SliceCopier implements ContentCopier {
+  readonly base: ContentCopier;
+  readonly #slice: SliceDevice;
+  readonly #offset: number;
+
+  constructor(base: ContentCopier, slice: SliceDevice, offset: number) {
+    this.base = base;
+    this.#slice = slice;
+    this.#offset = offset;
+  }
+
+  copy(file: OutsideFile, pieces: readonly CopiedPiece[]): void {
+    for (const { deviceOffset, length, padding } of pieces) {
+      checkRange(this.#slice, 'write', deviceOffset, length + padding);
+    }
+    const moved = pieces.map((piece) => ({ ...piece, deviceOffset: piece.deviceOffset + this.#offset }));
+    this.base.copy(file, moved);
+  }
+
+  failed(options: { readonly wait: boolean }): readonly OutsideFile[] {
+    return this.base.failed(options);
+  }
 }

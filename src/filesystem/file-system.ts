@@ -1,5 +1,6 @@
 import type { Timestamp } from '../bytes/time.ts';
 import type { BlockDevice, Extent } from '../device/block-device.ts';
+import type { ContentCopier, OutsideFile } from '../device/content-copier.ts';
 
 /**
  * The contract between a file-system driver and everything above it: the verbs, the node:fs face, boot loaders, and
@@ -56,6 +57,13 @@ export interface FileSystem {
   read(node: NodeId, offset: number, into: Uint8Array): number;
   /** Writes all of `from` at `offset`, extending the file where needed. ENOSPC before anything is changed when it cannot fit. */
   write(node: NodeId, offset: number, from: Uint8Array): void;
+  /**
+   * Gives an empty file that was just made all of its content: the driver finds the place, the copier of the device fills it, later. Times and attributes
+   * stay. ENOSPC as for `write`. Left out where content does not go straight to the device.
+   */
+  fill?(node: NodeId, file: OutsideFile, copier: ContentCopier): void;
+  /** Can a new file of so many bytes be filled? */
+  canFill?(size: number): boolean;
   /** The file's content as data and holes, offsets within the file, from 0 to its size, without gaps. */
   extents(node: NodeId): Iterable<Extent>;
   /**
@@ -257,6 +265,11 @@ export interface OpenOptions {
   readonly withoutReplay?: boolean;
   /** ext: tells the device of blocks that were freed, once that is durable. Default: no. */
   readonly discard?: boolean;
+  /**
+   * ext: changes go straight to their places although the volume has a journal, whose log is empty and stays so. For filling a volume that
+   * nobody needs before it is complete. Default: no.
+   */
+  readonly withoutJournal?: boolean;
   /** Tells the time for new nodes and changes. Default: always the epoch, since the core has no clock. */
   readonly clock?: () => Timestamp;
   /** Minutes east of UTC of the local time in which FAT keeps its times. Default 0. */

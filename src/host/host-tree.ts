@@ -3,6 +3,7 @@ import path from 'node:path';
 import { type Timestamp, millisecondsOf } from '../bytes/time.ts';
 import { decodeUtf8 } from '../bytes/utf8.ts';
 import type { Extent } from '../device/block-device.ts';
+import { MAX_OUTSIDE_PATH } from '../device/content-copier.ts';
 import {
   type FileIdentity,
   type TreeAttributes,
@@ -17,7 +18,7 @@ import {
 import { FsError, errnoCode, hasCode } from '../errors.ts';
 import type { CreateOptions, NodeKind } from '../filesystem/file-system.ts';
 import { type FileStatus, fileStatus } from './file-status.ts';
-import { hostText } from './host-text.ts';
+import { hostText, isWellFormed } from './host-text.ts';
 import { type NativeFileOperations, nativeFileOperations } from './native-file.ts';
 import { nativeNodeOperations } from './native-node.ts';
 
@@ -119,6 +120,13 @@ export class HostTree implements TreeSource<string>, TreeTarget<string> {
       if (value !== undefined) xattrs.push({ name, value });
     }
     return xattrs;
+  }
+
+  outsidePath(place: string): string | undefined {
+    const absolute = this.#absolute(place);
+    // Three bytes a character at most.
+    const fits = absolute.length * 3 <= MAX_OUTSIDE_PATH || Buffer.byteLength(absolute) <= MAX_OUTSIDE_PATH;
+    return fits && isWellFormed(absolute) ? absolute : undefined;
   }
 
   openFile(place: string): void {

@@ -4,7 +4,8 @@ import { describe, expect, test } from 'vitest';
 import { MemoryDevice } from '../../src/device/memory-device.ts';
 import { FsError } from '../../src/errors.ts';
 import { FileDevice } from '../../src/host/file-device.ts';
-import { type FileBackedDevice, WriteBehindDevice } from '../../src/host/write-behind-device.ts';
+import { WriteBehindDevice } from '../../src/host/write-behind-device.ts';
+import type { FileBackedDevice } from '../../src/host/write-queue.ts';
 import { temporaryFolder } from '../support/tools.ts';
 
 const MIB = 1 << 20;

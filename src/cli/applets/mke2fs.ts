@@ -9,6 +9,7 @@ import type { ExtLayout } from '../../filesystem/ext/format/layout.ts';
 import { defaultSize } from '../../filesystem/ext/format/parameters.ts';
 import type { ExtConfiguration } from '../../filesystem/ext/format/profile.ts';
 import { FileDevice } from '../../host/file-device.ts';
+import { WriteBehindDevice } from '../../host/write-behind-device.ts';
 import { defineApplet } from '../applet.ts';
 import type { Io } from '../io.ts';
 import { openDevice, refuseAttached } from '../open-device.ts';
@@ -233,7 +234,7 @@ function write(
   const listed =
     command.badBlocksFile === undefined ? [] : readBadBlockList(io, command.badBlocksFile, layout);
   judgeBadBlocks(io, listed, layout);
-  const device = openFor(io, target, layout, extended.offset ?? 0);
+  const device = openFor(io, target, layout, extended.offset ?? 0, content !== undefined);
   try {
     const volume = new SliceDevice(device, extended.offset ?? 0);
     const badBlocks = [...listed, ...findBadBlocks(io, command, layout, volume)];
@@ -327,11 +328,20 @@ function findBadBlocks(
 }
 
 /** The device, long enough for the volume where that can be had. */
-function openFor(io: Io, target: Target, layout: ExtLayout, offset: number): BlockDevice {
+function openFor(
+  io: Io,
+  target: Target,
+  layout: ExtLayout,
+  offset: number,
+  writeBehind: boolean,
+): BlockDevice {
   const end = offset + layout.blockCount * layout.blockSize;
-  if (target.kind === 'absent') return FileDevice.create(target.path, end);
+  if (target.kind === 'absent') {
+    const device = FileDevice.create(target.path, end);
+    return writeBehind ? new WriteBehindDevice(device) : device;
+  }
   if (target.kind === 'file' && target.size < end) fs.truncateSync(target.path, end);
-  return openDevice(io, target.name);
+  return openDevice(io, target.name, { writeBehind });
 }
 
 function deviceSizeIsZero(calledAs: string): string {

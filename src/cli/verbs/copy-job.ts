@@ -116,6 +116,7 @@ export class CopyJob {
         );
       }
     }
+    for (const copy of copies.values()) copy.finish();
     for (const copy of copies.values()) this.#tellLosses(copy, destination.tree);
   }
 

@@ -11,6 +11,8 @@ const ZERO_BLOCK = 4096;
 /** Whose fault is an error that comes up now? */
 export interface CopyPhase {
   reading: boolean;
+  /** The source's file went on where it should have ended. */
+  grew: boolean;
 }
 
 export interface ContentCopy {
@@ -41,9 +43,12 @@ function copyRange(copy: ContentCopy, offset: number, end: number, findHoles: bo
   let at = offset;
   while (at < end || unknown) {
     phase.reading = true;
-    const wanted = unknown ? buffer.length : Math.min(buffer.length, end - at);
-    const count = source.readFile(at, wanted === buffer.length ? buffer : buffer.subarray(0, wanted));
+    // One more than there should be, to see that there is no more.
+    const wanted = unknown ? buffer.length : Math.min(buffer.length, end - at + 1);
+    const found = source.readFile(at, wanted === buffer.length ? buffer : buffer.subarray(0, wanted));
+    const count = unknown ? found : Math.min(found, end - at);
     if (count === 0) break;
+    if (found > count) phase.grew = true;
     phase.reading = false;
     if (findHoles) writeWithoutZeros(copy, at, count);
     else target.writeFile(at, count === buffer.length ? buffer : buffer.subarray(0, count));

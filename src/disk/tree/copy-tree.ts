@@ -1,3 +1,4 @@
+import type { OutsideFile } from '../../device/content-copier.ts';
 import { CorruptImageError, FsError, hasCode, isOwnError } from '../../errors.ts';
 import type { CreateOptions } from '../../filesystem/file-system.ts';
 import { type ContentCopy, type CopyPhase, copyContent } from './copy-content.ts';
@@ -51,7 +52,9 @@ export class TreeCopy<S, T> {
   readonly #above = new Set<FileIdentity>();
   /** Directories of the target in which it all ends up: when the source holds one of them, it holds its own copy. */
   #targetAncestors: ReadonlySet<FileIdentity> = new Set();
-  readonly #phase: CopyPhase = { reading: true };
+  readonly #phase: CopyPhase = { reading: true, grew: false };
+  /** Content of files goes from where it is to where it belongs without passing through here, where the trees can do that. */
+  #handsOver = true;
 
   constructor(
     source: TreeSource<S>,
@@ -78,6 +81,20 @@ export class TreeCopy<S, T> {
   copy(place: S, directory: T, name: string, created: Set<FileIdentity>): void {
     this.#start(directory);
     this.#copyNode(place, directory, name, created, 0);
+  }
+
+  /** To be called once after all of it: waits for the content that is still on its way. */
+  finish(): void {
+    const failed = this.#target.failedFiles?.() ?? [];
+    // What was handed over and could not be had is copied again, here: that either works, or shows why it does not.
+    this.#handsOver = false;
+    for (const file of failed) if (file instanceof HandedFile) this.#copyAgain(file as HandedFile<S, T>);
+    this.#handsOver = true;
+  }
+
+  #copyAgain({ place, directory, name }: HandedFile<S, T>): void {
+    this.#phase.reading = false;
+    this.#target.retry?.(directory, name, () => this.#copyNode(place, directory, name, new Set(), 1));
   }
 
   /** Copies what is in a directory into one that is there, as `cp -r source/. target` does. */
@@ -223,6 +240,8 @@ export class TreeCopy<S, T> {
         detail: `it has ${attributes.size} bytes, a file on ${capabilities.name} has at most ${capabilities.maxFileSize}`,
       });
     }
+    const handed = this.#handOver(place, attributes, directory, name, created);
+    if (handed !== undefined) return handed;
     this.#source.openFile(place);
     let made: T | undefined;
     let open = false;
@@ -242,6 +261,7 @@ export class TreeCopy<S, T> {
       this.#phase.reading = false;
       open = false;
       this.#target.endFile(size, node);
+      this.#checkSize(place, attributes, size);
     } catch (error) {
       const reading = this.#phase.reading;
       if (open) {
@@ -254,6 +274,58 @@ export class TreeCopy<S, T> {
     } finally {
       this.#source.closeFile();
     }
+    this.#copyXattrs(place, made);
+    return made;
+  }
+
+  /** A copy of what changed meanwhile may be of no use. Where nothing is allocated, as in /sys, sizes mean nothing. */
+  #checkSize(place: S, { size, allocated }: TreeAttributes, copied: number): void {
+    const { grew } = this.#phase;
+    this.#phase.grew = false;
+    if (allocated === 0 || (copied === size && !grew)) return;
+    const found = grew ? 'there are more now' : `only ${copied} could be read`;
+    const error = new FsError('EAGAIN', {
+      detail: `it changed while it was copied: it had ${size} bytes, ${found}`,
+    });
+    this.#listener.problem(`cannot copy '${this.#source.describe(place)}' as it was`, error);
+  }
+
+  /** Makes the file and leaves its content to the target; undefined when that is not possible, or a file of this name is there. */
+  #handOver(
+    place: S,
+    attributes: TreeAttributes,
+    directory: T,
+    name: string,
+    created: Set<FileIdentity>,
+  ): T | undefined {
+    const source = this.#source;
+    const target = this.#target;
+    // What is linked to later must be sound now.
+    if (!this.#handsOver || attributes.sparse || attributes.linkCount > 1) return undefined;
+    const path = source.outsidePath?.(place);
+    if (path === undefined || target.canTake?.(attributes.size) !== true) return undefined;
+    this.#phase.reading = false;
+    const node = this.#wanted(attributes);
+    let made: T;
+    try {
+      made = target.makeFile(directory, name, node);
+    } catch (error) {
+      if (!hasCode(error, 'EEXIST')) throw error;
+      return undefined;
+    }
+    created.add(target.entryKey(made, name));
+    let isDone = false;
+    try {
+      target.takeFile!(new HandedFile(path, attributes.size, place, directory, name));
+      target.endFile(attributes.size, node);
+      isDone = true;
+    } finally {
+      if (!isDone) {
+        target.endFile(0, undefined);
+        target.unlink(directory, name);
+      }
+    }
+    this.#content.progress?.(attributes.size);
     this.#copyXattrs(place, made);
     return made;
   }
@@ -397,6 +469,23 @@ export class TreeCopy<S, T> {
   #wanted(attributes: TreeAttributes): WantedNode {
     const [source, target] = [this.#source.capabilities, this.#target.capabilities];
     return wantedNode(attributes, this.#options, source, target, this.losses);
+  }
+}
+
+/** A file whose content the target gets by itself. */
+class HandedFile<S, T> implements OutsideFile {
+  readonly path: string;
+  readonly size: number;
+  readonly place: S;
+  readonly directory: T;
+  readonly name: string;
+
+  constructor(path: string, size: number, place: S, directory: T, name: string) {
+    this.path = path;
+    this.size = size;
+    this.place = place;
+    this.directory = directory;
+    this.name = name;
   }
 }
 

@@ -1,4 +1,5 @@
 import type { Extent } from '../../device/block-device.ts';
+import type { ContentCopier, OutsideFile } from '../../device/content-copier.ts';
 import type {
   Attributes,
   CreateOptions,
@@ -37,6 +38,9 @@ export class ImageTree implements TreeSource<ImagePlace>, TreeTarget<ImagePlace>
   #written = 0;
   /** The open file was made by us and has its attributes, as long as nothing was written. */
   #fresh = false;
+  /** The open file has all of its content, and its attributes. */
+  #taken = false;
+  #copier: ContentCopier | undefined;
 
   constructor(fileSystem: FileSystem, show: (path: string) => string) {
     this.fileSystem = fileSystem;
@@ -150,6 +154,29 @@ export class ImageTree implements TreeSource<ImagePlace>, TreeTarget<ImagePlace>
     this.#fresh = false;
   }
 
+  canTake(size: number): boolean {
+    const { fileSystem } = this;
+    if (fileSystem.fill === undefined || fileSystem.canFill?.(size) !== true) return false;
+    this.#copier = fileSystem.device.copier?.();
+    return this.#copier !== undefined;
+  }
+
+  takeFile(file: OutsideFile): void {
+    this.fileSystem.fill!(this.#writing!, file, this.#copier!);
+    this.#taken = true;
+  }
+
+  failedFiles(): readonly OutsideFile[] {
+    return this.fileSystem.device.copier?.()?.failed({ wait: true }) ?? [];
+  }
+
+  retry(directory: ImagePlace, name: string, again: () => void): void {
+    const { atime, mtime } = this.fileSystem.attributes(directory.node);
+    this.fileSystem.unlink(directory.node, name);
+    again();
+    this.fileSystem.setAttributes(directory.node, { atime, mtime });
+  }
+
   writeFile(offset: number, from: Uint8Array): void {
     this.fileSystem.write(this.#writing!, offset, from);
     this.#written = Math.max(this.#written, offset + from.length);
@@ -158,8 +185,9 @@ export class ImageTree implements TreeSource<ImagePlace>, TreeTarget<ImagePlace>
   endFile(size: number, node: CreateOptions | undefined): void {
     const target = this.#writing!;
     this.#writing = undefined;
-    if (node === undefined) return;
-    if (size === 0 && this.#fresh) return;
+    const isWhole = this.#taken || (size === 0 && this.#fresh);
+    this.#taken = false;
+    if (node === undefined || isWhole) return;
     const { kind: _kind, target: _target, device: _device, expectedSize: _expected, ...changes } = node;
     this.fileSystem.setAttributes(target, size > this.#written ? { ...changes, size } : changes);
   }

@@ -1,5 +1,6 @@
 import type { Timestamp } from '../../bytes/time.ts';
 import type { Extent } from '../../device/block-device.ts';
+import type { OutsideFile } from '../../device/content-copier.ts';
 import type { Capabilities, CreateOptions, DeviceNumber, NodeKind } from '../../filesystem/file-system.ts';
 
 /**
@@ -20,6 +21,8 @@ export interface TreeSource<P> {
   readLink(place: P): string;
   /** The shared empty array for most files. */
   xattrs(place: P): readonly Xattr[];
+  /** By what path whoever writes the target can read the file himself; undefined where that is not possible. */
+  outsidePath?(place: P): string | undefined;
   openFile(place: P): void;
   /** Of the open file: bytes read at `offset`, 0 at the end. */
   readFile(offset: number, into: Uint8Array): number;
@@ -47,6 +50,14 @@ export interface TreeTarget<P> {
   makeFile(directory: P, name: string, node: CreateOptions): P;
   /** Empties an existing file and opens it for writing. */
   reopenFile(place: P): void;
+  /** Can a new file of so many bytes be given its content with `takeFile`? */
+  canTake?(size: number): boolean;
+  /** All of the open file, later: `failedFiles` tells what could not be had. Its attributes stay as they were made. */
+  takeFile?(file: OutsideFile): void;
+  /** Waits until all that was taken is there, and tells those files that are not. */
+  failedFiles?(): readonly OutsideFile[];
+  /** Removes a file and runs `again`; the directory keeps its times. */
+  retry?(directory: P, name: string, again: () => void): void;
   /** Of the open file. */
   writeFile(offset: number, from: Uint8Array): void;
   /** Closes the open file with this size (what was not written is a hole) and these attributes. */

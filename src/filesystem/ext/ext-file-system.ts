@@ -2,6 +2,7 @@ import { EPOCH, type Timestamp } from '../../bytes/time.ts';
 import { formatUuid } from '../../bytes/uuid.ts';
 import { encodeUtf8, decodeUtf8 } from '../../bytes/utf8.ts';
 import type { BlockDevice, Extent } from '../../device/block-device.ts';
+import type { ContentCopier, OutsideFile } from '../../device/content-copier.ts';
 import { CorruptImageError, FsError } from '../../errors.ts';
 import type {
   AttributeChanges,
@@ -27,7 +28,7 @@ import { recover } from './journal/recovery.ts';
 import { Namespace } from './namespace.ts';
 import { removeNode } from './node-removal.ts';
 import { truncateStepwise } from './stepwise-truncation.ts';
-import { Superblock } from './superblock.ts';
+import { IncompatibleFeature, Superblock } from './superblock.ts';
 import { readTarget } from './symlink.ts';
 import {
   AccessTime,
@@ -91,7 +92,8 @@ export class ExtFileSystem implements FileSystem {
   static open(device: BlockDevice, options: OpenOptions = {}): ExtFileSystem {
     const mode = options.withoutReplay === true ? 'ignore' : 'read';
     const isWritable = mode === 'read' && options.readOnly !== true && !device.readOnly;
-    const { device: source, problem, journal, wasDirty } = recover(device, isWritable ? 'write' : mode);
+    const use = options.withoutJournal === true ? 'bypass' : 'write';
+    const { device: source, problem, journal, wasDirty } = recover(device, isWritable ? use : mode);
     const volume = Volume.open(source, options.clock ?? (() => EPOCH), journal);
     const fs = new ExtFileSystem(volume, options, problem);
     fs.#core.directory(fs.root, 'open');
@@ -268,6 +270,20 @@ export class ExtFileSystem implements FileSystem {
     // The place has been found; what follows goes on behind it.
     core.expectedSizes.delete(node);
     this.#touch(ref);
+  }
+
+  canFill(size: number): boolean {
+    // Small files may lie in their inodes, and long ones take several transactions.
+    const isStraight = (this.#volume.features.incompatible & IncompatibleFeature.inline_data) === 0;
+    return isStraight && size > 0 && size <= this.#volume.writableAtOnce;
+  }
+
+  fill(node: NodeId, file: OutsideFile, copier: ContentCopier): void {
+    this.#beginChange('write');
+    const core = this.#core;
+    this.#requireFile(core.node(node), 'write');
+    this.#withSpace(() => core.content.fill(core.node(node), file, copier));
+    core.expectedSizes.delete(node);
   }
 
   /** In several transactions. When space ends the file is as long as before. */

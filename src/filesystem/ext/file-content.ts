@@ -1,4 +1,5 @@
 import { type Extent } from '../../device/block-device.ts';
+import type { ContentCopier, CopiedPiece, OutsideFile } from '../../device/content-copier.ts';
 import { CorruptImageError, FsError } from '../../errors.ts';
 import type { Placement } from '../file-system.ts';
 import type { BlockAllocator } from './block-allocator.ts';
@@ -76,6 +77,33 @@ export class FileContent {
       throw error;
     }
     if (end > oldSize) this.#inodes.setSize(ref, end);
+  }
+
+  /** The whole content of an empty file, as `write`; the copier brings it, and zeros for the rest of the last block. */
+  fill(ref: InodeRef, file: OutsideFile, copier: ContentCopier): void {
+    const { data, geometry } = this.#volume;
+    const { blockSize } = geometry;
+    const { size } = file;
+    this.#requireFits(ref, size, 'write');
+    const count = Math.ceil(size / blockSize);
+    this.#map.provide(ref, 0, count, this.#goal(ref, 0), count);
+    const run = this.#run;
+    const pieces: CopiedPiece[] = [];
+    for (let block = 0; block < count; block += run.length) {
+      this.#map.map(ref, block, count - block, run);
+      const fileOffset = block * blockSize;
+      const deviceOffset = run.start * blockSize;
+      const length = Math.min(run.length * blockSize, size - fileOffset);
+      data.settle(deviceOffset, run.length * blockSize);
+      pieces.push({ fileOffset, deviceOffset, length, padding: run.length * blockSize - length });
+    }
+    try {
+      copier.copy(file, pieces);
+    } catch (error) {
+      this.#map.truncate(ref, 0);
+      throw error;
+    }
+    this.#inodes.setSize(ref, size);
   }
 
   /** Truncates, or extends with a hole. */

@@ -4,7 +4,7 @@ const BUFFER_SIZE = 1 << 20;
 /** Writes from this size on go to the device as they are. */
 const MIN_DIRECT = 1 << 17;
 /** The slack after a file's end is filled up to this many bytes, so that the next file follows on: no more than a host's block. */
-const MAX_PADDING = 4096;
+export const MAX_PADDING = 4096;
 
 /**
  * Gathers the content of files that lie one after the other into large writes: filling a volume with many small

@@ -1,8 +1,10 @@
 import { type Extent, extentsOf, zeroRange } from '../../device/block-device.ts';
+import type { ContentCopier, CopiedPiece, OutsideFile } from '../../device/content-copier.ts';
 import { CorruptImageError, FsError } from '../../errors.ts';
 import type { Placement } from '../file-system.ts';
 import type { ClusterChain } from './cluster-chain.ts';
 import { ShortEntry } from './directory-entry.ts';
+import { MAX_PADDING } from './content-writer.ts';
 import { clusterOffset } from './geometry.ts';
 import type { FatNode } from './node.ts';
 import { type FatVolume, MAX_FILE_SIZE } from './volume.ts';
@@ -36,6 +38,35 @@ export function writeContent(volume: FatVolume, node: FatNode, offset: number, f
   if (end > node.size) grow(volume, node, chain, end, offset, from, 'write');
   else writePieces(volume, chain, offset, from);
   volume.stampModified(node, volume.now());
+  volume.writeBack.changed();
+}
+
+/** The whole content of an empty file; the copier brings it, and zeros for what little there is behind it. */
+export function fillContent(
+  volume: FatVolume,
+  node: FatNode,
+  file: OutsideFile,
+  copier: ContentCopier,
+): void {
+  const { size } = file;
+  const { clusterSize } = volume.geometry;
+  checkSize(size, 'write', node);
+  const chain = completeChain(volume, node);
+  const runs = volume.findClusters(Math.ceil(size / clusterSize), 0, Math.ceil(size / clusterSize), 'write');
+  const pieces: CopiedPiece[] = [];
+  let fileOffset = 0;
+  for (let i = 0; i < runs.length; i += 2) {
+    const room = runs[i + 1]! * clusterSize;
+    const length = Math.min(room, size - fileOffset);
+    // As much as lets the next file follow on.
+    const padding = room - length < MAX_PADDING ? room - length : 0;
+    pieces.push({ fileOffset, deviceOffset: clusterOffset(volume.geometry, runs[i]!), length, padding });
+    fileOffset += length;
+  }
+  volume.content.flush();
+  copier.copy(file, pieces);
+  volume.extendChain(node, chain, runs);
+  setSize(node, size);
   volume.writeBack.changed();
 }
 

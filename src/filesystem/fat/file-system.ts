@@ -1,6 +1,7 @@
 import { viewOf } from '../../bytes/struct.ts';
 import { EPOCH } from '../../bytes/time.ts';
 import { type BlockDevice, type Extent, readBytes } from '../../device/block-device.ts';
+import type { ContentCopier, OutsideFile } from '../../device/content-copier.ts';
 import { CorruptImageError, FsError, refuseOn } from '../../errors.ts';
 import type {
   AttributeChanges,
@@ -20,7 +21,7 @@ import { attributesOf, changeAttributes } from './attributes.ts';
 import { checkBootSector } from './boot-sector-check.ts';
 import { BootSector, ExtendedBpb16, ExtendedBpb32 } from './boot-sector.ts';
 import { CODE_PAGES, type CodePage } from './code-page.ts';
-import { contentExtents, contentPlacement, readContent, writeContent } from './file-content.ts';
+import { contentExtents, contentPlacement, fillContent, readContent, writeContent } from './file-content.ts';
 import { geometryOf } from './geometry.ts';
 import { MAX_NAME_LENGTH } from './long-name.ts';
 import { createNode, removeDirectoryNode, renameNode, unlinkNode } from './names.ts';
@@ -186,6 +187,15 @@ export class FatFileSystem implements FileSystem {
   write(node: NodeId, offset: number, from: Uint8Array): void {
     this.#checkWritable('write');
     writeContent(this.#volume, this.#file(node, 'write'), offset, from);
+  }
+
+  canFill(size: number): boolean {
+    return size > 0;
+  }
+
+  fill(node: NodeId, file: OutsideFile, copier: ContentCopier): void {
+    this.#checkWritable('write');
+    fillContent(this.#volume, this.#file(node, 'write'), file, copier);
   }
 
   extents(node: NodeId): Iterable<Extent> {

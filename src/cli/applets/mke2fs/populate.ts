@@ -72,7 +72,7 @@ export function populate(
   content: Content,
   { calledAs, clock, keepXattrs }: { calledAs: string; clock: Clock; keepXattrs: boolean },
 ): void {
-  const fileSystem: FileSystem = extDriver.open(device, { clock });
+  const fileSystem: FileSystem = extDriver.open(device, { clock, withoutJournal: true });
   if (fileSystem.readOnly) {
     throw new Failure(
       `${calledAs}: ${fileSystem.readOnlyReason ?? 'read-only'} while populating file system\n`,
@@ -104,6 +104,7 @@ export function populate(
   );
   try {
     copy.copyContents(content.root, target.place('/'), new Set());
+    copy.finish();
   } catch (error) {
     if (!(error instanceof CopyStopped)) problem('cannot copy', error);
   }

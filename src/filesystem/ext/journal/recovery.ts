@@ -46,9 +46,9 @@ const ERRORS = 2;
 
 /**
  * Gives a volume what its journal still has for it: on the device when the volume is going to be written to, else only to the
- * eye; `ignore` leaves it out. CorruptImageError when the superblock is not sound, UnsupportedError for features without which it cannot be read.
+ * eye; `ignore` leaves it out, and `bypass` writes to the volume without it when its log is empty. CorruptImageError when the superblock is not sound, UnsupportedError for features without which it cannot be read.
  */
-export function recover(device: BlockDevice, use: 'read' | 'write' | 'ignore'): Recovered {
+export function recover(device: BlockDevice, use: 'read' | 'write' | 'ignore' | 'bypass'): Recovered {
   const plain = { device, problem: undefined, journal: undefined, wasDirty: false };
   const volume = Volume.open(device, () => ({ seconds: 0, nanoseconds: 0 }));
   const features = readFeatures(volume.superblock);
@@ -59,6 +59,7 @@ export function recover(device: BlockDevice, use: 'read' | 'write' | 'ignore'): 
     return { ...plain, problem: 'needs_recovery is set on a volume without a journal. Run e2fsck first' };
   }
   if (use === 'ignore') return { ...plain, problem: 'its journal is not looked at', wasDirty };
+  if (use === 'bypass' && !wasDirty) return plain;
   const mayWrite =
     use === 'write' &&
     readOnlyReason(volume.superblock, features) === undefined &&
