@@ -32,7 +32,11 @@ export class RecordedDevice implements BlockDevice {
   /** A list for each time between two flushes. */
   readonly #epochs: RecordedWrite[][] = [[]];
 
-  constructor(base: Uint8Array) {
+  readonly #tearSize: number;
+
+  /** Writes are torn between pieces of `tearSize` bytes. */
+  constructor(base: Uint8Array, tearSize = SECTOR) {
+    this.#tearSize = tearSize;
     this.#base = base;
     this.#current = MemoryDevice.from(base);
     this.size = base.length;
@@ -74,7 +78,7 @@ export class RecordedDevice implements BlockDevice {
       for (const kind of cutsBetween(epoch)) {
         if (kind !== 'none' && writes.length === 0) continue;
         const state = durable.slice();
-        applyCut(state, writes, kind, random);
+        applyCut(state, writes, kind, random, this.#tearSize);
         visit(state, epoch, kind);
       }
       for (const { offset, bytes } of writes) durable.set(bytes, offset);
@@ -82,19 +86,25 @@ export class RecordedDevice implements BlockDevice {
   }
 }
 
-function applyCut(state: Uint8Array, writes: readonly RecordedWrite[], kind: CutKind, random: Random): void {
+function applyCut(
+  state: Uint8Array,
+  writes: readonly RecordedWrite[],
+  kind: CutKind,
+  random: Random,
+  tearSize: number,
+): void {
   if (kind === 'none') return;
   const end = kind === 'first' ? 1 + random.below(writes.length) : writes.length;
   for (const { offset, bytes } of writes.slice(0, end)) {
     // Later writes may be there without earlier ones.
     if (kind !== 'first' && random.below(2) === 0) continue;
-    if (kind !== 'torn' || bytes.length <= SECTOR || random.below(2) === 0) {
+    if (kind !== 'torn' || bytes.length <= tearSize || random.below(2) === 0) {
       state.set(bytes, offset);
       continue;
     }
     for (let at = 0; at < bytes.length;) {
       const isSuperblock = offset + at === SUPERBLOCK_START;
-      const length = isSuperblock ? SUPERBLOCK_END - SUPERBLOCK_START : SECTOR;
+      const length = Math.max(tearSize, isSuperblock ? SUPERBLOCK_END - SUPERBLOCK_START : 0);
       if (random.below(2) === 0) state.set(bytes.subarray(at, at + length), offset + at);
       at += length;
     }

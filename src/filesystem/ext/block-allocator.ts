@@ -80,13 +80,8 @@ export class BlockAllocator {
 
   /** Gives blocks back that belonged to a file; CorruptImageError when one of them was not taken. */
   free(start: number, count: number): void {
-    const { cache, discards, groups, held } = this.#volume;
+    const { cache, groups, held } = this.#volume;
     cache.forget(start, count);
-    if (!held.isActive) {
-      this.giveBack(start, count);
-      discards.note(start, count);
-      return;
-    }
     for (let block = start; block < start + count;) {
       const group = groups.get(this.#groupOf(block));
       const bit = block - group.firstBlock;

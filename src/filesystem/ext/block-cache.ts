@@ -1,6 +1,5 @@
 import { viewOf } from '../../bytes/struct.ts';
 import type { BlockDevice } from '../../device/block-device.ts';
-import { DeviceSink } from './device-sink.ts';
 
 /**
  * The order in which dirty blocks go to the device: what is pointed at before what points at it. After a cut, space
@@ -8,13 +7,14 @@ import { DeviceSink } from './device-sink.ts';
  */
 export const WriteRank = {
   bitmap: 0,
+  /** Group descriptors, which say what of the bitmaps and inode tables means something. */
+  descriptor: 1,
   /** Indirect blocks, attribute blocks, targets of symlinks. */
-  mapping: 1,
+  mapping: 2,
   /** A directory's block on its first way out: no inode may lead to it before. Afterwards it is `directory`. */
-  newDirectory: 2,
-  inodeTable: 3,
-  directory: 4,
-  descriptor: 5,
+  newDirectory: 3,
+  inodeTable: 4,
+  directory: 5,
 } as const;
 
 export type WriteRank = (typeof WriteRank)[keyof typeof WriteRank];
@@ -26,6 +26,10 @@ export interface CachedBlock {
   rank: WriteRank;
   dirty: boolean;
   seal: BlockSeal | undefined;
+  /** Among the dirty blocks of one rank: those of a lower level go out before. */
+  level: number;
+  /** Some block is to go out behind this one. */
+  hasFollowers: boolean;
 }
 
 /** What keeps the checksum of one kind of block. */
@@ -42,6 +46,8 @@ export interface BlockSink {
   write(blocks: readonly CachedBlock[]): void;
 }
 
+/** Most times that a rank waits for itself. */
+const MOST_LEVELS = 4;
 /** Bytes that may stay in memory between operations. */
 const LIMIT = 24 << 20;
 /** Bytes of memory taken at once for new blocks. */
@@ -52,8 +58,8 @@ const SLAB = 1 << 18;
  * operations: within one operation a block once fetched stays the one and only copy.
  */
 export class BlockCache {
-  /** Where dirty blocks go. */
-  sink: BlockSink;
+  /** Where dirty blocks go. Whoever made the cache sets it before the first is dirty. */
+  sink!: BlockSink;
   /** Runs when blocks are freed, before they are dropped: what a journal holds of them must not be replayed. */
   onForget: ((start: number, count: number) => void) | undefined;
   readonly #device: BlockDevice;
@@ -75,7 +81,6 @@ export class BlockCache {
     this.#blockSize = blockSize;
     this.#onFirstChange = onFirstChange;
     this.#blockLimit = Math.max(64, LIMIT / blockSize / 2);
-    this.sink = new DeviceSink(device, blockSize);
   }
 
   get hasChanged(): boolean {
@@ -136,6 +141,17 @@ export class BlockCache {
     return block;
   }
 
+  /** Lets `second` go out only after `first`, which is of the same rank. False when that cannot be, since others wait for it. */
+  order(first: CachedBlock, second: CachedBlock): boolean {
+    if (first === second) return true;
+    if (second.level <= first.level) {
+      if (second.hasFollowers || first.level >= MOST_LEVELS) return false;
+      second.level = first.level + 1;
+    }
+    first.hasFollowers = true;
+    return true;
+  }
+
   markDirty(block: CachedBlock): void {
     if (block.dirty) return;
     if (!this.#changed) {
@@ -184,10 +200,12 @@ export class BlockCache {
     for (const block of pending) {
       if (block.rank === WriteRank.descriptor) block.seal?.seal(block);
     }
-    pending.sort((a, b) => a.rank - b.rank || a.index - b.index);
+    pending.sort((a, b) => a.rank - b.rank || a.level - b.level || a.index - b.index);
     this.sink.write(pending);
     for (const block of pending) {
       block.dirty = false;
+      block.level = 0;
+      block.hasFollowers = false;
       if (block.rank === WriteRank.newDirectory) block.rank = WriteRank.directory;
     }
     this.#dirty = [];
@@ -207,7 +225,7 @@ export class BlockCache {
     }
     const bytes = this.#slab.subarray(this.#slabUsed, this.#slabUsed + this.#blockSize);
     this.#slabUsed += this.#blockSize;
-    return { index, bytes, view: viewOf(bytes), rank, dirty: false, seal };
+    return { index, bytes, view: viewOf(bytes), rank, dirty: false, seal, level: 0, hasFollowers: false };
   }
 
   #drop(map: Map<number, CachedBlock>, index: number): void {

@@ -250,6 +250,22 @@ export class DirectoryStore {
     dirty();
   }
 
+  /** Lets the entry of `name` leave the device only after that of `newName` has come there. False when that cannot be. */
+  order(to: Directory, newName: string, from: Directory, name: string): boolean {
+    const gains = this.#blockOf(to, newName);
+    const loses = this.#blockOf(from, name);
+    // What a new block does not have it never had.
+    if (loses.rank === WriteRank.newDirectory || gains.rank < loses.rank) return true;
+    return gains.rank === loses.rank && this.#volume.cache.order(gains, loses);
+  }
+
+  /** The block of the directory, or of the inode table, that has the entry. */
+  #blockOf(directory: Directory, name: string): CachedBlock {
+    if (directory.isInline) return this.#inodes.load(directory.inode).block;
+    const { blockSize } = this.#volume.geometry;
+    return this.#block(directory, Math.floor(directory.names.get(name)! / blockSize));
+  }
+
   /** Blocks that a new directory takes. */
   get firstBlocks(): number {
     return this.#core.inline.isUsual ? 0 : 1;

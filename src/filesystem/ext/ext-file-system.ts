@@ -494,7 +494,7 @@ export class ExtFileSystem implements FileSystem {
 
   /** Runs a change; once more after a commit, when space that waits for one may be what it lacked. */
   #withSpace<T>(change: () => T): T {
-    if (this.#volume.held.count === 0) return change();
+    if (this.#volume.held.count + this.#volume.heldInodes.count === 0) return change();
     try {
       return change();
     } catch (error) {

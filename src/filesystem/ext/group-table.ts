@@ -286,6 +286,7 @@ export class GroupTable {
     group.unusedInodes = inodesPerGroup - bit - 1;
     for (let block = firstUnused; block * perBlock <= bit; block++) {
       const first = group.index * inodesPerGroup + block * perBlock + 1;
+      this.#volume.prepareTableBlock(group.inodeTable + block);
       cache.create(group.inodeTable + block, WriteRank.inodeTable, seals?.inodes(first, geometry));
     }
   }

@@ -5,11 +5,9 @@ import type { Volume } from './volume.ts';
 
 /**
  * Blocks that were freed, and must not be used again before that is on the device: until then what they held may be
- * what a replay of the journal brings back. Their bits stay set in the bitmaps, so nobody is given them.
+ * what a replay of the journal brings back, or what an inode on the device leads to. Their bits stay set in the bitmaps, so nobody is given them.
  */
 export class HeldBlocks {
-  /** Set by whoever calls `apply` with every commit. Otherwise blocks are free at once. */
-  isActive = false;
   /** Blocks that wait. */
   count = 0;
   readonly #volume: Volume;

@@ -42,7 +42,7 @@ export class InodeAllocator {
     const { geometry, groups } = this.#volume;
     const group = groups.get(this.groupOf(inode));
     const bit = (inode - 1) % geometry.inodesPerGroup;
-    return testBit(groups.inodeBitmap(group).bytes, bit);
+    return testBit(groups.inodeBitmap(group).bytes, bit) && !this.#volume.heldInodes.has(inode);
   }
 
   /** CorruptImageError when the bitmap says that the inode is free. */
@@ -57,17 +57,9 @@ export class InodeAllocator {
   }
 
   free(inode: number, directory: boolean): void {
-    const { geometry, groups } = this.#volume;
     this.requireUsed(inode);
-    const group = groups.get(this.groupOf(inode));
-    const bit = (inode - 1) % geometry.inodesPerGroup;
-    const bitmap = groups.inodeBitmap(group);
-    clearBit(bitmap.bytes, bit);
-    group.inodeCursor = Math.min(group.inodeCursor, bit);
-    group.freeInodes++;
-    if (directory) group.usedDirectories = Math.max(0, group.usedDirectories - 1);
-    groups.saveInodes(group, bitmap, bit);
-    this.#volume.freeInodes++;
+    if (this.#volume.hasJournal) giveInodeBack(this.#volume, inode, directory);
+    else this.#volume.heldInodes.hold(inode, directory);
   }
 
   #take(group: Group, directory: boolean): number | undefined {
@@ -87,4 +79,18 @@ export class InodeAllocator {
     this.#volume.freeInodes = Math.max(0, this.#volume.freeInodes - 1);
     return first + bit;
   }
+}
+
+/** An inode in use is free from now on. */
+export function giveInodeBack(volume: Volume, inode: number, directory: boolean): void {
+  const { geometry, groups } = volume;
+  const group = groups.get(Math.floor((inode - 1) / geometry.inodesPerGroup));
+  const bit = (inode - 1) % geometry.inodesPerGroup;
+  const bitmap = groups.inodeBitmap(group);
+  clearBit(bitmap.bytes, bit);
+  group.inodeCursor = Math.min(group.inodeCursor, bit);
+  group.freeInodes++;
+  if (directory) group.usedDirectories = Math.max(0, group.usedDirectories - 1);
+  groups.saveInodes(group, bitmap, bit);
+  volume.freeInodes++;
 }

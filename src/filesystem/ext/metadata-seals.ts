@@ -226,11 +226,16 @@ export class InodeBlockSeal implements BlockSeal {
     for (let slot = 0; slot < this.#changed.length; slot++) {
       if (this.#changed[slot] === 0) continue;
       this.#changed[slot] = 0;
-      const at = slot * this.#inodeSize;
-      const checksum = inodeChecksum(this.#seed, this.#first + slot, bytes, at, this.#inodeSize);
-      Inode.i_checksum_lo.set(view, at, checksum & 0xffff);
-      if (hasHighChecksum(bytes, at, this.#inodeSize)) Inode.i_checksum_hi.set(view, at, checksum >>> 16);
+      this.sealInode(bytes, view, slot * this.#inodeSize);
     }
+  }
+
+  /** Brings the checksum of the inode at this byte up to date, in the block or in a copy of it. */
+  sealInode(bytes: Uint8Array, view: DataView, at: number): void {
+    const number = this.#first + at / this.#inodeSize;
+    const checksum = inodeChecksum(this.#seed, number, bytes, at, this.#inodeSize);
+    Inode.i_checksum_lo.set(view, at, checksum & 0xffff);
+    if (hasHighChecksum(bytes, at, this.#inodeSize)) Inode.i_checksum_hi.set(view, at, checksum >>> 16);
   }
 
   /** Nothing: see `verifyInode`. */

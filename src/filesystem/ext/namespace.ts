@@ -189,7 +189,7 @@ export class Namespace {
       if (replaced === ref.number) return;
       const old = this.#replaceable(newParent, newName, replaced, isDirectory);
       directories.replace(newDirectory, newName, ref.number, kind);
-      directories.remove(directory, name);
+      this.#takeName(ref, directory, name, newDirectory, newName);
       core.inodes.setTime(old, ChangeTime, core.now());
       if (isDirectory) this.#addLinks(newParentRef, -1);
       dropLink(core, old, isDirectory ? 0 : Inode.i_links_count.get(old.view, old.base) - 1);
@@ -198,7 +198,7 @@ export class Namespace {
       core.volume.requireBlocks(directories.growth(newParentRef, newDirectory, bytes), 'rename');
       const position = directories.reserve(newParentRef, newDirectory, bytes);
       directories.insert(newDirectory, position, newName, bytes, ref.number, kind);
-      directories.remove(directory, name);
+      this.#takeName(ref, directory, name, newDirectory, newName);
     }
     if (moves) {
       directories.setParent(ref, newParent);
@@ -209,6 +209,24 @@ export class Namespace {
     core.inodes.setTime(ref, ChangeTime, core.now());
     core.touchDirectory(parentRef);
     if (newParent !== parent) core.touchDirectory(newParentRef);
+  }
+
+  /** Removes the old name. Without a journal it must not be gone from the device before the new one is there. */
+  #takeName(ref: InodeRef, directory: Directory, name: string, to: Directory, newName: string): void {
+    const { directories, volume, inodes } = this.#core;
+    if (!volume.hasJournal) {
+      volume.leaving.lower(ref);
+      if (!directories.order(to, newName, directory, name)) {
+        const links = Inode.i_links_count.get(ref.view, ref.base);
+        Inode.i_links_count.set(ref.view, ref.base, links + 1);
+        inodes.markDirty(ref);
+        volume.settle();
+        Inode.i_links_count.set(ref.view, ref.base, links);
+        inodes.markDirty(ref);
+        volume.leaving.lower(ref);
+      }
+    }
+    directories.remove(directory, name);
   }
 
   /** CorruptImageError when the name leads to an inode that has another job, or to none. */
@@ -320,6 +338,7 @@ export class Namespace {
       else links = Math.max(2, links);
     }
     Inode.i_links_count.set(ref.view, ref.base, links);
+    if (links < old) this.#core.volume.leaving.lower(ref);
     this.#core.inodes.markDirty(ref);
   }
 

@@ -7,8 +7,10 @@ import { truncateStepwise } from './stepwise-truncation.ts';
 export function dropLink(core: ExtCore, ref: InodeRef, links: number): void {
   Inode.i_links_count.set(ref.view, ref.base, links);
   core.inodes.markDirty(ref);
+  const isRetained = core.retained.has(ref.number);
+  if (links > 0 || isRetained) core.volume.leaving.lower(ref);
   if (links > 0) return;
-  if (core.retained.has(ref.number)) core.orphans.add(ref);
+  if (isRetained) core.orphans.add(ref);
   else removeNode(core, ref);
 }
 
@@ -28,6 +30,7 @@ export function removeNode(core: ExtCore, ref: InodeRef): void {
   core.xattrs.removeAll(ref);
   if (core.hasBlocks(ref)) core.fileMap.truncate(ref, 0);
   core.inodeAllocator.free(ref.number, directory);
+  volume.leaving.free(ref);
   if (directory) core.directories.forget(ref.number);
   core.parents.delete(ref.number);
   core.orphans.delete(ref);

@@ -19,6 +19,6 @@ export function measureUsage(volume: Volume): Usage {
     freeBlocks,
     availableBlocks: Math.max(0, freeBlocks - reserved),
     totalNodes: geometry.inodeCount,
-    freeNodes: Math.min(volume.freeInodes, geometry.inodeCount),
+    freeNodes: Math.min(volume.freeInodes + volume.heldInodes.count, geometry.inodeCount),
   };
 }

@@ -1,19 +1,22 @@
 import { viewOf } from '../../bytes/struct.ts';
 import type { Timestamp } from '../../bytes/time.ts';
-import type { BlockDevice } from '../../device/block-device.ts';
+import { type BlockDevice, zeroRange } from '../../device/block-device.ts';
 import { CorruptImageError, FsError } from '../../errors.ts';
 import { BlockCache } from './block-cache.ts';
 import { isSuperblockSealed, requireSuperblockChecksum, sealSuperblock } from './checksum.ts';
 import { DataWriter } from './data-writer.ts';
 import { Discards } from './discards.ts';
+import { DeviceSink } from './device-sink.ts';
 import { type FeatureWords, hasGroupFlags, readFeatures } from './features.ts';
 import { type Geometry, readGeometry } from './geometry.ts';
 import { GroupTable } from './group-table.ts';
 import { HeldBlocks } from './held-blocks.ts';
+import { HeldInodes } from './held-inodes.ts';
 import { Journal } from './journal/journal.ts';
 import type { LogCopy } from './journal/log-writer.ts';
 import { LoggedBlocksDevice } from './journal/logged-blocks.ts';
 import type { FoundJournal } from './journal/recovery.ts';
+import { LeavingInodes } from './leaving-inodes.ts';
 import { MetadataSeals } from './metadata-seals.ts';
 import { MultipleMountProtection } from './multiple-mount.ts';
 import { IncompatibleFeature, SUPERBLOCK_OFFSET, Superblock } from './superblock.ts';
@@ -33,6 +36,8 @@ export class Volume {
   readonly groups: GroupTable;
   readonly held: HeldBlocks;
   readonly discards: Discards;
+  readonly heldInodes: HeldInodes;
+  readonly leaving: LeavingInodes;
   /** Checksums of metadata; undefined on a volume without them. */
   readonly seals: MetadataSeals | undefined;
   /** Undefined on a volume without `mmp`. */
@@ -44,6 +49,8 @@ export class Volume {
   /** The superblock says that the journal is in use. */
   #isJournalInUse = false;
   #superblockDirty = false;
+  /** Something was written that has to be durable before any other metadata is. */
+  #mustFlushFirst = false;
 
   private constructor(
     device: BlockDevice,
@@ -71,6 +78,9 @@ export class Volume {
     this.groups = new GroupTable(this);
     this.held = new HeldBlocks(this);
     this.discards = new Discards(this);
+    this.heldInodes = new HeldInodes(this);
+    this.leaving = new LeavingInodes(device, geometry, found === undefined);
+    this.cache.sink = new DeviceSink(device, blockSize, this.leaving);
     if (found !== undefined) this.#journal = this.#openJournal(found);
   }
 
@@ -191,7 +201,7 @@ export class Volume {
     const { cache } = this;
     this.commitIfDue();
     if (!cache.isFull) return;
-    if (this.#journal === undefined) this.data.flush();
+    if (this.#journal === undefined) this.settle();
     else this.#commit(this.#journal);
     cache.trim();
   }
@@ -205,12 +215,28 @@ export class Volume {
       return;
     }
     this.data.flush();
-    this.held.apply();
+    if (this.#mustFlushFirst && this.cache.dirtyCount > 0) this.#flushFirst();
     this.cache.flush();
+    this.leaving.clear();
+    if (this.held.count + this.heldInodes.count > 0) {
+      // Nothing on the device leads to them any more once this is done.
+      this.device.flush();
+      this.held.apply();
+      this.heldInodes.apply();
+      this.cache.flush();
+    }
     if (this.#superblockDirty) this.#writeSuperblock();
     if (this.discards.isEmpty) return;
     this.device.flush();
     this.discards.apply();
+  }
+
+  /** A block of an inode table that was never used is about to be: on a volume without a journal nothing else makes sure that it holds zeros then. */
+  prepareTableBlock(index: number): void {
+    if (this.hasJournal) return;
+    const { blockSize } = this.geometry;
+    zeroRange(this.device, index * blockSize, blockSize);
+    this.#mustFlushFirst = true;
   }
 
   /** Makes everything durable. With a journal it is durable once it is in there. */
@@ -233,6 +259,8 @@ export class Volume {
     this.groups.clear();
     this.held.clear();
     this.discards.clear();
+    this.heldInodes.clear();
+    this.leaving.clear();
     this.#journal?.reload();
     this.#isJournalInUse = (readFeatures(view).incompatible & IncompatibleFeature.needs_recovery) !== 0;
     return true;
@@ -242,6 +270,7 @@ export class Volume {
   close(): void {
     if (this.cache.hasChanged || this.#superblockDirty) {
       this.settle();
+      if (this.#journal === undefined) this.device.flush();
       this.#setInUse(false);
       Superblock.s_state.set(this.superblock, 0, this.#stateAtOpen);
       this.#writeSuperblock();
@@ -269,7 +298,6 @@ export class Volume {
         this.#superblockDirty = false;
       },
     });
-    this.held.isActive = true;
     this.cache.sink = journal;
     this.cache.onForget = (start, count) => journal.forget(start, count);
     return journal;
@@ -328,6 +356,12 @@ export class Volume {
     if (!this.wasClean || this.#journal !== undefined) return;
     Superblock.s_state.set(this.superblock, 0, this.#stateAtOpen & ~VALID);
     this.#writeSuperblock();
+    this.#mustFlushFirst = true;
+  }
+
+  #flushFirst(): void {
+    this.device.flush();
+    this.#mustFlushFirst = false;
   }
 
   #writeSuperblock(): void {
