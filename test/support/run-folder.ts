@@ -1,22 +1,37 @@
 import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
+import { build } from 'esbuild';
+import { PROGRAMS } from './built-program.ts';
 
-const PROGRAMS = path.resolve(import.meta.dirname, '../../dist/test');
+/** From where packages are found. */
+const BUILT = path.resolve(import.meta.dirname, '../../dist/test');
 
 /**
- * Vitest's global setup: one folder for all files of a run, and one for programs that it builds (built-program.ts), removed when
- * the run ends. Worker threads are ended without an `exit` event, so none of them could do it.
+ * Vitest's global setup: one folder for all files of a run, and one with the programs that tests start, removed when the run ends. Worker
+ * threads are ended without an `exit` event, so none of them could do it.
  */
-export function setup(): () => void {
+export async function setup(): Promise<() => void> {
+  // Each project of vitest.config.ts has this called.
+  if (process.env['USERLOOP_TEST_FOLDER'] !== undefined) return () => {};
   const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'userloop-test-'));
   process.env['USERLOOP_TEST_FOLDER'] = folder;
   // Some tests give files to other users; they must be able to reach them.
   fs.chmodSync(folder, 0o711);
-  fs.mkdirSync(PROGRAMS, { recursive: true });
-  const programs = fs.mkdtempSync(path.join(PROGRAMS, 'run-'));
+  fs.mkdirSync(BUILT, { recursive: true });
+  const programs = fs.mkdtempSync(path.join(BUILT, 'run-'));
   process.env['USERLOOP_TEST_PROGRAMS'] = programs;
   fs.chmodSync(programs, 0o711);
+  await build({
+    entryPoints: PROGRAMS.map((name) => path.join(import.meta.dirname, `${name}.ts`)),
+    outdir: programs,
+    bundle: true,
+    platform: 'node',
+    format: 'esm',
+    target: 'node20.19',
+    packages: 'external',
+    logLevel: 'warning',
+  });
   return () => {
     for (const each of [folder, programs]) fs.rmSync(each, { recursive: true, force: true });
   };
