@@ -15,6 +15,7 @@ import type { OverlayShare } from '../host/overlay-device.ts';
 import type { DetachOptions, DeviceChanges, UnmountOptions } from './client.ts';
 import { type ControlRequest, serveControl } from './control.ts';
 import { unmountDead } from './dead-mount.ts';
+import { Deferred } from './deferred.ts';
 import { DeviceFiles } from './device-files.ts';
 import { busyMessage, checkSectorSize, initialState } from './device-facts.ts';
 import { type OwnerRecord, giveNameBack, ownerRecord, writeJson } from './device-folder.ts';
@@ -207,6 +208,7 @@ export class AttachedDevice {
   // Detaching
 
   async #detach({ lazy, force }: DetachOptions): Promise<'gone' | 'later'> {
+    if (force !== true) await this.#nbd?.whenDeparted();
     const holders = this.#holders();
     if (holders.length > 0 && force !== true) {
       if (lazy !== true) throw new DeviceBusyError(busyMessage(this.#state.name, holders), holders);
@@ -440,14 +442,5 @@ export class AttachedDevice {
     this.#change(change);
     writeJson(`${this.#folder}/state.json`, this.#state);
     this.#unsaved = false;
-  }
-}
-
-class Deferred {
-  readonly promise: Promise<void>;
-  resolve!: () => void;
-
-  constructor() {
-    this.promise = new Promise((resolve) => (this.resolve = resolve));
   }
 }

@@ -6,6 +6,7 @@ import { UsageError } from '../errors.ts';
 import { type DeviceFamily, type DeviceView, deviceViews } from '../disk/device-views.ts';
 import { type DeviceShare, type SharedDevice, openShare } from '../host/device-share.ts';
 import { nativeFileOperations } from '../host/native-file.ts';
+import { hasHungUp } from '../host/native-poll.ts';
 import { MAX_SOCKET_PATH, nativeSockets } from '../host/native-socket.ts';
 import { clientHandshake } from '../nbd/client-handshake.ts';
 import {
@@ -15,6 +16,7 @@ import {
   exportFlags,
   serverHandshake,
 } from '../nbd/server-handshake.ts';
+import { Deferred } from './deferred.ts';
 import type { Holder, ListenRequest } from './device-state.ts';
 import { BlockingConnection, join } from './nbd-connection.ts';
 import { driveHandshake } from './nbd-handshake.ts';
@@ -51,6 +53,7 @@ interface Client {
   connection: BlockingConnection | undefined;
   /** It is this process itself, on behalf of a client that uses TLS. */
   isInternal: boolean;
+  readonly gone: Deferred;
 }
 
 type StartTls = (socket: net.Socket) => Promise<Duplex>;
@@ -103,6 +106,15 @@ export class NbdExports {
     return [...this.#clients]
       .filter(({ isInternal }) => !isInternal)
       .map(({ pid, command }) => ({ pid, command, what: 'nbd' }));
+  }
+
+  /**
+   * Resolves when those are gone who have closed their connection, for which the thread that serves them must have seen it: so who detaches after
+   * its client has ended is not told of that. Whoever still has one is not waited for.
+   */
+  async whenDeparted(): Promise<void> {
+    const leaving = [...this.#clients].filter((client) => hasHungUp(descriptorOf(client)));
+    await within(GRACE_MILLISECONDS, Promise.all(leaving.map(({ gone }) => gone.promise)));
   }
 
   /** Resolves when no client is connected. */
@@ -162,7 +174,13 @@ export class NbdExports {
       socket.destroy();
       return;
     }
-    const client: Client = { ...peerOf(socket), socket, connection: undefined, isInternal: false };
+    const client: Client = {
+      ...peerOf(socket),
+      socket,
+      connection: undefined,
+      isInternal: false,
+      gone: new Deferred(),
+    };
     this.#clients.add(client);
     // It starts up while the client chooses an export.
     this.#workers.prepare();
@@ -182,6 +200,7 @@ export class NbdExports {
       socket.destroy();
       client.connection?.close();
       this.#clients.delete(client);
+      client.gone.resolve();
       if (this.#clients.size === 0) for (const resolve of this.#idleWaiters.splice(0)) resolve();
     }
   }
@@ -293,22 +312,35 @@ export class NbdExports {
   }
 
   async #idleWithin(milliseconds: number): Promise<boolean> {
-    let timer: NodeJS.Timeout | undefined;
-    const timeout = new Promise<void>((resolve) => {
-      timer = setTimeout(resolve, milliseconds);
-    });
-    await Promise.race([this.whenIdle(), timeout]);
-    clearTimeout(timer);
+    await within(milliseconds, this.whenIdle());
     return this.#clients.size === 0;
   }
+}
+
+/** Waits for it, but no longer than so. */
+async function within(milliseconds: number, promise: Promise<unknown>): Promise<void> {
+  let timer: NodeJS.Timeout | undefined;
+  const timeout = new Promise<void>((resolve) => {
+    timer = setTimeout(resolve, milliseconds);
+  });
+  await Promise.race([promise, timeout]);
+  clearTimeout(timer);
+}
+
+function descriptorOf({ socket, connection }: Client): number {
+  return connection?.fd ?? (socket === undefined ? -1 : handleOf(socket));
+}
+
+/** Of node's own; below 0 once it is closed. */
+function handleOf(socket: net.Socket): number {
+  return (socket as unknown as { _handle: { fd: number } | null })._handle?.fd ?? -1;
 }
 
 /** The program at the other end, as far as that can be told. */
 function peerOf(socket: net.Socket): Pick<Client, 'pid' | 'command'> {
   if (socket.remoteAddress !== undefined)
     return { pid: 0, command: `${socket.remoteAddress}:${socket.remotePort ?? 0}` };
-  const { fd } = (socket as unknown as { _handle: { fd: number } })._handle;
-  const pid = nativeSockets()?.peerProcess(fd) ?? 0;
+  const pid = nativeSockets()?.peerProcess(handleOf(socket)) ?? 0;
   return { pid, command: pid === 0 ? 'an NBD client' : commandOf(pid) };
 }
 

@@ -20,6 +20,7 @@ export interface NativePoll {
 }
 
 const POLLIN = 1;
+const POLLRDHUP = 0x2000;
 const F_GETFL = 3;
 const F_SETFL = 4;
 const O_NONBLOCK = 0o4000;
@@ -75,6 +76,11 @@ export function pollSet(...fds: number[]): Int32Array {
 /** After `poll`: is there input, an error or an end at the descriptor of that index? */
 export function isReady(set: Int32Array, index: number): boolean {
   return set[2 * index + 1]! >>> 16 !== 0;
+}
+
+/** Has the other end of the connection closed it? What it has sent before may still be there to be read. False where libc cannot be called. */
+export function hasHungUp(fd: number): boolean {
+  return (nativePoll()?.poll(Int32Array.of(fd, POLLRDHUP), 0) ?? 0) > 0;
 }
 
 /** Wakes whoever polls the eventfd. */

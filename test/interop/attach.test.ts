@@ -6,6 +6,7 @@ import { afterEach, beforeEach, expect, it } from 'vitest';
 import { attachDevice, changeDevice, detachDevice } from '../../src/attach/client.ts';
 import type { AttachRequest, DeviceState } from '../../src/attach/device-state.ts';
 import { viewPath } from '../../src/attach/registry.ts';
+import { openNbdDevice } from '../../src/host/nbd-client-device.ts';
 import { AttachedTest, describeWithDevices } from '../support/attached.ts';
 import { type RunResult, userloop } from '../support/run.ts';
 import { findTool, runTool } from '../support/tools.ts';
@@ -130,6 +131,15 @@ describeWithDevices(['sfdisk', 'mke2fs', 'e2fsck', 'mkfs.fat', 'fsck.fat'], 'an 
     expect(test.list()[0]!.detaching).toBe(true);
     reader.kill('SIGKILL');
     await until(() => test.leftovers().length === 0);
+  });
+
+  it('goes right after its last client has gone, whether or not that was seen yet', async () => {
+    const state = await attach(test.image('a.img', MIB));
+    const clients = Array.from({ length: 12 }, () => openNbdDevice(`nbd+unix:///?socket=${state.nbdSocket}`));
+    await expect(detachDevice(state)).rejects.toMatchObject({ code: 'EBUSY' });
+    for (const client of clients) client.close();
+    expect(await detachDevice(state)).toBe('gone');
+    expect(test.leftovers()).toEqual([]);
   });
 
   it('goes by force from whoever has it open', async () => {
