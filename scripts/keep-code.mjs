@@ -1,5 +1,5 @@
 // Keeps what V8 has compiled of scripts that start often; src/host/compiled-script.ts starts with it.
-import { mkdtempSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
@@ -16,6 +16,8 @@ async function keepCommandLine() {
   const program = runScript(script, compiled);
   const folder = mkdtempSync(path.join(tmpdir(), 'userloop-build-'));
   const image = path.join(folder, 'image');
+  const floppy = path.join(folder, 'floppy');
+  const tree = path.join(folder, 'tree');
   const quiet = { isTerminal: false, columns: 80, write: () => {} };
   const io = {
     stdin: { isTerminal: false, readLine: () => undefined, readAll: () => new Uint8Array(0) },
@@ -26,6 +28,10 @@ async function keepCommandLine() {
   };
   writeFileSync(image, '');
   truncateSync(image, 4 << 20);
+  writeFileSync(floppy, '');
+  truncateSync(floppy, 1440 << 10);
+  mkdirSync(path.join(tree, 'folder'), { recursive: true });
+  for (let i = 0; i < 40; i++) writeFileSync(path.join(tree, 'folder', `file ${i}`), 'content');
   try {
     // None of these attaches, mounts or writes anywhere else.
     for (const argv of [
@@ -33,10 +39,15 @@ async function keepCommandLine() {
       ['losetup', '-l'],
       ['list'],
       ['mkfs.fat', image],
+      ['mkfs.fat', floppy],
       ['mke2fs', '-q', '-F', image],
       ['ls', '-l', `${image}:/`],
       ['fdisk', '-l', image],
       ['inspect', image],
+      ['fsck.fat', '-n', floppy],
+      ['mke2fs', '-q', '-F', '-t', 'ext4', '-O', '^has_journal', '-d', tree, image],
+      ['check', image],
+      ['e2fsck', '-fn', image],
     ]) {
       await program.main('userloop', argv, io);
     }

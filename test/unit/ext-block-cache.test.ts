@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
 import { crc16 } from '../../src/bytes/crc16.ts';
-import { crc32c, crc32cWord } from '../../src/bytes/crc32c.ts';
+import { crc32c, crc32cWord, crc32cWords } from '../../src/bytes/crc32c.ts';
 import { MemoryDevice } from '../../src/device/memory-device.ts';
 import { BlockCache, type BlockSeal, WriteRank } from '../../src/filesystem/ext/block-cache.ts';
 
@@ -36,6 +36,19 @@ test('every length and start gives what the definition gives, also in pieces', (
     const bytes = new Uint8Array(new Uint32Array([word]).buffer);
     expect(crc32cWord(0xdead_beef, word)).toBe(crc32c(0xdead_beef, bytes));
   }
+});
+
+test('takes words as it takes their bytes', () => {
+  const bytes = Uint8Array.from({ length: 64 }, (_, at) => (at * 37 + 11) & 0xff);
+  const words = new Uint32Array(bytes.buffer);
+  for (const [start, end] of [
+    [0, 16],
+    [0, 0],
+    [3, 4],
+    [1, 14],
+    [5, 16],
+  ] as const)
+    expect(crc32cWords(0xdead_beef, words, start, end)).toBe(crc32c(0xdead_beef, bytes, 4 * start, 4 * end));
 });
 
 test('a block is verified once when it comes, and sealed once on its way out, descriptors last', () => {

@@ -138,6 +138,11 @@ export function checkAttributeUses(check: ExtCheck): void {
   }
 }
 
+/** Is something wrong with attributes that begin with their first entry? */
+export function hasAttributeFault(region: Uint8Array): boolean {
+  return faultOf(region, 0, 0) !== undefined;
+}
+
 interface AttributeFault {
   readonly field: string;
   readonly found: string;

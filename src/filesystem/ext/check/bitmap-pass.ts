@@ -16,6 +16,8 @@ interface Which {
   /** Copies what should be in use in the group. */
   readonly copy: (group: number, into: Uint8Array) => void;
   readonly isUninitialised: (group: number) => boolean;
+  /** Groups whose bitmap did not have its checksum. */
+  readonly unsealed: number[];
   /** What to add to a bit of a group, for the number that people see. */
   readonly firstOf: (group: number) => number;
 }
@@ -27,6 +29,7 @@ export function checkSummary(check: ExtCheck): { usedBlocks: number; usedInodes:
     name: 'block',
     title: 'Block',
     bits: geometry.blocksPerGroup,
+    unsealed: [],
     bitmapOf: (group) => groups.blockBitmap(group),
     bitsOf: (group) => groups.blocksOf(group),
     copy: (group, into) => check.foundBlocks.copy(group * geometry.blocksPerGroup, into),
@@ -38,6 +41,7 @@ export function checkSummary(check: ExtCheck): { usedBlocks: number; usedInodes:
     name: 'inode',
     title: 'Inode',
     bits: perGroup,
+    unsealed: [],
     bitmapOf: (group) => groups.inodeBitmap(group),
     bitsOf: () => perGroup,
     copy: (group, into) => copyInodes(check, group, into),
@@ -73,24 +77,32 @@ function copyInodes(check: ExtCheck, group: number, into: Uint8Array): void {
 
 /** Used bits of each group as they were found. */
 function compareBitmaps(check: ExtCheck, which: Which): Float64Array {
-  const { groups, geometry } = check;
+  const { groups, geometry, seed } = check;
   const length = Math.ceil(which.bits / 8);
-  const wanted = new Uint8Array(length);
+  // As long as whole words are: they are compared and counted word by word.
+  const wanted = new Uint8Array(Math.ceil(length / 4) * 4);
+  const wantedPart = wanted.subarray(0, length);
+  const wantedWords = new Int32Array(wanted.buffer);
   const stored = new Uint8Array(geometry.blockSize);
+  const storedWords = new Int32Array(stored.buffer);
   const counts = new Float64Array(groups.count);
   const differences = new Differences();
   const wrongGroups: number[] = [];
   let isPaddingWrong = false;
+  let own: OwnBlocks | undefined;
   for (let group = 0; group < groups.count; group++) {
-    which.copy(group, wanted);
-    counts[group] = popcount(wanted);
+    which.copy(group, wantedPart);
+    counts[group] = popcount(wantedWords);
     if (which.isUninitialised(group)) {
       // What is not initialised is what the format itself needs, and nothing else.
       stored.fill(0);
-      if (which.name === 'block') markOwn(check, group, stored);
-    } else check.readBlock(which.bitmapOf(group), stored);
+      if (which.name === 'block') markOwn(check, (own ??= findOwnBlocks(check)), group, stored);
+    } else {
+      check.readBlock(which.bitmapOf(group), stored);
+      if (seed !== undefined && !isSealed(check, which, group, stored)) which.unsealed.push(group);
+    }
     const bits = which.bitsOf(group);
-    if (!differs(wanted, stored, bits)) {
+    if (!differs(wantedWords, storedWords, bits)) {
       if (!which.isUninitialised(group) && !isPadded(stored, which.bits === bits ? which.bits : bits)) {
         isPaddingWrong = true;
         wrongGroups.push(group);
@@ -121,7 +133,7 @@ function compareBitmaps(check: ExtCheck, which: Which): Float64Array {
     action: 'writes the bitmaps anew',
     safe: true,
   });
-  if (isMended) for (const group of wrongGroups) writeBitmap(check, which, group, wanted);
+  if (isMended) for (const group of wrongGroups) writeBitmap(check, which, group, wantedPart);
   return counts;
 }
 
@@ -136,13 +148,12 @@ function writeBitmap(check: ExtCheck, which: Which, group: number, buffer: Uint8
   check.writeBlock(which.bitmapOf(group), block);
   const flag = which.name === 'block' ? GroupFlag.blocksUninitialised : GroupFlag.inodesUninitialised;
   groups.setFlags(group, groups.flags(group) & ~flag);
-  if (check.seed !== undefined)
-    groups.setBitmapChecksum(group, which.name, crc32c(check.seed, block, 0, which.bits >>> 3));
+  if (check.seed !== undefined) groups.setBitmapChecksum(group, which.name, sealOf(check, which, block));
   groups.save(group);
 }
 
 /** Blocks of the format itself that lie in the group. */
-function markOwn(check: ExtCheck, group: number, bitmap: Uint8Array): void {
+function markOwn(check: ExtCheck, own: OwnBlocks, group: number, bitmap: Uint8Array): void {
   const { groups, geometry } = check;
   const start = geometry.firstDataBlock + group * geometry.blocksPerGroup;
   const end = start + groups.blocksOf(group);
@@ -151,19 +162,37 @@ function markOwn(check: ExtCheck, group: number, bitmap: Uint8Array): void {
       bitmap[(block - start) >> 3]! |= 1 << ((block - start) & 7);
   };
   groups.ownRuns(group, mark);
-  // With flexible groups they may be those of any group.
-  for (let other = 0; other < groups.count; other++) {
-    mark(groups.blockBitmap(other), 1);
-    mark(groups.inodeBitmap(other), 1);
-    mark(groups.inodeTable(other), geometry.inodeTableBlocks);
-  }
+  const runs = own.get(group) ?? [];
+  for (let index = 0; index < runs.length; index += 2) mark(runs[index]!, runs[index + 1]!);
 }
 
-function differs(wanted: Uint8Array, stored: Uint8Array, bits: number): boolean {
-  const whole = bits >>> 3;
+/** Of each group, which bitmaps and tables lie in it: block and length in turn. With flexible groups they may be those of any group. */
+type OwnBlocks = ReadonlyMap<number, readonly number[]>;
+
+function findOwnBlocks({ groups, geometry }: ExtCheck): OwnBlocks {
+  const found = new Map<number, number[]>();
+  const add = (block: number, length: number): void => {
+    const first = Math.floor((block - geometry.firstDataBlock) / geometry.blocksPerGroup);
+    const last = Math.floor((block + length - 1 - geometry.firstDataBlock) / geometry.blocksPerGroup);
+    for (let group = first; group <= last; group++) {
+      const runs = found.get(group);
+      if (runs === undefined) found.set(group, [block, length]);
+      else runs.push(block, length);
+    }
+  };
+  for (let group = 0; group < groups.count; group++) {
+    add(groups.blockBitmap(group), 1);
+    add(groups.inodeBitmap(group), 1);
+    add(groups.inodeTable(group), geometry.inodeTableBlocks);
+  }
+  return found;
+}
+
+function differs(wanted: Int32Array, stored: Int32Array, bits: number): boolean {
+  const whole = bits >>> 5;
   for (let i = 0; i < whole; i++) if (wanted[i] !== stored[i]) return true;
-  const rest = bits & 7;
-  return rest !== 0 && ((wanted[whole]! ^ stored[whole]!) & ((1 << rest) - 1)) !== 0;
+  const rest = bits & 31;
+  return rest !== 0 && ((wanted[whole]! ^ stored[whole]!) & LOW_BITS[rest]!) !== 0;
 }
 
 function isPadded(stored: Uint8Array, bits: number): boolean {
@@ -173,6 +202,12 @@ function isPadded(stored: Uint8Array, bits: number): boolean {
   for (; at < stored.length; at++) if (stored[at] !== 0xff) return false;
   return true;
 }
+
+/** The lowest bits of a word on disk, as this machine reads it. */
+const LOW_BITS = new Int32Array(
+  Uint8Array.from({ length: 128 }, (_, at) => (1 << Math.max(0, Math.min(8, (at >> 2) - 8 * (at & 3)))) - 1)
+    .buffer,
+);
 
 /** As the tool lists them: ` +12 +(15--20) -30`. */
 class Differences {
@@ -333,18 +368,16 @@ function superCount(
   writeSuperblock(check);
 }
 
-/** The checksums of bitmaps, which are in the descriptors. */
+/** The checksums of bitmaps, which are in the descriptors: what was wrong and has not been written since. */
 function checkSeals(check: ExtCheck, which: Which): void {
   const { groups, geometry, seed } = check;
   if (seed === undefined) return;
   const bytes = new Uint8Array(geometry.blockSize);
-  for (let group = 0; group < groups.count; group++) {
-    if (which.isUninitialised(group)) continue;
+  for (const group of which.unsealed) {
     check.readBlock(which.bitmapOf(group), bytes);
-    const whole = crc32c(seed, bytes, 0, which.bits >>> 3);
-    const expected = geometry.descriptorSize >= 64 ? whole : whole & 0xffff;
+    if (isSealed(check, which, group, bytes)) continue;
+    const expected = sealOf(check, which, bytes);
     const found = groups.bitmapChecksum(group, which.name);
-    if (found === expected) continue;
     const isMended = check.ask({
       code: `ext-${which.name}-bitmap-checksum`,
       severity: 'warning',
@@ -364,15 +397,25 @@ function checkSeals(check: ExtCheck, which: Which): void {
   }
 }
 
-const BITS = Uint8Array.from({ length: 256 }, (_, byte) => {
-  let count = 0;
-  for (let rest = byte; rest > 0; rest >>= 1) count += rest & 1;
-  return count;
-});
+function isSealed(check: ExtCheck, which: Which, group: number, bitmap: Uint8Array): boolean {
+  return check.groups.bitmapChecksum(group, which.name) === sealOf(check, which, bitmap);
+}
 
-function popcount(bytes: Uint8Array): number {
+function sealOf({ seed, geometry }: ExtCheck, which: Which, bitmap: Uint8Array): number {
+  const whole = crc32c(seed!, bitmap, 0, which.bits >>> 3);
+  return geometry.descriptorSize >= 64 ? whole : whole & 0xffff;
+}
+
+function popcount(words: Int32Array): number {
   let count = 0;
-  for (const byte of bytes) count += BITS[byte]!;
+  for (let i = 0; i < words.length; i++) {
+    let word = words[i]!;
+    if (word === 0) continue;
+    word -= (word >>> 1) & 0x5555_5555;
+    word = (word & 0x3333_3333) + ((word >>> 2) & 0x3333_3333);
+    word = (word + (word >>> 4)) & 0x0f0f_0f0f;
+    count += Math.imul(word, 0x0101_0101) >>> 24;
+  }
   return count;
 }
 

@@ -150,9 +150,11 @@ export function checkLinks(check: ExtCheck): void {
   const lost = new LostAndFound(check);
   const hasOverflow = (check.words.readOnlyCompatible & ReadOnlyCompatibleFeature.dir_nlink) !== 0;
   check.usedInodes.each((number) => {
+    const named = check.counted.get(number);
+    if (named !== 0 && named === check.links.get(number)) return;
     if (number === 0 || isNameless(check, number)) return;
     const isDirectory = check.directories.get(number);
-    let count = check.counted.get(number);
+    let count = named;
     const links = check.links.get(number);
     const inode = count === 0 ? check.readInode(number) : undefined;
     if (inode !== undefined && (Inode.i_flags.get(inode, 0) & InodeFlag.eaInode) !== 0) return;

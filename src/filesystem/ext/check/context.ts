@@ -99,6 +99,8 @@ export class ExtCheck {
   readonly counted = new SparseNumbers();
   /** Directories in the order of their numbers. */
   readonly directoryList = new NumberList();
+  /** `i_flags` and `i_generation` of each of them. */
+  readonly directoryTraits = new NumberList();
   /** Blocks of directories: inode, position, block; block 0 stands for inline data. */
   readonly directoryBlocks = new NumberList();
   /** The directory in which each directory has its name, and the one that its `..` names. */

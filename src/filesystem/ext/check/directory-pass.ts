@@ -1,13 +1,13 @@
+import { isLittleEndian } from '../../../bytes/byte-order.ts';
 import { viewOf } from '../../../bytes/struct.ts';
 import { decodeUtf8 } from '../../../bytes/utf8.ts';
-import { DIRECTORY_TAIL } from '../checksum.ts';
+import { DIRECTORY_TAIL, inodeSeed } from '../checksum.ts';
 import { DirectoryEntryHeader, entrySize } from '../directory-block.ts';
 import { Inode, InodeFlag, ReservedInode } from '../inode.ts';
 import { IncompatibleFeature } from '../superblock.ts';
 import { XATTR_MAGIC, XattrEntry } from '../xattr-format.ts';
 import type { ExtCheck, Problem } from './context.ts';
 import {
-  directorySeed,
   type EntryArea,
   hasTail,
   leafChecksum,
@@ -16,7 +16,9 @@ import {
   setLengthAt,
   writeTail,
 } from './directory-blocks.ts';
+import { DirectoryReader } from './directory-reader.ts';
 import { IndexCheck } from './index-check.ts';
+import { PlainDirectories } from './plain-directory.ts';
 
 const HEADER = 8;
 
@@ -25,11 +27,7 @@ export function checkDirectories(check: ExtCheck): void {
   const pass = new DirectoryPass(check);
   const { directoryBlocks } = check;
   for (let index = 0; index < directoryBlocks.length; index += 3) {
-    pass.checkBlock(
-      directoryBlocks.get(index),
-      directoryBlocks.get(index + 1),
-      directoryBlocks.get(index + 2),
-    );
+    pass.checkBlock(index);
   }
   pass.end();
 }
@@ -37,23 +35,34 @@ export function checkDirectories(check: ExtCheck): void {
 class DirectoryPass {
   readonly #check: ExtCheck;
   readonly #paths: PathFinder;
+  readonly #reader: DirectoryReader;
+  readonly #plain: PlainDirectories;
   readonly #bytes: Uint8Array;
   readonly #view: DataView;
   readonly #hasTypes: boolean;
   #directory = 0;
+  /** Of it in the list of directories. */
+  #place = 0;
   #seed = 0;
   #index: IndexCheck | undefined;
 
   constructor(check: ExtCheck) {
     this.#check = check;
     this.#paths = new PathFinder(check);
+    this.#reader = new DirectoryReader(check);
+    this.#plain = new PlainDirectories(check, this.#reader.bytes);
     this.#bytes = new Uint8Array(check.geometry.blockSize);
     this.#view = viewOf(this.#bytes);
     this.#hasTypes = (check.words.incompatible & IncompatibleFeature.filetype) !== 0;
   }
 
-  checkBlock(directory: number, position: number, block: number): void {
+  /** `index` is that of the block in the list of directory blocks. */
+  checkBlock(index: number): void {
     const check = this.#check;
+    const { directoryBlocks } = check;
+    const directory = directoryBlocks.get(index);
+    const position = directoryBlocks.get(index + 1);
+    const block = directoryBlocks.get(index + 2);
     if (!check.directories.get(directory)) return;
     if (directory !== this.#directory) this.#enter(directory);
     if (block === 0) {
@@ -61,7 +70,10 @@ class DirectoryPass {
       return;
     }
     const bytes = this.#bytes;
-    check.readBlock(block, bytes);
+    const base = this.#reader.read(index);
+    const hasIndex = this.#index !== undefined;
+    if (isLittleEndian && !hasIndex && this.#plain.check(directory, position === 0, base, this.#seed)) return;
+    bytes.set(this.#reader.bytes.subarray(base, base + bytes.length));
     const offset = block * check.geometry.blockSize;
     const kind = this.#index?.kindOf(position, this.#view) ?? 'leaf';
     let end = bytes.length;
@@ -89,9 +101,11 @@ class DirectoryPass {
     this.end();
     const check = this.#check;
     this.#directory = directory;
-    const inode = check.readInode(directory);
-    if (check.seed !== undefined) this.#seed = directorySeed(check, directory);
-    const flags = Inode.i_flags.get(inode, 0);
+    // Both lists have the same order; a directory without blocks is in one of them only.
+    while (check.directoryList.get(this.#place) !== directory) this.#place++;
+    const flags = check.directoryTraits.get(2 * this.#place);
+    const generation = check.directoryTraits.get(2 * this.#place + 1);
+    if (check.seed !== undefined) this.#seed = inodeSeed(check.seed, directory, generation);
     if ((flags & InodeFlag.index) !== 0 && (flags & InodeFlag.inlineData) === 0)
       this.#index = new IndexCheck(check, directory, flags, () => this.#paths.pathOf(directory));
   }

@@ -1,3 +1,4 @@
+import { isLittleEndian } from '../../../bytes/byte-order.ts';
 import { viewOf } from '../../../bytes/struct.ts';
 import { hasHighChecksum, inodeChecksum } from '../checksum.ts';
 import { Inode, InodeFlag, ReservedInode } from '../inode.ts';
@@ -10,6 +11,7 @@ import {
 import { checkAttributeBlock, checkAttributeUses, checkInodeAttributes } from './attribute-check.ts';
 import type { ExtCheck } from './context.ts';
 import { type BlockTally, BlockWalker } from './inode-blocks.ts';
+import { PlainInodes } from './plain-inode.ts';
 import { checkSymlink, hasNoBlocks } from './symlink-check.ts';
 
 /** Bytes of an inode table that are read at once. */
@@ -39,6 +41,7 @@ export function checkInodes(check: ExtCheck): void {
   const perChunk = Math.max(1, Math.floor(CHUNK / inodeSize));
   const chunk = new Uint8Array(perChunk * inodeSize + 160);
   const view = viewOf(chunk);
+  const plain = new PlainInodes(check, chunk);
   for (let group = 0; group < groups.count; group++) {
     if (groups.hasFlag(group, 'inodesUninitialised')) continue;
     const count = inodesPerGroup - Math.min(inodesPerGroup, groups.unusedInodes(group));
@@ -47,7 +50,10 @@ export function checkInodes(check: ExtCheck): void {
       const length = Math.min(perChunk, count - first);
       check.device.read(table + first * inodeSize, chunk.subarray(0, length * inodeSize));
       for (let index = 0; index < length; index++) {
-        pass.check(group * inodesPerGroup + first + index + 1, view, index * inodeSize);
+        const number = group * inodesPerGroup + first + index + 1;
+        const base = index * inodeSize;
+        if (!isLittleEndian || !(plain.isBlank(number, base) || plain.check(number, base)))
+          pass.check(number, view, base);
       }
     }
   }
@@ -121,6 +127,8 @@ class InodePass {
     if (type === 2 || number === ReservedInode.root) {
       check.directories.set(number);
       check.directoryList.push(number);
+      check.directoryTraits.push(flags);
+      check.directoryTraits.push(Inode.i_generation.get(view, base));
     }
     if (this.#isImpossible(number, type, mode, flags)) return;
     isChanged = this.#checkContent(number, type, view, base, flags) || isChanged;

@@ -2,21 +2,26 @@
 const CHUNK_BITS = 1 << 15;
 const CHUNK_BYTES = CHUNK_BITS >>> 3;
 
+/** Numbers of blocks may need more than 32 bits; nearly none does. */
+function chunkOf(index: number): number {
+  return index < 0x8000_0000 ? index >>> 15 : Math.floor(index / CHUNK_BITS);
+}
+
 /** Bits in chunks that come into being when one of them is set: what a huge and empty volume needs is next to nothing. */
 export class SparseBitmap {
   readonly #chunks: (Uint8Array | undefined)[] = [];
 
   get(index: number): boolean {
-    const chunk = this.#chunks[Math.floor(index / CHUNK_BITS)];
+    const chunk = this.#chunks[chunkOf(index)];
     if (chunk === undefined) return false;
-    const bit = index % CHUNK_BITS;
+    const bit = index & (CHUNK_BITS - 1);
     return (chunk[bit >>> 3]! & (1 << (bit & 7))) !== 0;
   }
 
   /** Returns whether it was set before. */
   set(index: number): boolean {
-    const chunk = this.#chunk(Math.floor(index / CHUNK_BITS));
-    const bit = index % CHUNK_BITS;
+    const chunk = this.#chunk(chunkOf(index));
+    const bit = index & (CHUNK_BITS - 1);
     const mask = 1 << (bit & 7);
     const was = (chunk[bit >>> 3]! & mask) !== 0;
     chunk[bit >>> 3]! |= mask;
@@ -24,9 +29,9 @@ export class SparseBitmap {
   }
 
   clear(index: number): void {
-    const chunk = this.#chunks[Math.floor(index / CHUNK_BITS)];
+    const chunk = this.#chunks[chunkOf(index)];
     if (chunk === undefined) return;
-    const bit = index % CHUNK_BITS;
+    const bit = index & (CHUNK_BITS - 1);
     chunk[bit >>> 3]! &= ~(1 << (bit & 7));
   }
 
@@ -34,17 +39,23 @@ export class SparseBitmap {
   setRange(start: number, length: number, onTwice?: (index: number) => void): void {
     const end = start + length;
     for (let index = start; index < end;) {
-      if (index % 8 === 0 && end - index >= 8) {
-        const chunk = this.#chunk(Math.floor(index / CHUNK_BITS));
-        const byte = (index % CHUNK_BITS) >>> 3;
-        const limit = Math.min(CHUNK_BYTES, byte + Math.floor((end - index) / 8));
-        let at = byte;
-        while (at < limit && chunk[at] === 0) chunk[at++] = 0xff;
-        index += (at - byte) * 8;
-        if (at > byte) continue;
+      const number = chunkOf(index);
+      const chunk = this.#chunk(number);
+      const first = number * CHUNK_BITS;
+      const stop = Math.min(end - first, CHUNK_BITS);
+      for (let bit = index - first; bit < stop;) {
+        const next = Math.min(stop, (bit | 7) + 1);
+        const byte = bit >>> 3;
+        const mask = (0xff << (bit & 7)) & (0xff >>> ((8 - (next & 7)) & 7));
+        const was = chunk[byte]! & mask;
+        chunk[byte]! |= mask;
+        if (was !== 0 && onTwice !== undefined) {
+          for (let twice = bit; twice < next; twice++)
+            if ((was & (1 << (twice & 7))) !== 0) onTwice(first + twice);
+        }
+        bit = next;
       }
-      if (this.set(index)) onTwice?.(index);
-      index++;
+      index = first + stop;
     }
   }
 
@@ -87,22 +98,30 @@ export class SparseBitmap {
 
 const CHUNK_WORDS = 1 << 12;
 
-/** A number a place, 0 until it is set. */
+/** A number a place, 0 until it is set. Places are below 2^32, as numbers of inodes are. */
 export class SparseNumbers {
   readonly #chunks: (Uint32Array | undefined)[] = [];
 
   get(index: number): number {
-    return this.#chunks[Math.floor(index / CHUNK_WORDS)]?.[index % CHUNK_WORDS] ?? 0;
+    const chunk = this.#chunks[index >>> 12];
+    return chunk === undefined ? 0 : chunk[index & (CHUNK_WORDS - 1)]!;
   }
 
   set(index: number, value: number): void {
-    const at = Math.floor(index / CHUNK_WORDS);
+    const at = index >>> 12;
     let chunk = this.#chunks[at];
     if (chunk === undefined) {
       chunk = new Uint32Array(CHUNK_WORDS);
       this.#chunks[at] = chunk;
     }
-    chunk[index % CHUNK_WORDS] = value;
+    chunk[index & (CHUNK_WORDS - 1)] = value;
+  }
+
+  /** Returns what it is then. */
+  add(index: number, value: number): number {
+    const sum = this.get(index) + value;
+    this.set(index, sum);
+    return sum;
   }
 }
 
