@@ -1,8 +1,11 @@
+import fs from 'node:fs';
+import path from 'node:path';
 import type { Geometry } from '../../../bytes/chs.ts';
 import { viewOf } from '../../../bytes/struct.ts';
 import { randomUuid } from '../../../bytes/uuid.ts';
 import { type BlockDevice, readBytes } from '../../../device/block-device.ts';
 import { FsError } from '../../../errors.ts';
+import { sysfsSectorSize } from '../../../host/block-queue.ts';
 import { systemRandom } from '../../../host/system.ts';
 import { type DiskLayout, diskLayout } from '../../../partition/disk-layout.ts';
 import { BsdDisklabelEditor, type SectorRange } from '../../../partition/bsd-disklabel-editor.ts';
@@ -18,6 +21,7 @@ import {
 import { readTable } from '../../../partition/table.ts';
 import type { DeviceLock } from '../../device-lock.ts';
 import type { Io } from '../../io.ts';
+import { isKernelDevice } from '../../kernel-partitions.ts';
 import { openDevice } from '../../open-device.ts';
 
 export interface DiskOptions {
@@ -75,6 +79,8 @@ export class Disk {
   readonly #io: Io;
   /** Where partitions may begin and end, from the outer table until something is changed of it here. */
   #inherited: Alignment | undefined;
+  /** Bytes: what the kernel says of the device. */
+  readonly #ownSectorSize: number;
   /** What was typed since the table was read or made. */
   #typed: Partial<Geometry> = {};
   /** What the entries of the table were made with. */
@@ -94,6 +100,7 @@ export class Disk {
     this.sectorSize = sectorSize;
     this.options = options;
     this.parent = parent;
+    this.#ownSectorSize = parent === undefined ? kernelSectorSize(io, name) : parent.#ownSectorSize;
     this.cylinders = parent?.cylinders ?? options.cylinders;
     // Each level of tables has a DOS mode of its own.
     this.dosMode = parent === undefined && options.dosCompatible;
@@ -338,9 +345,9 @@ export class Disk {
     const { heads = DEFAULT_HEADS, sectorsPerTrack = DEFAULT_SECTORS_PER_TRACK } = known;
     // A number of cylinders that was given holds until another heads or sectors are typed.
     const given = this.#typed.heads === undefined ? named.cylinders : this.#typed.cylinders;
-    // Where nothing is known of the geometry, the tool counts in sectors of 512 bytes whatever the sector size.
+    // Where nothing is known of the geometry, the tool counts in sectors of the device (512 bytes for a file), whatever the table's are.
     const guessed = known.heads === undefined && known.sectorsPerTrack === undefined;
-    const sectorCount = Math.floor(size / (guessed ? 512 : this.sectorSize));
+    const sectorCount = Math.floor(size / (guessed ? this.#ownSectorSize : this.sectorSize));
     return {
       cylinders: given ?? Math.floor(sectorCount / (heads * sectorsPerTrack)),
       heads,
@@ -353,6 +360,12 @@ export class Disk {
     if (view.getUint16(510, true) !== 0xaa55) return undefined;
     return geometryOfEntries([0, 1, 2, 3].map((index) => readEntry(view, index)));
   }
+}
+
+/** Logical sector, bytes, of a device of the kernel; 512 for anything else. */
+function kernelSectorSize(io: Io, name: string): number {
+  if (!isKernelDevice(io, name)) return 512;
+  return sysfsSectorSize(fs.statSync(path.resolve(io.cwd, name)).rdev) ?? 512;
 }
 
 /** `a.img1`, `/dev/loop0p1`: a `p` in between where the name ends in a digit. */

@@ -132,7 +132,7 @@ export function partitionTable(disk: Disk, columns: readonly Column[], inBytes: 
   return renderColumns(columns.map(columnShape), rows);
 }
 
-function cell(disk: Disk, partition: ListedPartition, column: Column, inBytes: boolean): string {
+export function cell(disk: Disk, partition: ListedPartition, column: Column, inBytes: boolean): string {
   const { startSector, endSector, sectorCount } = partition;
   const { geometry, sectorSize } = disk.layout;
   const size = sectorCount * sectorSize;

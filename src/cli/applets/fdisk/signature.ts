@@ -46,11 +46,17 @@ export function fileSystemSignature(device: BlockDevice): Signature | undefined 
     kind: 'file system',
     magic: [{ offset, length }],
   });
+  // libblkid knows a FAT also by its jump instruction and by the end of the sector: util-linux wipes one after the other.
+  const fat = (...text: Signature['magic']): Signature => ({
+    name: 'vfat',
+    kind: 'file system',
+    magic: [...text, { offset: 0, length: 1 }, { offset: 0x1fe, length: 2 }],
+  });
   if (text(3, 5) === 'NTFS ') return named('ntfs', 3, 8);
   if (text(3, 5) === 'EXFAT') return named('exfat', 3, 8);
-  if (text(0x52, 8) === 'FAT32   ') return named('vfat', 0x52, 8);
-  if (/^FAT(?:12|16|  ) {3}$/.test(text(0x36, 8))) return named('vfat', 0x36, 8);
-  return named('vfat', 0x1fe, 2);
+  if (text(0x52, 8) === 'FAT32   ') return fat({ offset: 0x52, length: 8 });
+  if (/^FAT(?:12|16|  ) {3}$/.test(text(0x36, 8))) return fat({ offset: 0x36, length: 8 });
+  return fat();
 }
 
 /** The partition table on the device: what another kind of table would hide, and leave behind. */

@@ -100,7 +100,7 @@ export const OPTIONS: readonly OptionSpec[] = [
   },
   { short: 'n', long: 'no-act', description: 'do everything but write' },
   { long: 'no-reread', description: 'do not look whether the disk is in use' },
-  { long: 'no-tell-kernel', description: 'do not tell the kernel: nobody needs to with an image' },
+  { long: 'no-tell-kernel', description: 'do not have the kernel read the table of a device again' },
   {
     short: 'O',
     long: 'backup-file',
@@ -165,7 +165,7 @@ export interface SfdiskOptions {
   /** `--lock`: undefined where it is not given. */
   readonly lock: string | undefined;
   readonly checkUse: boolean;
-  /** The kernel is told of a new table; of an image nobody needs to be, and only the line about it is left out. */
+  /** The kernel is told of a new table of one of its devices; of an image nobody needs to be. */
   readonly tellKernel: boolean;
   readonly inBytes: boolean;
   /** List what `--verify` finds, too. */

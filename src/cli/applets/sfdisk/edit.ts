@@ -9,7 +9,7 @@ import { partitionNumber } from './command-line.ts';
 import { type Context, Failure, openDisk, reasonOf, refuseBsd, writeChanges } from './context.ts';
 import { INTERACTIVE_HELP } from './interactive-help.ts';
 import { type DataMove, type DataRange, prepareDataMove } from './move-data.ts';
-import { showDisk, showLabel, showPartitions } from './show.ts';
+import { showDisk, showLabel, showPartition, showPartitions } from './show.ts';
 import { ScriptWiping } from './wiping.ts';
 
 const PROMPT = '>>> ';
@@ -153,7 +153,7 @@ class Script {
       const line = this.#reader.read(text);
       switch (line.kind) {
         case 'nothing':
-          asked = true;
+          asked = !this.#interactive;
           continue;
         case 'unknown header':
           talk.warn(`Unknown script header '${line.name}' -- ignore.`);
@@ -211,7 +211,7 @@ class Script {
       case 'abort':
         return 'abort';
       default:
-        talk.warn(`line ${this.#lineCount}: unsupported command`);
+        talk.warn(`${this.#interactive ? '' : `line ${this.#lineCount}: `}unsupported command`);
         return this.#interactive ? undefined : 'broken';
     }
   }
@@ -226,7 +226,7 @@ class Script {
         this.#created = true;
         this.#wiping.mentionTable(disk);
         // The line has been read behind the other prompt.
-        if (!talk.quiet) talk.print(`${partitionName(disk.name, 1)}: `);
+        if (!talk.quiet && !this.#interactive) talk.print(`${partitionName(disk.name, 1)}: `);
       } catch (error) {
         talk.warn(`Failed to apply script headers, disk label not created: ${reasonOf(error)}`);
         return this.#failed();
@@ -245,7 +245,7 @@ class Script {
       const index = addPartition(disk, template, talk);
       this.#partitionCount++;
       this.#wiping.mentionPartition(disk, index);
-      if (this.#interactive) showPartitions(this.#context, disk);
+      if (this.#interactive) showPartition(this.#context, disk, index);
       this.#next = index + 1;
       return undefined;
     } catch (error) {
@@ -266,7 +266,6 @@ class Script {
     if ((outcome === 'end' || outcome === 'write') && !this.#created && this.#reader.makesLabel) {
       try {
         applyHeaders(disk, this.#reader.headers, talk);
-        this.#wiping.mentionTable(disk);
       } catch (error) {
         reasonOf(error);
         talk.warn('Failed to apply script headers, disk label not created.');

@@ -1,6 +1,6 @@
 import type { Disk } from '../fdisk/disk.ts';
 import { defaultColumns, parseColumns } from '../fdisk/columns.ts';
-import { describeDisk, outOfOrder, partitionTable } from '../fdisk/listing.ts';
+import { cell, describeDisk, outOfOrder, partitionTable } from '../fdisk/listing.ts';
 import type { Context } from './context.ts';
 
 /** Lines of `describeDisk` that are about the disk; what follows is about its label. */
@@ -27,4 +27,15 @@ export function showPartitions(context: Context, disk: Disk, notes: readonly str
   if (table.length > 0) talk.print(`${talk.quiet ? '' : '\n'}${table.join('\n')}\n`);
   for (const note of notes) talk.info(`\n${note}`);
   if (outOfOrder(disk)) talk.info('\nPartition table entries are not in disk order.');
+}
+
+/** A new partition, on a terminal: name, first and last sector, size, type. */
+export function showPartition({ talk, options }: Context, disk: Disk, index: number): void {
+  const { label } = disk;
+  if (label === undefined || talk.quiet) return;
+  const partition = label.editor.partition(index);
+  const [name, start, end, size, type] = (['device', 'start', 'end', 'size', 'type'] as const).map((column) =>
+    cell(disk, partition, column, options.inBytes),
+  );
+  talk.print(`${name!.padStart(12)} : ${start!.padStart(12)} ${end!.padStart(12)} (${size}) ${type}\n`);
 }

@@ -32,6 +32,7 @@ export class Talk implements Speaker {
 
   /** No, also where the input has ended. */
   askYesNo(question: string): boolean {
+    this.print('\n');
     for (;;) {
       const answer = this.ask(`${question} [Y]es/[N]o: `)?.trim();
       if (answer === undefined || /^n(o)?$/i.test(answer)) return false;

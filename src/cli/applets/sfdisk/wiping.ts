@@ -23,30 +23,33 @@ export class ScriptWiping {
     return mode === 'always' || (mode === 'auto' && this.#isTerminal);
   }
 
-  /** A file system, or an unknown table, on the whole disk: told when the disk is opened, and again when it gets a new label. */
+  /** A file system on the whole disk: told when the disk is opened. */
   mentionDisk(disk: Disk): void {
+    this.#mention(fileSystemSignature(disk.device));
+  }
+
+  /** A new label: told again, and the table of another kind does not stay beside it unless it is to. */
+  mentionTable(disk: Disk): void {
+    const table = tableSignature(disk.device, disk.sectorSize);
+    const other = table !== undefined && table.name !== disk.label?.kind ? table : undefined;
+    const stays = this.#context.options.wipe === 'never';
+    if (!stays) this.#oldTable = other;
+    this.#mention(fileSystemSignature(disk.device) ?? (stays ? other : undefined));
+  }
+
+  #mention(signature: Signature | undefined): void {
     const { talk, options } = this.#context;
-    const signature = fileSystemSignature(disk.device);
     if (signature === undefined) return;
     const wipe = this.#wipes(options.wipe);
     this.#ofDisk = wipe ? signature : undefined;
+    if (talk.quiet) return;
     talk.warn(
       wipe
         ? `The device contains '${signature.name}' signature and it may be removed by a write command. See sfdisk(8) man page and --wipe option for more details.`
         : `The device contains '${signature.name}' signature and it may remain on the device. It is recommended to wipe the device with wipefs(8) or sfdisk --wipe, in order to avoid possible collisions.`,
     );
-    if (wipe) talk.print(talk.quiet ? '' : '\n');
+    if (wipe) talk.print('\n');
     else talk.warn('');
-  }
-
-  /** A new label: the table of another kind does not stay beside it. */
-  mentionTable(disk: Disk): void {
-    if (this.#context.options.wipe !== 'never') {
-      const table = tableSignature(disk.device, disk.sectorSize);
-      const kind = disk.label?.kind;
-      this.#oldTable = table !== undefined && table.name !== kind ? table : undefined;
-    }
-    this.mentionDisk(disk);
   }
 
   /** What a new partition covers. */
