@@ -99,6 +99,40 @@ describeWithTools(['e2fsck', 'mke2fs', 'e2undo', 'debugfs'], 'e2fsck beside the 
     }
   });
 
+  it('gives each file that shares blocks a copy, and keeps what it can be kept of', async () => {
+    for (const [name, changes] of [
+      ['ext2', ['sif /directory1/file2 block[IND] FIRST', 'sif /directory1/file3 block[0] OTHER']],
+      ['ext4', ['sif /directory1/file2 block[5] OTHER', 'sif /directory1/file3 block[5] OTHER']],
+    ] as const) {
+      fs.writeFileSync(file, good.get(name)!);
+      const stat = runTool('debugfs', ['-R', 'stat /directory0/file3', file]).stdout;
+      const first = /\(IND\):(\d+)/.exec(stat)?.[1] ?? '';
+      const other = /\(0[-)\d]*:(\d+)/.exec(stat)![1]!;
+      for (const change of changes) {
+        const command = change.replace('FIRST', first).replace('OTHER', other);
+        runTool('debugfs', ['-w', '-R', command, file]);
+      }
+      const before = fs.readFileSync(file);
+      const content = runTool('debugfs', ['-R', 'cat /directory1/file3', file]).stdout;
+      const kept = runTool('debugfs', ['-R', 'cat /directory0/file3', file]).stdout;
+      const theirs = runTool('e2fsck', ['-fn', file]);
+      const ours = await userloop(['e2fsck', '-fn', file]);
+      for (const text of [theirs, ours]) expect(text.status & 4).toBe(4);
+      const claims = (text: string): string[] => text.match(/^Multiply-claimed block.*$/gm) ?? [];
+      expect(claims(ours.stdout)).toEqual(claims(theirs.stdout));
+      // Nothing is decided unasked.
+      expect((await userloop(['e2fsck', '-fp', file])).status & 4).toBe(4);
+      expect(Buffer.compare(fs.readFileSync(file), before)).toBe(0);
+      const mended = await userloop(['e2fsck', '-fy', file]);
+      expect(mended.status, mended.stdout + mended.stderr).toBe(1);
+      expect(mended.stdout).toContain('Clone multiply-claimed blocks? yes');
+      const again = runTool('e2fsck', ['-fn', file]);
+      expect(again.status, mended.stdout + again.stdout).toBe(0);
+      expect(runTool('debugfs', ['-R', 'cat /directory1/file3', file]).stdout).toBe(content);
+      expect(runTool('debugfs', ['-R', 'cat /directory0/file3', file]).stdout).toBe(kept);
+    }
+  });
+
   for (const [index, kind] of Object.keys(EXT_DAMAGES).entries()) {
     it(`agrees on ${kind}, and repairs it to the reference's content`, async () => {
       for (const [name] of VOLUMES) {

@@ -53,7 +53,7 @@ export const e2fsck = defineApplet({
     '-j: an external journal',
     '-t: times',
     'file systems with bigalloc',
-    'a copy of each multiply-claimed block for every file: whoever comes first keeps the blocks, the others are given up',
+    'copies of more than 64 MiB of multiply-claimed blocks in one run: what is beyond is asked to be deleted',
   ],
   run,
 });

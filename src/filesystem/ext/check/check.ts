@@ -1,5 +1,5 @@
 import type { BlockDevice } from '../../../device/block-device.ts';
-import type { CheckObserver } from '../../check.ts';
+import { type CheckFinding, type CheckObserver, LEAVE } from '../../check.ts';
 import { checkSummary } from './bitmap-pass.ts';
 import { checkConnections, checkLinks } from './connect-pass.ts';
 import type { ExtCheckOptions, ExtCheckResult } from './context.ts';
@@ -9,6 +9,9 @@ import { checkShared } from './shared-pass.ts';
 import { openCheck } from './superblock-pass.ts';
 
 export type { ExtCheckOptions, ExtCheckResult, ExtStatistics } from './context.ts';
+
+/** Of blocks in use twice: each uncovers what lies below one level of the maps. */
+const MAX_ROUNDS = 8;
 
 /**
  * Checks ext2, ext3 or ext4 in the five passes of e2fsck: inodes and their blocks, what directories hold, whether all are reached, links,
@@ -23,10 +26,16 @@ export function checkExt(
   observer: CheckObserver,
   options: ExtCheckOptions = {},
 ): ExtCheckResult {
-  const check = openCheck(device, observer, options);
+  let check = openCheck(device, observer, options);
   observer.tell('Pass 1: Checking inodes, blocks, and sizes\n');
   checkInodes(check);
-  checkShared(check);
+  for (let round = 0; round < MAX_ROUNDS && checkShared(check); round++) {
+    // Maps have changed, and below those that were shared there may be more. Pass 1 has told what it has to tell.
+    const muted = new MutedObserver(observer);
+    check = openCheck(device, muted, { ...options, isJournalPending: false });
+    checkInodes(check);
+    muted.isMuted = false;
+  }
   observer.tell('Pass 2: Checking directory structure\n');
   checkDirectories(check);
   observer.tell('Pass 3: Checking directory connectivity\n');
@@ -45,4 +54,22 @@ export function checkExt(
     blockCount: geometry.blockCount,
     statistics,
   };
+}
+
+/** Passes nothing on while it is muted, and has nothing mended. */
+class MutedObserver implements CheckObserver {
+  isMuted = true;
+  readonly #observer: CheckObserver;
+
+  constructor(observer: CheckObserver) {
+    this.#observer = observer;
+  }
+
+  report(finding: CheckFinding): number {
+    return this.isMuted ? LEAVE : this.#observer.report(finding);
+  }
+
+  tell(text: string): void {
+    if (!this.isMuted) this.#observer.tell(text);
+  }
 }

@@ -11,6 +11,8 @@ const TAIL_TYPE = 0xde;
 /** Paths are told of so many findings; then only numbers of inodes are. */
 const MAX_PATHS = 200;
 const MAX_DEPTH = 32;
+/** Searches through all directories for the name of a file. */
+const MAX_SEARCHES = 20;
 
 /** One block of entries under check; of a directory that lies in its inode, an area of that. */
 export interface EntryArea {
@@ -70,6 +72,7 @@ export function writeTail(seed: number, bytes: Uint8Array): void {
 export class PathFinder {
   readonly #check: ExtCheck;
   #asked = 0;
+  #searches = 0;
   /** Of each directory with a name, where its blocks are in the list of directory blocks. */
   #blocks: Map<number, number[]> | undefined;
 
@@ -89,6 +92,19 @@ export class PathFinder {
       at = parent;
     }
     return `/${names.reverse().join('/')}`;
+  }
+
+  /** Of anything with a name, which is looked for in all directories: for the first few that are asked for. */
+  pathOfFile(inode: number): string {
+    if (this.#check.directories.get(inode)) return this.pathOf(inode);
+    if (this.#searches++ >= MAX_SEARCHES) return '???';
+    const { directoryList } = this.#check;
+    for (let index = 0; index < directoryList.length; index++) {
+      const directory = directoryList.get(index);
+      const name = this.#nameIn(directory, inode);
+      if (name !== undefined) return directory === 2 ? `/${name}` : `${this.pathOf(directory)}/${name}`;
+    }
+    return '???';
   }
 
   #parentOf(directory: number): number {

@@ -20,6 +20,9 @@ const DIRECT = 12;
 /** Illegal blocks that are told of one inode: more of them say nothing new. */
 const MAX_ILLEGAL = 12;
 
+/** Blocks of maps that are entered although they are in use already: without a bound, a few could be entered for ever. */
+const MAX_REENTRIES = 2000;
+
 /** What a walk over the blocks of an inode has found. */
 export interface BlockTally {
   /** Blocks in use by it, those of the map with them. */
@@ -37,12 +40,13 @@ export interface BlockTally {
 }
 
 /**
- * Walks over the blocks of inodes and claims them. One walker serves all inodes: it has a buffer for each level. Every block of a
- * map is descended into once, so that the time is bounded by the size of the device.
+ * Walks over the blocks of inodes and claims them. One walker serves all inodes: it has a buffer for each level. Blocks of maps
+ * that are met again are entered a few times only, so that the time is bounded by the size of the device.
  */
 export class BlockWalker {
   readonly #check: ExtCheck;
   readonly #buffers: Uint8Array[] = [];
+  #reentries = 0;
   #number = 0;
   #isDirectory = false;
   #previous = NO_BLOCK;
@@ -136,7 +140,7 @@ export class BlockWalker {
     const { blockSize } = check.geometry;
     const isShared = check.claim(child);
     this.tally.blocks++;
-    if (isShared) return;
+    if (isShared && this.#reentries++ >= MAX_REENTRIES) return;
     const bytes = this.#buffer(depth);
     check.readBlock(child, bytes);
     const view = viewOf(bytes);
@@ -342,7 +346,7 @@ export class BlockWalker {
     if (this.#previous !== NO_BLOCK && this.#previous + 1 !== block) tally.isFragmented = true;
     this.#previous = block;
     const isReservedMap = this.#number === ReservedInode.resize && level === 1;
-    if (!isReservedMap && check.claim(block)) return true;
+    if (!isReservedMap && check.claim(block) && this.#reentries++ >= MAX_REENTRIES) return true;
     const bytes = this.#buffer(level + MAX_EXTENT_DEPTH);
     check.readBlock(block, bytes);
     const map = viewOf(bytes);

@@ -1,67 +1,156 @@
 import { viewOf } from '../../../bytes/struct.ts';
-import { Inode, InodeFlag } from '../inode.ts';
+import { Inode, InodeFlag, ReservedInode } from '../inode.ts';
 import type { ExtCheck } from './context.ts';
+import { PathFinder } from './directory-blocks.ts';
+import { Relocation } from './relocation.ts';
+import { SparseBitmap } from './sparse.ts';
 import { childOf, ExtentHeader, lengthOf, startOf } from '../extent-node.ts';
 
-/** Blocks of one inode that are listed. */
+/** Ranges of one inode that are listed. */
 const MAX_LISTED = 100;
 
-/** Pass 1B to 1D: which inodes have blocks that are in use twice. All but the first of each block have to go. */
-export function checkShared(check: ExtCheck): void {
-  if (check.sharedCount === 0) return;
+interface Claim {
+  readonly number: number;
+  /** Blocks of it that are in use twice. */
+  readonly blocks: readonly number[];
+}
+
+/**
+ * Pass 1B to 1D: which inodes have blocks that are in use twice. Whoever comes first keeps a block, the format itself before all; the
+ * others get copies. Returns whether maps have changed: then what pass 1 has noted no longer holds.
+ */
+export function checkShared(check: ExtCheck): boolean {
+  if (check.sharedCount === 0) return false;
   check.observer.tell(
     '\nRunning additional passes to resolve blocks claimed by more than one inode...\nPass 1B: Rescanning for multiply-claimed blocks\n',
   );
-  const first = check.geometry.firstDataBlock;
+  const claims = findClaims(check);
+  check.observer.tell(
+    `Pass 1C: Scanning directories for inodes with multiply-claimed blocks\nPass 1D: Reconciling multiply-claimed blocks\n(There are ${claims.length} inodes containing multiply-claimed blocks.)\n\n`,
+  );
+  const own = ownBlocks(check);
   const owners = new Map<number, number>();
-  check.usedInodes.each((number) => {
-    const shared: number[] = [];
-    eachBlock(check, number, (start, length) => {
-      for (let block = start; block < start + length; block++) {
-        if (check.sharedBlocks.get(block - first)) shared.push(block);
-      }
-    });
-    if (shared.length === 0) return;
-    const isFirst = shared.every((block) => !owners.has(block));
-    for (const block of shared) if (!owners.has(block)) owners.set(block, number);
-    const list = shared
-      .slice(0, MAX_LISTED)
-      .map((block) => ` ${block}`)
-      .join('');
-    const others = isFirst ? 'other structures' : `inode ${owners.get(shared[0]!)!} or others`;
-    const isMended = check.ask({
-      code: 'ext-shared-blocks',
-      structure: 'inode',
-      field: 'i_block',
-      offset: check.inodeOffset(number) + Inode.i_block.offset,
-      found: `${shared.length} blocks that are in use twice, the first ${shared[0]!}`,
-      expected: 'blocks of its own',
-      meaning: `Inode ${number} shares ${shared.length} blocks with ${others}: at least one of them has lost content`,
-      text: `Multiply-claimed block(s) in inode ${number}:${list}\n`,
-      // The first keeps them, unless they belong to the format itself.
-      ...((!isFirst || ownedByFormat(check, shared)) && {
-        question: 'Delete file',
-        action: `gives up inode ${number}; whoever came first keeps the blocks`,
-      }),
-    });
-    if (isMended && number >= check.geometry.firstInode) check.clearInode(number);
-  });
+  const relocation = new Relocation(check);
+  const paths = new PathFinder(check);
+  const nameOf = (number: number): string => `${paths.pathOfFile(number)} (inode #${number})`;
+  let isChanged = false;
+  for (const { number, blocks } of claims) {
+    const first = check.geometry.firstDataBlock;
+    const rivals = new Set<number>();
+    let isShared = false;
+    for (const block of blocks) {
+      const owner = owners.get(block);
+      if (owner === undefined && !own.get(block - first)) owners.set(block, number);
+      else isShared = true;
+      if (owner !== undefined && owner !== number) rivals.add(owner);
+    }
+    isChanged =
+      reconcile(check, relocation, { number, blocks, isShared, rivals, owners, own, nameOf }) || isChanged;
+  }
+  return isChanged;
 }
 
-function ownedByFormat(check: ExtCheck, blocks: readonly number[]): boolean {
-  const { groups, geometry } = check;
-  let isOwned = false;
-  const wanted = new Set(blocks);
-  const mark = (start: number, length: number): void => {
-    for (let block = start; block < start + length && !isOwned; block++) isOwned = wanted.has(block);
+function findClaims(check: ExtCheck): Claim[] {
+  const first = check.geometry.firstDataBlock;
+  const claims: Claim[] = [];
+  check.usedInodes.each((number) => {
+    const blocks: number[] = [];
+    eachBlock(check, number, (start, length) => {
+      for (let block = start; block < start + length; block++) {
+        if (check.sharedBlocks.get(block - first)) blocks.push(block);
+      }
+    });
+    if (blocks.length === 0) return;
+    claims.push({ number, blocks });
+    check.observer.tell(`Multiply-claimed block(s) in inode ${number}:${listed(blocks)}\n`);
+  });
+  return claims;
+}
+
+/** ` 12 15--20`. */
+function listed(blocks: readonly number[]): string {
+  const ranges: string[] = [];
+  for (let at = 0; at < blocks.length && ranges.length < MAX_LISTED;) {
+    let end = at + 1;
+    while (end < blocks.length && blocks[end] === blocks[end - 1]! + 1) end++;
+    ranges.push(end - at === 1 ? ` ${blocks[at]}` : ` ${blocks[at]}--${blocks[end - 1]}`);
+    at = end;
+  }
+  return ranges.join('');
+}
+
+interface SharedClaim extends Claim {
+  /** Some of its blocks belong to what came before it. */
+  readonly isShared: boolean;
+  /** The inodes that came before it. */
+  readonly rivals: ReadonlySet<number>;
+  readonly owners: ReadonlyMap<number, number>;
+  readonly own: SparseBitmap;
+  readonly nameOf: (number: number) => string;
+}
+
+/** Returns whether the inode was changed. */
+function reconcile(check: ExtCheck, relocation: Relocation, claim: SharedClaim): boolean {
+  const { number, blocks, isShared, rivals, owners, own, nameOf } = claim;
+  const first = check.geometry.firstDataBlock;
+  const others = rivals.size === 0 ? 'other structures' : `inode ${[...rivals].slice(0, 5).join(', ')}`;
+  const basics = {
+    structure: 'inode',
+    field: 'i_block',
+    offset: check.inodeOffset(number) + Inode.i_block.offset,
+    found: `${blocks.length} blocks that are in use twice, the first ${blocks[0]!}`,
+    expected: 'blocks of its own',
   };
-  for (let group = 0; group < groups.count && !isOwned; group++) {
+  const text = `File ${nameOf(number)} \n  has ${blocks.length} multiply-claimed block(s), shared with ${rivals.size} file(s):\n`;
+  const canMend = isShared && (number >= check.geometry.firstInode || number === ReservedInode.root);
+  const isCopied = check.ask({
+    ...basics,
+    code: 'ext-shared-blocks',
+    meaning: isShared
+      ? `Inode ${number} shares ${blocks.length} blocks with ${others}: at least one of them has lost content`
+      : `Inode ${number} has ${blocks.length} blocks that others after it have, too: it may have lost content`,
+    text: isShared
+      ? `${text}${[...rivals].map((rival) => `\t${nameOf(rival)}\n`).join('')}`
+      : `${text}Multiply-claimed blocks already reassigned or cloned.\n\n`,
+    ...(canMend && {
+      question: 'Clone multiply-claimed blocks',
+      action: `gives inode ${number} copies of them`,
+    }),
+    // The first keeps what it has: nothing is to be done about it.
+    ...(!isShared && { severity: 'note' as const }),
+  });
+  if (!isCopied) return false;
+  const met = new Set<number>();
+  const isForeign = (block: number): boolean => {
+    if (!check.sharedBlocks.get(block - first)) return false;
+    const isMet = met.has(block);
+    met.add(block);
+    return isMet || own.get(block - first) || owners.get(block) !== number;
+  };
+  if (relocation.move(number, isForeign)) return true;
+  const isMended = check.ask({
+    ...basics,
+    code: 'ext-shared-blocks-full',
+    meaning: `There are not enough free blocks in a row for copies of what inode ${number} shares`,
+    text: `Couldn't clone file: Could not allocate block in ext2 filesystem\n`,
+    question: 'Delete file',
+    action: `gives up inode ${number}`,
+  });
+  if (isMended && number >= check.geometry.firstInode) check.clearInode(number);
+  return true;
+}
+
+/** Superblocks, descriptors, bitmaps and tables. */
+function ownBlocks({ groups, geometry }: ExtCheck): SparseBitmap {
+  const own = new SparseBitmap();
+  const mark = (start: number, length: number): void => own.setRange(start - geometry.firstDataBlock, length);
+  for (let group = 0; group < groups.count; group++) {
     groups.ownRuns(group, mark);
     mark(groups.blockBitmap(group), 1);
     mark(groups.inodeBitmap(group), 1);
     mark(groups.inodeTable(group), geometry.inodeTableBlocks);
   }
-  return isOwned;
+  return own;
 }
 
 /** Every run of blocks of an inode, those of its map with them; a node is entered once. */
