@@ -27,8 +27,11 @@ export interface BlockDevice {
   extents?(offset: number, length: number): Iterable<Extent>;
   /** Set when the device is a plain range of an open file: transports may sendfile and splice. */
   fileRange?(): FileRange;
-  /** Has the content of files elsewhere copied to the device; undefined as long as that would bring nothing. Asked for each file. */
-  copier?(): ContentCopier | undefined;
+  /**
+   * Has the content of files elsewhere copied to the device; undefined as long as that would bring nothing. Asked for each file, or before, with the
+   * number of files that will be.
+   */
+  copier?(files?: number): ContentCopier | undefined;
 }
 
 export interface Extent {

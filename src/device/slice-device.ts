@@ -21,7 +21,7 @@ export class SliceDevice implements BlockDevice {
   readonly #base: BlockDevice;
   readonly #offset: number;
   declare readonly fileRange?: () => FileRange;
-  declare readonly copier?: () => ContentCopier | undefined;
+  declare readonly copier?: (files?: number) => ContentCopier | undefined;
 
   /** `size` in bytes; without it the slice goes to the end of the base. `sectorSize`: where it is not the base's. */
   constructor(
@@ -44,8 +44,8 @@ export class SliceDevice implements BlockDevice {
     }
     if (base.copier !== undefined) {
       let copier: SliceCopier | undefined;
-      this.copier = () => {
-        const whole = base.copier!();
+      this.copier = (files) => {
+        const whole = base.copier!(files);
         if (whole === undefined) return undefined;
         if (copier?.base !== whole) copier = new SliceCopier(whole, this, offset);
         return copier;

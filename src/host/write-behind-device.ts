@@ -64,9 +64,10 @@ export class WriteBehindDevice implements BlockDevice {
     }
   }
 
-  copier(): ContentCopier | undefined {
+  copier(files = 1): ContentCopier | undefined {
     if (this.#queue?.isRunning === true) return this.#queue;
-    if (++this.#files >= FILES_THRESHOLD && !this.readOnly) this.#start();
+    this.#files += files;
+    if (this.#files >= FILES_THRESHOLD && !this.readOnly) this.#start();
     return undefined;
   }
 

@@ -80,6 +80,8 @@ export const mke2fs = defineApplet({
   run,
 });
 
+/** As many as are expected where nobody has counted them. */
+const MANY_FILES = 1000;
 /** There where the kernel zeroes tables of inodes itself. */
 const LAZY_KERNEL = '/sys/fs/ext4/features/lazy_itable_init';
 
@@ -235,6 +237,8 @@ function write(
     command.badBlocksFile === undefined ? [] : readBadBlockList(io, command.badBlocksFile, layout);
   judgeBadBlocks(io, listed, layout);
   const device = openFor(io, target, layout, extended.offset ?? 0, content !== undefined);
+  // It takes a moment until that is ready.
+  if (content !== undefined) device.copier?.(MANY_FILES);
   try {
     const volume = new SliceDevice(device, extended.offset ?? 0);
     const badBlocks = [...listed, ...findBadBlocks(io, command, layout, volume)];

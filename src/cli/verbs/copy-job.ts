@@ -219,6 +219,7 @@ export class CopyJob {
       blockSize: usage?.blockSize ?? 4096,
       holes: tree.capabilities.holes,
       followAll: this.#options.follow === 'all',
+      known: (nodes: number) => void fileSystem?.device.copier?.(nodes),
     };
     this.#host.remember(true);
     for (const source of sources) measureTree(source.spot.tree, source.spot.place, options, size);

@@ -17,7 +17,12 @@ export interface MeasureOptions {
   /** The target leaves holes where the source has them. */
   readonly holes: boolean;
   readonly followAll: boolean;
+  /** Called once, as soon as many nodes are known of: what is going to be used can be made ready. */
+  readonly known?: (nodes: number) => void;
 }
+
+/** What is many. */
+const MANY_NODES = 256;
 
 /** Adds up what the tree at `place` takes. What cannot be read counts nothing; copying it will say why. */
 export function measureTree<P>(
@@ -49,6 +54,7 @@ function measure<P>(
       counted.add(identity);
     }
     size.nodes++;
+    if (size.nodes === MANY_NODES) options.known?.(size.nodes);
     if (kind === 'file') {
       const bytes = options.holes ? Math.min(attributes.size, attributes.allocated) : attributes.size;
       size.bytes += attributes.size;
