@@ -3,23 +3,11 @@ import { viewOf } from '../bytes/struct.ts';
 import { type BlockDevice, readBytes } from '../device/block-device.ts';
 import { FsError } from '../errors.ts';
 import type { DiskLayout } from './disk-layout.ts';
-import {
-  GPT_REVISION,
-  GPT_SIGNATURE,
-  GptEntry,
-  GptHeader,
-  HeaderSector,
-  PRIMARY_LBA,
-  decodeName,
-  encodeName,
-  isFault,
-  readHeader,
-} from './gpt-header.ts';
+import { GptHeaderPair, usableRange } from './gpt-header-pair.ts';
+import { GptEntry, GptHeader, type HeaderSector, PRIMARY_LBA, decodeName, encodeName } from './gpt-header.ts';
 import { guidBytes } from './gpt-type.ts';
 import { formatGuid } from './guid.ts';
-import { BOOT_RECORD_SIGNATURE, BootRecord, readEntry, writeEntry } from './mbr-entry.ts';
-import { EMPTY_ENTRY } from './mbr-editor.ts';
-import { GPT_PROTECTIVE_TYPE } from './mbr-type.ts';
+import { coverDisk, isHybrid, protect, recordKind } from './protective-record.ts';
 
 /** An entry of the table under edit. */
 export interface EditedGptPartition {
@@ -70,8 +58,7 @@ export class GptEditor {
   changed: boolean;
   /** Sector 0. */
   readonly #record: Uint8Array;
-  #primary: HeaderSector;
-  #backup: HeaderSector;
+  readonly #headers: GptHeaderPair;
   #entries: Uint8Array;
   /** The entries in use, until one changes. */
   #used: readonly EditedGptPartition[] | undefined;
@@ -79,13 +66,12 @@ export class GptEditor {
   private constructor(
     layout: DiskLayout,
     record: Uint8Array,
-    headers: { readonly primary: HeaderSector; readonly backup: HeaderSector },
+    headers: GptHeaderPair,
     entries: Uint8Array,
     changed: boolean,
   ) {
     this.#record = record;
-    this.#primary = headers.primary;
-    this.#backup = headers.backup;
+    this.#headers = headers;
     this.#entries = entries;
     this.changed = changed;
     this.layout = layout;
@@ -112,25 +98,16 @@ export class GptEditor {
     if (lastUsable < first || lastUsable > last) {
       throw new RangeError('Last LBA specified by script is out of range.');
     }
-    const primary = new HeaderSector(new Uint8Array(sectorSize));
-    const { view } = primary;
-    GptHeader.Signature.set(view, 0, GPT_SIGNATURE);
-    GptHeader.Revision.set(view, 0, GPT_REVISION);
-    GptHeader.HeaderSize.set(view, 0, GptHeader.$size);
-    GptHeader.FirstUsableLBA.set(view, 0, firstUsable);
-    GptHeader.LastUsableLBA.set(view, 0, lastUsable);
-    GptHeader.DiskGUID.set(view, 0, guidBytes(options.diskGuid));
-    GptHeader.NumberOfPartitionEntries.set(view, 0, entryCount);
-    GptHeader.SizeOfPartitionEntry.set(view, 0, GptEntry.$size);
-    const backup = new HeaderSector(primary.bytes.slice());
-    placeHeader(primary, PRIMARY_LBA, sectorCount - 1, sectorSize);
-    placeHeader(backup, sectorCount - 1, PRIMARY_LBA, sectorSize);
-
+    const headers = GptHeaderPair.create(layout, {
+      diskGuid: options.diskGuid,
+      entryCount,
+      usable: { first: firstUsable, last: lastUsable },
+    });
     const record = readBytes(device, 0, sectorSize);
     record.fill(0, options.keepBootCode === true ? BOOT_CODE_SIZE : 0);
     protect(record, sectorCount);
     const entries = new Uint8Array(entryCount * GptEntry.$size);
-    return new GptEditor(layout, record, { primary, backup }, entries, true);
+    return new GptEditor(layout, record, headers, entries, true);
   }
 
   /** The table on the device; undefined where the MBR does not tell of one or no header is whole. */
@@ -144,52 +121,12 @@ export class GptEditor {
     const record = readBytes(device, 0, sectorSize);
     const kind = recordKind(record);
     if (kind === undefined) return undefined;
-    const warnings: string[] = [];
-    let changed = false;
-    if (kind === 'protective') {
-      const covered = readEntry(viewOf(record), 0).sectorCount;
-      if (covered !== sectorCount - 1 && covered !== 0xffff_ffff) {
-        const sizes = `${covered} != ${sectorCount - 1}`;
-        warnings.push(`GPT PMBR size mismatch (${sizes}) will be corrected by write.`);
-        const first = {
-          ...readEntry(viewOf(record), 0),
-          sectorCount: Math.min(sectorCount - 1, 0xffff_ffff),
-        };
-        writeEntry(viewOf(record), 0, first);
-        changed = true;
-      }
-    }
-    const lastSector = sectorCount - 1;
-    const primary = readHeader(device, PRIMARY_LBA, sectorSize);
-    const backup = readHeader(
-      device,
-      isFault(primary) ? lastSector : primary.header.alternateLba,
-      sectorSize,
-    );
-    const good = isFault(primary) ? backup : primary;
-    if (isFault(good)) return undefined;
-    if (isFault(primary) || isFault(backup)) {
-      const [bad, whole] = isFault(primary) ? ['primary', 'backup'] : ['backup', 'primary'];
-      warnings.push(`The ${bad} GPT table is corrupt, but the ${whole} appears OK, so that will be used.`);
-      changed = true;
-    }
-    const headers = {
-      primary: isFault(primary) ? otherHeader(good.header, sectorSize) : primary.header,
-      backup: isFault(backup) ? otherHeader(good.header, sectorSize) : backup.header,
-    };
-    if (headers.primary.alternateLba !== lastSector) {
-      if (options.readOnly === true) {
-        warnings.push('The backup GPT table is not on the end of the device.');
-      } else {
-        warnings.push(
-          'The backup GPT table is not on the end of the device. This problem will be corrected by write.',
-        );
-        if (moveBackup(headers, layout)) changed = true;
-        else warnings.push('Failed to recalculate backup GPT table location');
-      }
-    }
-    const editor = new GptEditor(layout, record, headers, good.entries, changed);
-    editor.warnings.push(...warnings);
+    const opened = GptHeaderPair.open(device, layout, options);
+    if (opened === undefined) return undefined;
+    const mismatch = kind === 'protective' ? coverDisk(record, sectorCount) : undefined;
+    const changed = opened.changed || mismatch !== undefined;
+    const editor = new GptEditor(layout, record, opened.headers, opened.entries, changed);
+    editor.warnings.push(...(mismatch === undefined ? [] : [mismatch]), ...opened.warnings);
     return editor;
   }
 
@@ -198,10 +135,12 @@ export class GptEditor {
   }
 
   set diskGuid(guid: string) {
-    for (const header of [this.#primary, this.#backup]) {
-      GptHeader.DiskGUID.set(header.view, 0, guidBytes(guid));
-    }
+    this.#headers.setDiskGuid(guid);
     this.changed = true;
+  }
+
+  get #primary(): HeaderSector {
+    return this.#headers.primary;
   }
 
   get firstUsable(): number {
@@ -227,7 +166,7 @@ export class GptEditor {
 
   /** Last sector of the primary table. */
   get tableEndLba(): number {
-    return this.tableLba + Math.ceil(this.#primary.tableSize / this.layout.sectorSize) - 1;
+    return this.tableLba + this.#headers.tableSectors - 1;
   }
 
   /** `1.0`. */
@@ -237,7 +176,7 @@ export class GptEditor {
   }
 
   get hybrid(): boolean {
-    return recordKind(this.#record) === 'hybrid';
+    return isHybrid(this.#record);
   }
 
   /** Sector 0 as it will be, in place: a hybrid MBR is edited here. */
@@ -247,9 +186,9 @@ export class GptEditor {
 
   /** The headers and the table as they will be, with their CRCs. */
   image(): { readonly primary: Uint8Array; readonly backup: Uint8Array; readonly entries: Uint8Array } {
-    this.#primary.seal(this.#entries);
-    this.#backup.seal(this.#entries);
-    return { primary: this.#primary.bytes, backup: this.#backup.bytes, entries: this.#entries };
+    const { primary, backup } = this.#headers;
+    this.#headers.seal(this.#entries);
+    return { primary: primary.bytes, backup: backup.bytes, entries: this.#entries };
   }
 
   partition(index: number): EditedGptPartition {
@@ -323,7 +262,7 @@ export class GptEditor {
     if (entryCount > most || entryCount === 0) {
       return [`The number of the partition has to be smaller than ${most}.`];
     }
-    const range = usableRange(this.layout, entryCount);
+    const range = usableRange(this.layout, entryCount, entrySize);
     if (range === undefined) return ['Not enough space for new partition table!'];
     if (entryCount > this.entryCount) {
       const problems: string[] = [];
@@ -339,13 +278,7 @@ export class GptEditor {
     const entries = new Uint8Array(entryCount * entrySize);
     entries.set(this.#entries.subarray(0, entries.length));
     this.#entries = entries;
-    for (const header of [this.#primary, this.#backup]) {
-      GptHeader.NumberOfPartitionEntries.set(header.view, 0, entryCount);
-      GptHeader.FirstUsableLBA.set(header.view, 0, range.first);
-      GptHeader.LastUsableLBA.set(header.view, 0, range.last);
-    }
-    placeHeader(this.#primary, PRIMARY_LBA, this.#primary.alternateLba, this.layout.sectorSize);
-    placeHeader(this.#backup, this.#primary.alternateLba, PRIMARY_LBA, this.layout.sectorSize);
+    this.#headers.setEntryCount(entryCount, range);
     this.#adoptRange();
     this.#touch();
     return [];
@@ -353,15 +286,10 @@ export class GptEditor {
 
   /** Moves the second header and table to the end of the device, or behind the last partition and one free sector. */
   placeBackup(where: 'end' | 'behind partitions'): void {
-    const tableSectors = Math.ceil(this.#primary.tableSize / this.layout.sectorSize);
+    const { tableSectors } = this.#headers;
     const lastUsed = Math.max(this.firstUsable, ...this.partitions.map(({ endSector }) => endSector));
     const atEnd = this.layout.sectorCount - 1;
-    const header = where === 'end' ? atEnd : Math.min(atEnd, lastUsed + tableSectors + 2);
-    for (const each of [this.#primary, this.#backup]) {
-      GptHeader.LastUsableLBA.set(each.view, 0, header - tableSectors - 1);
-    }
-    placeHeader(this.#primary, PRIMARY_LBA, header, this.layout.sectorSize);
-    placeHeader(this.#backup, header, PRIMARY_LBA, this.layout.sectorSize);
+    this.#headers.placeBackup(where === 'end' ? atEnd : Math.min(atEnd, lastUsed + tableSectors + 2));
     this.#touch();
   }
 
@@ -377,18 +305,28 @@ export class GptEditor {
 
   /**
    * Writes the table to the device, in the order that UEFI asks for: backup table, backup header, primary table, primary header,
-   * protective MBR. A power cut in between leaves one header and its table whole.
+   * protective MBR. A power cut in between leaves one header and its table whole. EINVAL, before anything is written, where a header or a table
+   * would lie over something else.
    */
   write(device: BlockDevice): void {
     const { sectorSize, sectorCount } = this.layout;
     const { primary, backup, entries } = this.image();
-    device.write(this.#backup.tableLba * sectorSize, entries);
-    device.write(this.#backup.lba * sectorSize, backup);
+    const { tableLba, lba } = this.#headers.backup;
+    const taken = this.partitions.map(({ startSector, endSector }) => ({
+      first: startSector,
+      last: endSector,
+    }));
+    this.#headers.requireRoom(this.layout, taken);
+    device.write(tableLba * sectorSize, entries);
+    device.write(lba * sectorSize, backup);
     device.flush();
-    device.write(this.#primary.tableLba * sectorSize, entries);
+    device.write(this.tableLba * sectorSize, entries);
     device.write(PRIMARY_LBA * sectorSize, primary);
-    if (!this.hybrid) protect(this.#record, sectorCount);
-    device.write(0, this.#record);
+    // A hybrid one is a table of its own, which is written when that is.
+    if (!this.hybrid) {
+      protect(this.#record, sectorCount);
+      device.write(0, this.#record);
+    }
     device.flush();
     this.changed = false;
   }
@@ -404,75 +342,9 @@ export class GptEditor {
   }
 }
 
-/** The sectors that are left beside two headers, two tables and the MBR; undefined where none are. */
-function usableRange(
-  layout: DiskLayout,
-  entryCount: number,
-): { readonly first: number; readonly last: number } | undefined {
-  const tableSectors = Math.ceil((entryCount * GptEntry.$size) / layout.sectorSize);
-  const first = tableSectors + 2;
-  const last = layout.sectorCount - 2 - tableSectors;
-  return last < first ? undefined : { first, last };
-}
-
 /** 128, and on the tiniest disks as many as whole sectors of them fit. */
 function usualEntryCount(layout: DiskLayout): number {
   const perSector = layout.sectorSize / GptEntry.$size;
   const mostSectors = Math.floor((layout.sectorCount - 4) / 2);
   return Math.max(perSector, Math.min(DEFAULT_ENTRY_COUNT, mostSectors * perSector));
-}
-
-/** Puts the header into this sector and its table next to it: the first behind the header, the second before it. */
-function placeHeader(header: HeaderSector, lba: number, alternate: number, sectorSize: number): void {
-  const tableSectors = Math.ceil(header.tableSize / sectorSize);
-  GptHeader.MyLBA.set(header.view, 0, lba);
-  GptHeader.AlternateLBA.set(header.view, 0, alternate);
-  GptHeader.PartitionEntryLBA.set(header.view, 0, lba === PRIMARY_LBA ? lba + 1 : lba - tableSectors);
-}
-
-/** The header that belongs at the other end. */
-function otherHeader(header: HeaderSector, sectorSize: number): HeaderSector {
-  const other = new HeaderSector(header.bytes.slice());
-  placeHeader(other, header.alternateLba, header.lba, sectorSize);
-  return other;
-}
-
-/** The image has grown or shrunk: the backup goes to its end. False when partitions are in the way. */
-function moveBackup(
-  { primary, backup }: { readonly primary: HeaderSector; readonly backup: HeaderSector },
-  layout: DiskLayout,
-): boolean {
-  const tableSectors = Math.ceil(primary.tableSize / layout.sectorSize);
-  const lastSector = layout.sectorCount - 1;
-  const lastUsable = lastSector - tableSectors - 1;
-  if (lastUsable <= primary.firstUsable) return false;
-  for (const header of [primary, backup]) GptHeader.LastUsableLBA.set(header.view, 0, lastUsable);
-  placeHeader(primary, PRIMARY_LBA, lastSector, layout.sectorSize);
-  placeHeader(backup, lastSector, PRIMARY_LBA, layout.sectorSize);
-  return true;
-}
-
-function recordKind(record: Uint8Array): 'protective' | 'hybrid' | undefined {
-  const view = viewOf(record);
-  if (BootRecord.signature.get(view, 0) !== BOOT_RECORD_SIGNATURE) return undefined;
-  const entries = [0, 1, 2, 3].map((index) => readEntry(view, index));
-  if (!entries.some(({ type, startSector }) => type === GPT_PROTECTIVE_TYPE && startSector === 1)) {
-    return undefined;
-  }
-  return entries.some(({ type }) => type !== 0 && type !== GPT_PROTECTIVE_TYPE) ? 'hybrid' : 'protective';
-}
-
-/** The protective MBR: one entry of type 0xee over the whole disk. */
-function protect(record: Uint8Array, sectorCount: number): void {
-  const view = viewOf(record);
-  for (let index = 0; index < 4; index++) writeEntry(view, index, EMPTY_ENTRY);
-  writeEntry(view, 0, {
-    bootIndicator: 0,
-    type: GPT_PROTECTIVE_TYPE,
-    firstChs: { cylinder: 0, head: 0, sector: 2 },
-    lastChs: { cylinder: 1023, head: 255, sector: 63 },
-    startSector: 1,
-    sectorCount: Math.min(sectorCount - 1, 0xffff_ffff),
-  });
-  BootRecord.signature.set(view, 0, BOOT_RECORD_SIGNATURE);
 }

@@ -15,9 +15,8 @@ import {
   readHeader,
 } from './gpt-header.ts';
 import type { GptTable } from './gpt.ts';
-import { BOOT_RECORD_SIGNATURE, BootRecord, PartitionEntry, writeEntry } from './mbr-entry.ts';
-import { EMPTY_ENTRY } from './mbr-editor.ts';
-import { GPT_PROTECTIVE_TYPE } from './mbr-type.ts';
+import { PartitionEntry } from './mbr-entry.ts';
+import { protect } from './protective-record.ts';
 import type { TableFinding } from './table-finding.ts';
 import type { MendIdea, MendStep } from './table-mend.ts';
 import type { Table } from './table.ts';
@@ -234,17 +233,7 @@ function protectiveMend(device: BlockDevice): MendIdea | undefined {
   const gpt = findGpt(device);
   if (gpt === undefined) return undefined;
   const record = readBytes(device, 0, 512);
-  const view = viewOf(record);
-  for (let index = 0; index < 4; index++) writeEntry(view, index, EMPTY_ENTRY);
-  writeEntry(view, 0, {
-    bootIndicator: 0,
-    type: GPT_PROTECTIVE_TYPE,
-    firstChs: { cylinder: 0, head: 0, sector: 2 },
-    lastChs: { cylinder: 1023, head: 255, sector: 63 },
-    startSector: 1,
-    sectorCount: Math.min(Math.floor(device.size / gpt.sectorSize) - 1, 0xffff_ffff),
-  });
-  BootRecord.signature.set(view, 0, BOOT_RECORD_SIGNATURE);
+  protect(record, Math.floor(device.size / gpt.sectorSize));
   return {
     title: 'write the protective master boot record',
     steps: [{ structure: 'master boot record', layout: 'boot record', offset: 0, after: record }],

@@ -7,6 +7,7 @@ import type { DiskLayout } from './disk-layout.ts';
 import {
   BOOT_RECORD_SIGNATURE,
   BootRecord,
+  EMPTY_ENTRY,
   type Entry,
   PartitionEntry,
   entryOffset,
@@ -17,15 +18,6 @@ import { isExtendedType } from './mbr-type.ts';
 
 /** Four primary ones and 56 logical ones, as many as util-linux writes. */
 export const MAX_PARTITIONS = 60;
-
-export const EMPTY_ENTRY: Entry = {
-  bootIndicator: 0,
-  type: 0,
-  firstChs: { cylinder: 0, head: 0, sector: 0 },
-  lastChs: { cylinder: 0, head: 0, sector: 0 },
-  startSector: 0,
-  sectorCount: 0,
-};
 
 /** A place for a partition: an entry of the master boot record, or an EBR with its entry and its link to the next. */
 interface Slot {

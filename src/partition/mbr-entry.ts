@@ -31,6 +31,16 @@ export function entryOffset(index: number): number {
   return 0x1be + 16 * index;
 }
 
+/** One that says nothing. */
+export const EMPTY_ENTRY: Entry = {
+  bootIndicator: 0,
+  type: 0,
+  firstChs: { cylinder: 0, head: 0, sector: 0 },
+  lastChs: { cylinder: 0, head: 0, sector: 0 },
+  startSector: 0,
+  sectorCount: 0,
+};
+
 /** A partition table entry in memory. */
 export interface Entry {
   readonly bootIndicator: number;
