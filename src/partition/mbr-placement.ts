@@ -129,8 +129,8 @@ function place(
   const wanted = template.startSector;
   if (wanted !== undefined && wanted < lowest) {
     lowest = extended === undefined ? 1 : extended.startSector + 1;
-    // From now on boot records come right before their partitions.
-    if (logical) editor.layout = { ...editor.layout, firstSector: 1 };
+    // From now on partitions may begin there unasked, and boot records come right before theirs.
+    editor.layout = { ...editor.layout, firstSector: 1 };
   }
   const space: MbrSpace = { taken: takenRanges(editor, logical), lowest, highest };
   let start = chooseStart(editor, template, { space, limit, speaker });

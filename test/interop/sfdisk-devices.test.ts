@@ -227,6 +227,20 @@ describeWithKernelLoops(
       expect(fs.readFileSync(image).equals(table)).toBe(true);
     });
 
+    test.each(['-l', '-F', '-g', '-V', '-s', '-q -l', '-l -V'])('are listed by %s alone', async (options) => {
+      const device = await attach();
+      const args = options.split(' ');
+      const result = await userloop(['sfdisk', ...args], {
+        cwd: folder,
+        env: { USERLOOP_RUNTIME_DIR: folder },
+      });
+      const expected = runTool('sfdisk', args);
+      expect(masked(result.status, result.stdout, result.stderr)).toEqual(
+        masked(expected.status, expected.stdout, expected.stderr),
+      );
+      if (options !== '-F') expect(expected.stdout).toContain(device);
+    });
+
     test('whose image is named instead is refused, and can be looked at', async () => {
       const device = await attach();
       for (const each of [...SCRIPTS, ...CHANGES]) {

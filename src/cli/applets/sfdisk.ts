@@ -40,7 +40,7 @@ export const sfdisk: Applet = defineApplet({
   ],
   exitStatus: { 0: 'success', 1: 'something is wrong, or nothing was written' },
   notSupported: [
-    'Sun, SGI and BSD tables; listing the disks of the machine',
+    'Sun, SGI and BSD tables',
     '--color=always; -Y other than dos',
     'moving a logical partition before its boot record, which the tool does by writing a wrong start',
   ],

@@ -140,17 +140,22 @@ function lastSectorOfGpt(disk: Disk): number | undefined {
 
 /** What `-l` shows without a name: the disks of the kernel that can be opened, and those that are attached. */
 export function allDisks(io: Io): string[] {
+  return [...kernelDisks().filter(isReadable), ...listDevices(io.env).map((state) => viewPath(state))];
+}
+
+/** The disks of the kernel in its own order, without RAM disks; none where there is no /proc. */
+export function kernelDisks(): string[] {
   const names: string[] = [];
   try {
     for (const line of fs.readFileSync('/proc/partitions', 'utf8').split('\n')) {
       const name = /^\s*\d+\s+\d+\s+\d+\s+(\S+)$/.exec(line)?.[1];
       const isWhole = name !== undefined && fs.existsSync(`/sys/block/${name.replaceAll('/', '!')}`);
-      if (isWhole && !name.startsWith('ram') && isReadable(`/dev/${name}`)) names.push(`/dev/${name}`);
+      if (isWhole && !name.startsWith('ram')) names.push(`/dev/${name}`);
     }
   } catch (error) {
     if (!hasCode(error, 'ENOENT')) throw error;
   }
-  return [...names, ...listDevices(io.env).map((state) => viewPath(state))];
+  return names;
 }
 
 function isReadable(file: string): boolean {

@@ -2,6 +2,7 @@ import { GPT_TYPES } from '../../../partition/gpt-type.ts';
 import { PARTITION_TYPES } from '../../../partition/mbr-type.ts';
 import type { Disk } from '../fdisk/disk.ts';
 import { describeFreeSpace } from '../fdisk/listing.ts';
+import { allDisks, kernelDisks } from '../fdisk/opening.ts';
 import { dumpJson, dumpScript } from '../partition-script/writer.ts';
 import { type Context, Failure, diskOperand, openDisk } from './context.ts';
 import { showDisk, showLabel, showPartitions } from './show.ts';
@@ -9,17 +10,20 @@ import { verifyDisk } from './verify.ts';
 
 /** The commands that only look. */
 
-/** Runs over the disks that are named; those that cannot be opened are told of, and make the status 1. */
+/**
+ * Runs over the disks that are named, or over all; those that cannot be opened are told of, and make the status 1.
+ */
 function each(
   context: Context,
   operands: readonly string[],
   show: (disk: Disk, place: number) => void,
 ): number {
-  if (operands.length === 0) {
-    throw new Failure('Listing the disks of the machine is not supported: name the images');
-  }
+  const { command } = context.options;
+  // These two do not pass over what this user cannot open, and do not go on behind it.
+  const strict = command === 'verify' || command === 'show-geometry';
+  const all = (): string[] => (strict ? everyDisk(context) : allDisks(context.io));
   let status = 0;
-  for (const [place, name] of operands.entries()) {
+  for (const [place, name] of (operands.length === 0 ? all() : operands).entries()) {
     try {
       const disk = openDisk(context, name, { readOnly: true });
       try {
@@ -31,11 +35,15 @@ function each(
       if (!(error instanceof Failure)) throw error;
       context.io.stderr.write(`sfdisk: ${error.message}\n`);
       status = 1;
-      // These two do not go on behind one that is not there.
-      if (['verify', 'show-geometry'].includes(context.options.command)) break;
+      if (strict) break;
     }
   }
   return status;
+}
+
+/** The disks of the kernel, and those that are attached. */
+function everyDisk({ io }: Context): string[] {
+  return [...new Set([...kernelDisks(), ...allDisks(io)])];
 }
 
 export function listDisks(context: Context, operands: readonly string[]): number {
@@ -66,7 +74,7 @@ export function verify(context: Context, operands: readonly string[]): number {
   return each(context, operands, (disk) => {
     context.talk.print(`${disk.name}:\n`);
     verifyDisk(context, disk);
-    if (operands.length > 1) context.talk.print(' \n');
+    if (operands.length !== 1) context.talk.print(' \n');
   });
 }
 
@@ -80,10 +88,15 @@ export function showGeometry(context: Context, operands: readonly string[]): num
 }
 
 export function showSize(context: Context, operands: readonly string[]): number {
+  const { talk } = context;
+  const all = operands.length === 0;
+  let total = 0;
   each(context, operands, (disk) => {
     const blocks = Math.floor(disk.device.size / 1024);
-    context.talk.print(`${blocks}\n`);
+    total += blocks;
+    talk.print(all ? `${disk.name}: ${String(blocks).padStart(9)}\n` : `${blocks}\n`);
   });
+  if (all) talk.print(`total: ${total} blocks\n`);
   // The tool forgets that one could not be opened.
   return 0;
 }
