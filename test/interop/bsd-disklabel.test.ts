@@ -4,6 +4,7 @@ import { expect, test } from 'vitest';
 import { bsdPartitions } from '../../src/partition/nested-bsd.ts';
 import { readTable } from '../../src/partition/table.ts';
 import { FileDevice } from '../../src/host/file-device.ts';
+import { userloop } from '../support/run.ts';
 import { describeWithTools, runTool, temporaryFolder } from '../support/tools.ts';
 
 /** The partitions of an image by libblkid, which numbers them as the kernel does. */
@@ -62,3 +63,42 @@ describeWithTools(['fdisk', 'partx'], 'the partitions of BSD disklabels are thos
     expect(ours(file)).toEqual(there);
   });
 });
+
+/** Start, length and type of what a label of a whole disk has, by libfdisk, which has a reader of its own; of libblkid's it has nothing. */
+function byFdisk(file: string): string[] {
+  return runTool('fdisk', ['-l', '-o', 'Slice,Start,Sectors', file])
+    .stdout.split('\n')
+    .map((line) => /^([a-p]) +(\d+) +(\d+)$/.exec(line.trim()))
+    .filter((match) => match !== null)
+    .map(([, letter, start, sectors]) => `${letter} ${start} ${sectors}`);
+}
+
+describeWithTools(
+  ['fdisk', 'partx'],
+  'a BSD disklabel of ours is for libblkid and libfdisk what we say',
+  () => {
+    const folder = temporaryFolder();
+    const label = 'b\ny\nn\na\n\n+10M\nt\na\n7\nn\ne\n40000\n+1M\nt\ne\n1\nn\nf\n\n\nt\nf\n8\n';
+
+    test.each(['a5', 'a6', 'a9'])('in a slice of type %s, and copied to a whole disk', async (type) => {
+      const [sliced, whole] = [path.join(folder, `${type}.img`), path.join(folder, `${type}-whole.img`)];
+      fs.writeFileSync(sliced, '');
+      fs.truncateSync(sliced, 100 << 20);
+      const keys = `n\np\n1\n\n+60M\nt\n${type}\n${label}w\nr\nw\n`;
+      expect(await userloop(['fdisk', sliced], { stdin: keys })).toMatchObject({ status: 0 });
+      fs.writeFileSync(whole, fs.readFileSync(sliced).subarray(2048 * 512, 2048 * 512 + 8192));
+      fs.truncateSync(whole, 100 << 20);
+      for (const file of [sliced, whole]) {
+        const there = listed(file);
+        expect(there.length).toBeGreaterThan(2);
+        expect(ours(file)).toEqual(there);
+      }
+      const { stdout } = await userloop(['fdisk', '-l', '-o', 'Slice,Start,Sectors', whole]);
+      const told = byFdisk(whole);
+      // a, c, d, e and f.
+      expect(told).toHaveLength(5);
+      expect(told.slice(0, 1)).toEqual(['a 2048 20481']);
+      for (const line of told) expect(stdout).toMatch(new RegExp(`^${line.replaceAll(' ', ' +')}$`, 'm'));
+    });
+  },
+);

@@ -42,11 +42,10 @@ export function openForEditing(
     const lock = lockDevice(io, name, { program: 'fdisk', mode: lockMode });
     if (lock === undefined) return undefined;
     const disk = openLocked(io, name, options, lock);
+    // Not a part of the conversation, which goes as the tool's does.
     const shrunk = explainShrunk(disk);
-    return {
-      disk,
-      warnings: [...(use === undefined ? [] : [IN_USE]), ...(shrunk === undefined ? [] : [shrunk])],
-    };
+    if (shrunk !== undefined) io.stderr.write(`${shrunk}\n`);
+    return { disk, warnings: use === undefined ? [] : [IN_USE] };
   });
 }
 
