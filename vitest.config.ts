@@ -9,6 +9,7 @@ const KERNEL_LOOPS = [
   'test/cli/inspect-repair.test.ts',
   'test/cli/osdev-article-kernel.test.ts',
   'test/crash/ext-journal.test.ts',
+  'test/crash/guest-stop.test.ts',
   'test/interop/ext-checksums-kernel.test.ts',
   'test/interop/ext-driver.test.ts',
   'test/interop/ext-extents-kernel.test.ts',

@@ -1,4 +1,4 @@
-import { execFileSync, spawnSync } from 'node:child_process';
+import { execFileSync, spawn, spawnSync } from 'node:child_process';
 import fs from 'node:fs';
 import path from 'node:path';
 import { findKernel } from './boot-emulator.ts';
@@ -52,6 +52,48 @@ export function findGuest(): LinuxGuest | undefined {
 
 /** Boots, runs the script and returns what it printed. Without KVM: nested virtualization does not run everywhere. */
 export function runInGuest(guest: LinuxGuest, run: GuestRun): string {
+  const { stdout, stderr, error } = spawnSync(findTool('qemu-system-x86_64')!, guestArguments(guest, run), {
+    encoding: 'latin1',
+    timeout: 240_000,
+    maxBuffer: 1 << 26,
+  });
+  const text = stdout.replaceAll('\r', '');
+  const begin = text.lastIndexOf(BEGIN);
+  const end = text.lastIndexOf(END);
+  if (error !== undefined || begin < 0 || end < begin) {
+    throw new Error(
+      `The guest did not come to its end: ${String(error ?? '')}\n${text.slice(-3000)}${stderr}`,
+    );
+  }
+  return text.slice(begin + BEGIN.length + 1, end);
+}
+
+/** Boots, and so many milliseconds after the script has printed `mark` ends the emulator at once: what the guest has not written by then it never does. */
+export async function runAndKillGuest(
+  guest: LinuxGuest,
+  run: GuestRun,
+  mark: string,
+  delay: number,
+): Promise<string> {
+  const child = spawn(findTool('qemu-system-x86_64')!, guestArguments(guest, run), {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
+  let text = '';
+  let isMarked = false;
+  const boot = setTimeout(() => child.kill('SIGKILL'), 240_000);
+  child.stdout.setEncoding('latin1').on('data', (chunk: string) => {
+    text += chunk;
+    if (isMarked || !text.includes(mark)) return;
+    isMarked = true;
+    setTimeout(() => child.kill('SIGKILL'), delay);
+  });
+  await new Promise((resolve) => child.on('close', resolve));
+  clearTimeout(boot);
+  if (!isMarked) throw new Error(`The guest did not print ${mark}:\n${text.slice(-3000)}`);
+  return text;
+}
+
+function guestArguments(guest: LinuxGuest, run: GuestRun): string[] {
   const folder = temporaryFolder();
   const initrd = path.join(folder, 'initrd');
   buildInitrd(guest, run, path.join(folder, 'root'), initrd);
@@ -67,20 +109,7 @@ export function runInGuest(guest: LinuxGuest, run: GuestRun): string {
       : ['-nic', 'none'];
   const args = ['-m', '512', '-nographic', '-no-reboot', '-nodefaults', '-serial', 'stdio'];
   const boot = ['-kernel', guest.kernel, '-initrd', initrd, '-append', 'console=ttyS0 quiet panic=-1'];
-  const { stdout, stderr, error } = spawnSync(
-    findTool('qemu-system-x86_64')!,
-    [...args, ...boot, ...drives, ...network],
-    { encoding: 'latin1', timeout: 240_000, maxBuffer: 1 << 26 },
-  );
-  const text = stdout.replaceAll('\r', '');
-  const begin = text.lastIndexOf(BEGIN);
-  const end = text.lastIndexOf(END);
-  if (error !== undefined || begin < 0 || end < begin) {
-    throw new Error(
-      `The guest did not come to its end: ${String(error ?? '')}\n${text.slice(-3000)}${stderr}`,
-    );
-  }
-  return text.slice(begin + BEGIN.length + 1, end);
+  return [...args, ...boot, ...drives, ...network];
 }
 
 function buildInitrd(guest: LinuxGuest, run: GuestRun, root: string, initrd: string): void {

@@ -1,11 +1,14 @@
 import type { BlockDevice } from '../../../device/block-device.ts';
-import { CorruptImageError, UnsupportedError } from '../../../errors.ts';
+import { StagingDevice } from '../../../device/staging-device.ts';
+import { CorruptImageError, isOwnError, UnsupportedError } from '../../../errors.ts';
 import { viewOf } from '../../../bytes/struct.ts';
+import { testBit } from '../bitmap.ts';
 import { sealSuperblock } from '../checksum.ts';
 import { readFeatures, readOnlyReason, refuseUnknownFeatures } from '../features.ts';
 import { CompatibleFeature, IncompatibleFeature, SUPERBLOCK_OFFSET, Superblock } from '../superblock.ts';
 import { Volume } from '../volume.ts';
-import { hasFastCommit } from './fast-commit.ts';
+import { readFastCommits } from './fast-commit.ts';
+import { replayFastCommits } from './fast-commit-replay.ts';
 import type { JournalArea } from './journal-area.ts';
 import { openJournalArea } from './journal-inode.ts';
 import {
@@ -39,6 +42,8 @@ export interface Recovered {
   readonly journal: FoundJournal | undefined;
   /** There was something to replay. */
   readonly wasDirty: boolean;
+  /** Some of it were fast commits. */
+  readonly hadFastCommits: boolean;
 }
 
 /** `s_state`: errors were found. */
@@ -49,7 +54,7 @@ const ERRORS = 2;
  * eye; `ignore` leaves it out, and `bypass` writes to the volume without it when its log is empty. CorruptImageError when the superblock is not sound, UnsupportedError for features without which it cannot be read.
  */
 export function recover(device: BlockDevice, use: 'read' | 'write' | 'ignore' | 'bypass'): Recovered {
-  const plain = { device, problem: undefined, journal: undefined, wasDirty: false };
+  const plain = { device, problem: undefined, journal: undefined, wasDirty: false, hadFastCommits: false };
   const volume = Volume.open(device, () => ({ seconds: 0, nanoseconds: 0 }));
   const features = readFeatures(volume.superblock);
   refuseUnknownFeatures(features);
@@ -71,15 +76,33 @@ export function recover(device: BlockDevice, use: 'read' | 'write' | 'ignore' | 
     const { area, format, blocks, scan } = found;
     // Without the word in the superblock the log does not count, whatever is in it.
     if (!wasDirty) blocks.clear();
-    const problem = wasDirty && scan !== undefined ? scanProblem(area, format, scan) : undefined;
+    const problem = wasDirty ? scanProblem(scan) : undefined;
+    const view = blocks.size === 0 ? device : new LoggedBlocksDevice(device, blockSize, blocks);
+    // As the kernel: behind an empty log there are none.
+    const mayHaveMore = wasDirty && problem === undefined && scan !== undefined;
+    const records = mayHaveMore ? readFastCommits(area, format, scan.nextSequence) : [];
+    const hadFastCommits = records.length > 0;
+    let staged: StagingDevice | undefined;
+    if (hadFastCommits) {
+      staged = new StagingDevice(view);
+      try {
+        replayFastCommits(staged, records);
+      } catch (error) {
+        if (!isOwnError(error) && !(error instanceof RangeError)) throw error;
+        return { ...plain, device: view, problem: fastCommitProblem(error), wasDirty };
+      }
+    }
     if (!mayWrite || problem !== undefined) {
-      const view = blocks.size === 0 ? device : new LoggedBlocksDevice(device, blockSize, blocks);
-      return { ...plain, device: view, problem, wasDirty };
+      const shown =
+        staged === undefined
+          ? view
+          : new LoggedBlocksDevice(staged, blockSize, new LoggedBlocks(staged, blockSize));
+      return { ...plain, device: shown, problem, wasDirty, hadFastCommits };
     }
     if (scan !== undefined) JournalSuperblock.s_sequence.set(found.superblock, 0, scan.nextSequence);
     JournalSuperblock.s_start.set(found.superblock, 0, 0);
-    if (wasDirty) replay(volume, found);
-    return { ...plain, journal: found, wasDirty };
+    if (wasDirty) replay(volume, found, staged === undefined ? [] : stagedChanges(view, staged));
+    return { ...plain, journal: found, wasDirty, hadFastCommits };
   } catch (error) {
     if (!(error instanceof CorruptImageError || error instanceof UnsupportedError)) throw error;
     const state = wasDirty ? '. What is shown is the state without what it holds; run e2fsck first' : '';
@@ -103,23 +126,32 @@ function findJournal(volume: Volume): FoundJournal {
 }
 
 /** What stands in the way of replaying a log wholly. */
-function scanProblem(area: JournalArea, format: LogFormat, scan: LogScan): string | undefined {
-  if (scan.damage !== undefined) {
-    return `${scan.damage}. What is shown is the state without what is damaged; run e2fsck first`;
-  }
-  if (!hasFastCommit(area, format, scan.nextSequence)) return undefined;
-  return 'the journal ends with fast commits (fast_commit), which are not replayed here. What is shown is the state without them; run e2fsck first';
+function scanProblem(scan: LogScan | undefined): string | undefined {
+  if (scan?.damage === undefined) return undefined;
+  return `${scan.damage}. What is shown is the state without what is damaged; run e2fsck first`;
+}
+
+function fastCommitProblem(error: Error): string {
+  return `the journal ends with fast commits that cannot be replayed: ${error.message}. What is shown is the state without them; run e2fsck first`;
 }
 
 /**
- * Order, with `|` for a flush: blocks in their places | journal superblock: the log is empty | superblock: nothing to recover |.
+ * Order, with `|` for a flush: blocks in their places | what fast commits change, first what nothing leads to yet | journal superblock: the log is empty | superblock: nothing to recover |.
  * Until the second flush a crash leaves all of it to be done again, to the same end.
  */
-function replay(volume: Volume, { area, superblock, scan, blocks }: FoundJournal): void {
+function replay(
+  volume: Volume,
+  { area, superblock, scan, blocks }: FoundJournal,
+  changes: readonly StagedWrite[][],
+): void {
   const { device } = volume;
   blocks.writeHome();
   device.flush();
   blocks.clear();
+  for (const part of changes) {
+    for (const { offset, bytes } of part) device.write(offset, bytes);
+    device.flush();
+  }
   const failed = JournalSuperblock.s_errno.get(superblock, 0) !== 0;
   if (scan !== undefined) {
     // The kernel leaves out the number of what may lie behind as half a transaction.
@@ -146,4 +178,34 @@ function replay(volume: Volume, { area, superblock, scan, blocks }: FoundJournal
   sealSuperblock(view, features);
   device.write(SUPERBLOCK_OFFSET, fresh);
   device.flush();
+}
+
+interface StagedWrite {
+  readonly offset: number;
+  readonly bytes: Uint8Array;
+}
+
+/** What is staged over `view`, in blocks: those that are free there, and the others. */
+function stagedChanges(view: BlockDevice, staged: StagingDevice): readonly StagedWrite[][] {
+  const volume = Volume.open(view, () => ({ seconds: 0, nanoseconds: 0 }));
+  const { blockSize, firstDataBlock, blocksPerGroup } = volume.geometry;
+  const before: StagedWrite[] = [];
+  const after: StagedWrite[] = [];
+  for (const { offset, length } of staged.changes()) {
+    for (let at = offset; at < offset + length;) {
+      const block = Math.floor(at / blockSize);
+      const end = Math.min(offset + length, (block + 1) * blockSize);
+      const bytes = new Uint8Array(end - at);
+      staged.read(at, bytes);
+      const group =
+        block < firstDataBlock
+          ? undefined
+          : volume.groups.get(Math.floor((block - firstDataBlock) / blocksPerGroup));
+      const isFree =
+        group !== undefined && !testBit(volume.groups.blockBitmap(group).bytes, block - group.firstBlock);
+      (isFree ? before : after).push({ offset: at, bytes });
+      at = end;
+    }
+  }
+  return [before, after];
 }
