@@ -36,9 +36,9 @@ export const check = defineApplet({
     'A repair is planned as a whole before the first write. With --undo, what is overwritten is kept in a file; --restore puts it back as long as nothing else has changed the file system. The file is one that e2undo(8) knows, too.',
   ],
   options: [
-    { short: 'n', description: 'only tell, never ask' },
+    { short: 'n', long: 'no', description: 'only tell, never ask' },
     { short: 'p', description: 'mend what can be mended without giving up data' },
-    { short: 'y', description: 'mend everything that can be mended' },
+    { short: 'y', long: 'yes', description: 'mend everything that can be mended' },
     {
       long: 'undo',
       argument: 'required',
