@@ -1,5 +1,4 @@
 import { describe, expect, it } from 'vitest';
-import type { BlockDevice } from '../../src/device/block-device.ts';
 import { MemoryDevice } from '../../src/device/memory-device.ts';
 import { checkVolume } from '../../src/disk/check-volume.ts';
 import { isOwnError } from '../../src/errors.ts';
@@ -7,6 +6,7 @@ import { extDriver } from '../../src/filesystem/ext/driver.ts';
 import { formatExt } from '../../src/filesystem/ext/format/format.ts';
 import { damageExt, EXT_DAMAGES } from '../support/ext-damage.ts';
 import { seededRandom } from '../support/fat-driver-model.ts';
+import { damageSome, StrictDevice } from '../support/strict-device.ts';
 
 /** `CHECK_FUZZ=4000` for a long run. */
 const CASES = Number(process.env['CHECK_FUZZ'] ?? 150);
@@ -33,33 +33,6 @@ function goodVolume(): Uint8Array {
   return device.toBytes();
 }
 
-/** Refuses what lies outside, and every write. */
-class StrictDevice implements BlockDevice {
-  readonly sectorSize = 512;
-  readonly readOnly = false;
-  readonly size: number;
-  readonly #base: MemoryDevice;
-
-  constructor(base: MemoryDevice) {
-    this.#base = base;
-    this.size = base.size;
-  }
-
-  read(offset: number, into: Uint8Array): void {
-    if (!Number.isSafeInteger(offset) || offset < 0 || offset + into.length > this.size)
-      throw new TypeError(`read of ${into.length} bytes at ${offset} on a device of ${this.size}`);
-    this.#base.read(offset, into);
-  }
-
-  write(offset: number): void {
-    throw new TypeError(`write at ${offset} during a check`);
-  }
-
-  flush(): void {}
-
-  close(): void {}
-}
-
 describe('The check of a damaged ext volume', () => {
   const kinds = Object.keys(EXT_DAMAGES);
   it(`ends, stays inside, and does not write (${CASES} seeds)`, () => {
@@ -72,15 +45,7 @@ describe('The check of a damaged ext volume', () => {
     });
     for (let seed = 1; seed <= CASES; seed++) {
       const random = seededRandom(seed);
-      let image = good;
-      for (let count = 1 + random(4); count > 0; count--) {
-        try {
-          image = damageExt(image, kinds[random(kinds.length)]!, random);
-        } catch (error) {
-          // The damage before has taken away what this one would damage.
-          if (!(error instanceof RangeError) && !(error instanceof TypeError)) throw error;
-        }
-      }
+      let image = damageSome(good, kinds, random, damageExt);
       if (random(4) === 0) {
         const start = random(3) === 0 ? 1024 + random(4096) : random(image.length);
         image = image.slice().fill(random(256), start, start + random(3000));

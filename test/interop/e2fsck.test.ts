@@ -99,6 +99,23 @@ describeWithTools(['e2fsck', 'mke2fs', 'e2undo', 'debugfs'], 'e2fsck beside the 
     }
   });
 
+  it('takes extended options as the tool does, or refuses them by name', async () => {
+    fs.writeFileSync(file, good.get('ext4')!);
+    for (const options of [
+      'nodiscard,no_optimize_extents,inode_count_fullmap,readahead_kb=128',
+      'what,where=1',
+      'readahead_kb=much',
+    ]) {
+      const theirs = runTool('e2fsck', ['-fn', '-E', options, file]);
+      const ours = await userloop(['e2fsck', '-fn', '-E', options, file]);
+      expect({ ...ours, bytes: undefined }, options).toEqual({ ...theirs, bytes: undefined });
+    }
+    const refused = await userloop(['e2fsck', '-fy', '-E', 'unshare_blocks', file]);
+    expect(refused.status).toBe(16);
+    expect(refused.stderr).toContain('unshare_blocks is not supported');
+    expect(Buffer.compare(fs.readFileSync(file), good.get('ext4')!)).toBe(0);
+  });
+
   it('gives each file that shares blocks a copy, and keeps what it can be kept of', async () => {
     for (const [name, changes] of [
       ['ext2', ['sif /directory1/file2 block[IND] FIRST', 'sif /directory1/file3 block[0] OTHER']],

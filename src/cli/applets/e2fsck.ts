@@ -15,7 +15,7 @@ import type { Io } from '../io.ts';
 import { openDevice } from '../open-device.ts';
 import { print } from '../verbs/print.ts';
 import { reasonOf } from '../verbs/failure.ts';
-import { type CommandLine, OPTIONS, parseCommandLine } from './e2fsck/command-line.ts';
+import { type CommandLine, ExtendedOptionsError, OPTIONS, parseCommandLine } from './e2fsck/command-line.ts';
 import { statisticsOf, summaryOf } from './e2fsck/report.ts';
 
 const VERSION = 'e2fsck 1.47.0 (5-Feb-2023)\n';
@@ -49,7 +49,7 @@ export const e2fsck = defineApplet({
     '-c, -k, -l, -L: bad blocks',
     '-C: progress on a descriptor',
     '-D: the optimisation of directories',
-    '-E: extended options',
+    '-E ea_ver, fragcheck, journal_only, discard, optimize_extents, bmap2extent, unshare_blocks, fixes_only and check_encoding',
     '-j: an external journal',
     '-t: times',
     'file systems with bigalloc',
@@ -64,6 +64,10 @@ function run(io: Io, argv: readonly string[], calledAs: string): number {
     command = parseCommandLine(argv);
   } catch (error) {
     if (!(error instanceof UsageError)) throw error;
+    if (error instanceof ExtendedOptionsError) {
+      io.stderr.write(error.message);
+      return error.exitStatus;
+    }
     const message = error.message === '' ? '' : `${calledAs}: ${error.message}\n`;
     io.stderr.write(
       `${message}Usage: ${calledAs} [-panyrfvFV] [-b superblock] [-B blocksize] [-z undo_file] device\n`,

@@ -1,6 +1,31 @@
 import { UsageError } from '../../../errors.ts';
 import { getopt, type OptionSpec, type ParsedArguments } from '../../getopt.ts';
 
+/** Extended options about how the tool goes about its work: what comes out is the same, so here they ask for nothing. */
+const IDLE_OPTIONS: ReadonlySet<string> = new Set([
+  'nodiscard',
+  'no_optimize_extents',
+  'inode_count_fullmap',
+  'no_inode_count_fullmap',
+]);
+/** Those that the tool has, and that are refused here. */
+const REFUSED_OPTIONS: ReadonlySet<string> = new Set([
+  'ea_ver',
+  'fragcheck',
+  'journal_only',
+  'discard',
+  'optimize_extents',
+  'bmap2extent',
+  'unshare_blocks',
+  'fixes_only',
+  'check_encoding',
+]);
+
+/** Extended options that are none: the tool lists those that there are, and says no more. */
+export class ExtendedOptionsError extends UsageError {
+  override readonly exitStatus = 1;
+}
+
 export interface CommandLine {
   readonly target: string;
   /** What is done about a finding: nothing, what is safe, everything, what the person says. */
@@ -36,7 +61,8 @@ export const OPTIONS: readonly OptionSpec[] = [
     short: 'E',
     argument: 'required',
     argumentName: 'OPTIONS',
-    description: 'extended options; none is supported',
+    description:
+      'extended options; of those, nodiscard, no_optimize_extents, inode_count_fullmap, no_inode_count_fullmap and readahead_kb=N, which say how the tool works and change nothing here',
   },
   { short: 'f', description: 'check although the file system seems clean' },
   { short: 'F', description: 'flush buffers first: there are none, so nothing happens' },
@@ -74,7 +100,6 @@ const REFUSED: readonly (readonly [option: string, what: string])[] = [
   ['C', 'progress on a descriptor (-C)'],
   ['d', 'debugging output (-d)'],
   ['D', 'the optimisation of directories (-D)'],
-  ['E', 'extended options (-E)'],
   ['j', 'an external journal (-j)'],
   ['k', 'keeping bad blocks (-k)'],
   ['l', 'adding bad blocks (-l)'],
@@ -86,6 +111,7 @@ export function parseCommandLine(argv: readonly string[]): CommandLine {
   const args = getopt(argv, OPTIONS);
   for (const [option, what] of REFUSED)
     if (args.has(option)) throw new UsageError(`${what} is not supported`);
+  checkExtendedOptions(args.value('E') ?? '');
   const [target, ...excess] = args.operands;
   const version = args.has('V');
   if ((target === undefined && !version) || excess.length > 0) throw new UsageError('');
@@ -111,3 +137,36 @@ function numberOf(args: ParsedArguments, name: string): number | undefined {
   if (Number.isSafeInteger(value) && value > 0) return value;
   throw new UsageError(`"${text}" is not a number of ${name === 'b' ? 'a block' : 'bytes'}`);
 }
+
+function checkExtendedOptions(list: string): void {
+  let problem = '';
+  for (const option of list.split(',')) {
+    const [name = '', value] = option.split('=');
+    if (name === '' || IDLE_OPTIONS.has(name)) continue;
+    if (REFUSED_OPTIONS.has(name)) throw new UsageError(`the extended option ${name} is not supported`);
+    if (name !== 'readahead_kb') problem += `Unknown extended option: ${name}\n`;
+    else if (value === undefined || !/^\d+$/.test(value)) problem += 'Invalid readahead buffer size.\n';
+  }
+  if (problem !== '') throw new ExtendedOptionsError(problem + EXTENDED_USAGE);
+}
+
+const EXTENDED_USAGE = `
+Extended options are separated by commas, and may take an argument which
+is set off by an equals ('=') sign.  Valid extended options are:
+
+\tea_ver=<ea_version (1 or 2)>
+\tfragcheck
+\tjournal_only
+\tdiscard
+\tnodiscard
+\toptimize_extents
+\tno_optimize_extents
+\tinode_count_fullmap
+\tno_inode_count_fullmap
+\treadahead_kb=<buffer size>
+\tbmap2extent
+\tunshare_blocks
+\tfixes_only
+\tcheck_encoding
+
+`;
