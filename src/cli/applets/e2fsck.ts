@@ -53,6 +53,7 @@ export const e2fsck = defineApplet({
     '-j: an external journal',
     '-t: times',
     'file systems with bigalloc',
+    'contents of quota files and of the orphan file, a broken journal superblock, misplaced bitmaps and tables, a new index for a directory whose index is wrong: it goes without',
     'copies of more than 64 MiB of multiply-claimed blocks in one run: what is beyond is asked to be deleted',
   ],
   run,
