@@ -26,12 +26,11 @@ function hasEmptyExtended(pairs: SfdiskPairs): boolean {
 }
 
 describeWithTools(['sfdisk'], 'sfdisk does what util-linux does', () => {
-  const pairs = new SfdiskPairs(temporaryFolder());
-
-  describe('for random scripts and changes', () => {
+  describe.concurrent('for random scripts and changes', () => {
     test.each(Array.from({ length: COUNT }, (_, i) => FIRST + i))('of seed %i', async (seed) => {
       const size = SIZES[seed % SIZES.length]!;
       const calls = new RandomCalls(seed, size / 512);
+      const pairs = new SfdiskPairs(temporaryFolder());
       pairs.reset(size);
       for (const each of [
         calls.script(),

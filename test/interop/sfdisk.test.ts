@@ -477,9 +477,8 @@ const CHANGES: Readonly<Record<string, Session>> = {
 };
 
 describeWithTools(['sfdisk'], 'sfdisk says and writes what util-linux says and writes', () => {
-  const pairs = new SfdiskPairs(temporaryFolder());
-
   async function same(session: Session): Promise<void> {
+    const pairs = new SfdiskPairs(temporaryFolder());
     pairs.reset(session.size ?? 100 * MIB, session.prepare);
     for (const each of session.calls) {
       const { ours, reference, difference } = await pairs.call(
@@ -490,13 +489,13 @@ describeWithTools(['sfdisk'], 'sfdisk says and writes what util-linux says and w
     }
   }
 
-  describe('for the script of', () => {
+  describe.concurrent('for the script of', () => {
     test.each(Object.entries(SCRIPTS))('%s', (_, session) => same(session));
   });
-  describe('for the bad script', () => {
+  describe.concurrent('for the bad script', () => {
     test.each(Object.entries(BAD_SCRIPTS))('%s', (_, session) => same(session));
   });
-  describe('for', () => {
+  describe.concurrent('for', () => {
     test.each(Object.entries(CHANGES))('%s', (_, session) => same(session));
   });
 });

@@ -1,10 +1,12 @@
-import { spawnSync } from 'node:child_process';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import fs from 'node:fs';
 import path from 'node:path';
+import { text } from 'node:stream/consumers';
 import { adoptIdentifiers, masked } from './fdisk-sessions.ts';
 import { userloop } from './run.ts';
 import { firstSparseDifference } from './sparse-files.ts';
-import { findTool } from './tools.ts';
+import { findTool, type ToolResult } from './tools.ts';
 
 /** One call of sfdisk: `disk.img` in the arguments is the image, which comes last where they do not name it. */
 export interface SfdiskCall {
@@ -64,17 +66,11 @@ export class SfdiskPairs {
       stdin: script,
       env: { HOME: '.' },
     });
-    const theirs = spawnSync(findTool('sfdisk')!, argv, {
-      argv0: 'sfdisk',
-      cwd: this.reference,
-      input: script,
-      encoding: 'utf8',
-      env: { PATH: process.env['PATH'], LC_ALL: 'C.UTF-8', HOME: '.' },
-    });
+    const theirs = await runReference(argv, this.reference, script);
     adoptIdentifiers(...this.images);
     return {
       ours: this.#outcome(this.ours, mine.status, mine.stdout, mine.stderr),
-      reference: this.#outcome(this.reference, theirs.status ?? 128, theirs.stdout, theirs.stderr),
+      reference: this.#outcome(this.reference, theirs.status, theirs.stdout, theirs.stderr),
       difference: firstSparseDifference(...this.images),
     };
   }
@@ -86,4 +82,22 @@ export class SfdiskPairs {
     }
     return { ...masked(status, stdout, stderr), files };
   }
+}
+
+/** The real sfdisk sleeps for a quarter of a second before it ends; tests that are concurrent do so together. */
+async function runReference(argv: readonly string[], cwd: string, script: string): Promise<ToolResult> {
+  const child = spawn(findTool('sfdisk')!, argv, {
+    argv0: 'sfdisk',
+    cwd,
+    env: { PATH: process.env['PATH'], LC_ALL: 'C.UTF-8', HOME: '.' },
+  });
+  // It may end before it has read all that it was given.
+  child.stdin.on('error', () => {});
+  child.stdin.end(script);
+  const [stdout, stderr, [status]] = await Promise.all([
+    text(child.stdout),
+    text(child.stderr),
+    once(child, 'close') as Promise<[number | null]>,
+  ]);
+  return { status: status ?? 128, stdout, stderr };
 }
