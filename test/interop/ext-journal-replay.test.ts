@@ -8,7 +8,7 @@ import { extDriver } from '../../src/filesystem/ext/driver.ts';
 import { recover } from '../../src/filesystem/ext/journal/recovery.ts';
 import { FileDevice } from '../../src/host/file-device.ts';
 import { makeDebugfsJournal, randomNumbers, runOnKernelMount } from '../support/dirty-journals.ts';
-import { treeOfVolume, type TreeLines } from '../support/ext-driver-trees.ts';
+import { treeOfVolume, type TreeLines, withPlainFolders } from '../support/ext-driver-trees.ts';
 import { describeWithKernelLoops } from '../support/kernel-loops.ts';
 import { describeWithTools, runTool, temporaryFolder } from '../support/tools.ts';
 
@@ -247,12 +247,6 @@ function expectReplayAfterCuts(crash: Uint8Array, shown: TreeLines, what: string
     expect(withPlainFolders(tree), `${what}, cut at write ${write}`).toEqual(shown);
     if (isWhole) return;
   }
-}
-
-/** The kernel gives directories the time of the replay, and their links and blocks, which it does not count anew, are not those that e2fsck finds. */
-function withPlainFolders(tree: TreeLines): TreeLines {
-  const lines = Object.entries(tree).map(([name, line]) => [name, line.replace(/^(d \d+ \d+ \d+) .*/, '$1')]);
-  return Object.fromEntries(lines) as TreeLines;
 }
 
 function readTree(image: string, isDirty: boolean) {

@@ -178,3 +178,9 @@ export function withMount<T>(image: string, options: string, work: (folder: stri
     fs.rmdirSync(folder);
   }
 }
+
+/** For trees after fast commits. The kernel gives directories the time of the replay, and their links and blocks, which it does not count anew, are not those that e2fsck finds. */
+export function withPlainFolders(tree: TreeLines): TreeLines {
+  const lines = Object.entries(tree).map(([name, line]) => [name, line.replace(/^(d \d+ \d+ \d+) .*/, '$1')]);
+  return Object.fromEntries(lines) as TreeLines;
+}
