@@ -38,6 +38,8 @@ describeWithMounts(
     it.each([
       ['ext2, blocks of 1 KiB', 'mke2fs', ['-q', '-F', '-t', 'ext2', '-b', '1024'], 'e2fsck', true],
       ['ext2, blocks of 4 KiB', 'mke2fs', ['-q', '-F', '-t', 'ext2', '-b', '4096'], 'e2fsck', true],
+      ['ext4, blocks of 1 KiB', 'mke2fs', ['-q', '-F', '-t', 'ext4', '-b', '1024'], 'e2fsck', true],
+      ['ext4, blocks of 4 KiB', 'mke2fs', ['-q', '-F', '-t', 'ext4', '-b', '4096'], 'e2fsck', true],
       ['FAT16', 'mkfs.fat', ['-F', '16'], 'fsck.fat', false],
       ['FAT32', 'mkfs.fat', ['-F', '32', '-s', '1'], 'fsck.fat', false],
     ] as const)(
