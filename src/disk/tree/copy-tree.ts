@@ -1,4 +1,3 @@
-import type { OutsideFile } from '../../device/content-copier.ts';
 import { CorruptImageError, FsError, hasCode, isOwnError } from '../../errors.ts';
 import type { CreateOptions } from '../../filesystem/file-system.ts';
 import { type ContentCopy, type CopyPhase, copyContent } from './copy-content.ts';
@@ -10,6 +9,7 @@ import {
   leaveOwner,
   wantedNode,
 } from './copy-options.ts';
+import { HandedFile, handOver, handOverPath } from './hand-over.ts';
 import {
   type FileIdentity,
   type TreeAttributes,
@@ -290,7 +290,7 @@ export class TreeCopy<S, T> {
     this.#listener.problem(`cannot copy '${this.#source.describe(place)}' as it was`, error);
   }
 
-  /** Makes the file and leaves its content to the target; undefined when that is not possible, or a file of this name is there. */
+  /** Leaves the content to the target; undefined when that is not possible, or a file of this name is there. */
   #handOver(
     place: S,
     attributes: TreeAttributes,
@@ -298,33 +298,12 @@ export class TreeCopy<S, T> {
     name: string,
     created: Set<FileIdentity>,
   ): T | undefined {
-    const source = this.#source;
-    const target = this.#target;
-    // What is linked to later must be sound now.
-    if (!this.#handsOver || attributes.sparse || attributes.linkCount > 1) return undefined;
-    const path = source.outsidePath?.(place);
-    if (path === undefined || target.canTake?.(attributes.size) !== true) return undefined;
+    const path = this.#handsOver ? handOverPath(this.#source, this.#target, place, attributes) : undefined;
+    if (path === undefined) return undefined;
     this.#phase.reading = false;
-    const node = this.#wanted(attributes);
-    let made: T;
-    try {
-      made = target.makeFile(directory, name, node);
-    } catch (error) {
-      if (!hasCode(error, 'EEXIST')) throw error;
-      return undefined;
-    }
-    created.add(target.entryKey(made, name));
-    let isDone = false;
-    try {
-      target.takeFile!(new HandedFile(path, attributes.size, place, directory, name));
-      target.endFile(attributes.size, node);
-      isDone = true;
-    } finally {
-      if (!isDone) {
-        target.endFile(0, undefined);
-        target.unlink(directory, name);
-      }
-    }
+    const file = new HandedFile(path, attributes.size, place, directory, name);
+    const made = handOver(this.#target, file, this.#wanted(attributes), created);
+    if (made === undefined) return undefined;
     this.#content.progress?.(attributes.size);
     this.#copyXattrs(place, made);
     return made;
@@ -469,23 +448,6 @@ export class TreeCopy<S, T> {
   #wanted(attributes: TreeAttributes): WantedNode {
     const [source, target] = [this.#source.capabilities, this.#target.capabilities];
     return wantedNode(attributes, this.#options, source, target, this.losses);
-  }
-}
-
-/** A file whose content the target gets by itself. */
-class HandedFile<S, T> implements OutsideFile {
-  readonly path: string;
-  readonly size: number;
-  readonly place: S;
-  readonly directory: T;
-  readonly name: string;
-
-  constructor(path: string, size: number, place: S, directory: T, name: string) {
-    this.path = path;
-    this.size = size;
-    this.place = place;
-    this.directory = directory;
-    this.name = name;
   }
 }
 
