@@ -159,8 +159,8 @@ export class GptHeaderPair {
   }
 
   /**
-   * EINVAL, before anything is written, where a header or a table would lie outside of the device, over one another, over the boot record or over
-   * one of these partitions: headers that are whole may still say anything.
+   * EINVAL, before anything is written, where a header or a table would lie outside of the device, over one another, over the boot record, over
+   * one of these partitions or where partitions may be: headers that are whole may still say anything.
    */
   requireRoom({ sectorCount }: DiskLayout, partitions: readonly SectorSpan[]): void {
     const { primary, backup, tableSectors } = this;
@@ -175,6 +175,17 @@ export class GptHeaderPair {
       ['the backup table', tableAt(backup)],
       ['the backup header', { first: backup.lba, last: backup.lba }],
     ];
+    for (const [what, { lba, firstUsable, lastUsable }] of [
+      ['the primary header', primary],
+      ['the backup header', backup],
+    ] as const) {
+      if (lastUsable < firstUsable)
+        refuse(`${what} would leave partitions sectors ${firstUsable} to ${lastUsable}`);
+      if (lba <= firstUsable || lba >= lastUsable) continue;
+      refuse(
+        `${what} would lie in sector ${lba}, among those for partitions, ${firstUsable} to ${lastUsable}`,
+      );
+    }
     for (const [i, [what, span]] of written.entries()) {
       if (span.last >= sectorCount) {
         refuse(`${what} ${placeOf(span)}, the device ends with sector ${sectorCount - 1}`);

@@ -1,5 +1,4 @@
 import { MAX_CYLINDER, chsOfSector } from '../bytes/chs.ts';
-import { isZero } from '../bytes/is-zero.ts';
 import { viewOf } from '../bytes/struct.ts';
 import { type BlockDevice, readBytes } from '../device/block-device.ts';
 import { FsError } from '../errors.ts';
@@ -9,32 +8,14 @@ import {
   BootRecord,
   EMPTY_ENTRY,
   type Entry,
-  PartitionEntry,
-  entryOffset,
   readEntry,
   writeEntry,
 } from './mbr-entry.ts';
+import { type EditorMessage, type Slot, isCleared, newSlot, openSlot } from './mbr-slot.ts';
 import { isExtendedType } from './mbr-type.ts';
 
 /** Four primary ones and 56 logical ones, as many as util-linux writes. */
 export const MAX_PARTITIONS = 60;
-
-/** A place for a partition: an entry of the master boot record, or an EBR with its entry and its link to the next. */
-interface Slot {
-  /** Sector of the boot record, from the start of the disk. */
-  tableSector: number;
-  /** The bytes of that sector; the four primary slots share one. */
-  readonly record: Uint8Array;
-  readonly entryIndex: number;
-  readonly linkIndex: number;
-  changed: boolean;
-}
-
-/** What fdisk says of a table while it reads it: information on standard output, warnings on standard error. */
-export interface EditorMessage {
-  readonly kind: 'information' | 'warning';
-  readonly text: string;
-}
 
 /** A partition under edit. Sectors count from the start of the disk. */
 export interface EditedPartition {
@@ -508,7 +489,10 @@ export class MbrEditor {
         this.messages.push({ kind: 'warning', text });
         break;
       }
-      const slot = this.#openSlot(readBytes(device, offset, sectorSize), sector);
+      const slot = openSlot(readBytes(device, offset, sectorSize), sector, {
+        tableNumber: this.#slots.length + 1,
+        messages: this.messages,
+      });
       this.#slots.push(slot);
       const link = readEntry(viewOf(slot.record), slot.linkIndex);
       sector = isExtendedType(link.type) ? extendedStart + link.startSector : undefined;
@@ -542,43 +526,6 @@ export class MbrEditor {
       this.#slots[extendedIndex]!.changed = true;
     }
   }
-
-  /** Which of an EBR's four entries is the partition and which the link: by their types, by their place where those do not tell. */
-  #openSlot(record: Uint8Array, tableSector: number): Slot {
-    const view = viewOf(record);
-    let linkIndex = -1;
-    let entryIndex = -1;
-    const tableNumber = this.#slots.length + 1;
-    for (let index = 0; index < 4; index++) {
-      const { type, sectorCount } = readEntry(view, index);
-      if (sectorCount === 0 || type === 0) continue;
-      if (isExtendedType(type)) {
-        if (linkIndex < 0) linkIndex = index;
-        else
-          this.messages.push({
-            kind: 'warning',
-            text: `Extra link pointer in partition table ${tableNumber}.`,
-          });
-      } else if (entryIndex < 0) entryIndex = index;
-      else
-        this.messages.push({
-          kind: 'warning',
-          text: `Ignoring extra data in partition table ${tableNumber}.`,
-        });
-    }
-    if (entryIndex < 0) entryIndex = linkIndex === 0 ? 1 : 0;
-    if (linkIndex < 0) linkIndex = entryIndex === 0 ? 1 : 0;
-    return { tableSector, record, entryIndex, linkIndex, changed: false };
-  }
-}
-
-function newSlot(tableSector: number, sectorSize: number): Slot {
-  return { tableSector, record: new Uint8Array(sectorSize), entryIndex: 0, linkIndex: 1, changed: false };
-}
-
-function isCleared(slot: Slot, entryIndex: number): boolean {
-  const base = entryOffset(entryIndex);
-  return isZero(slot.record.subarray(base, base + PartitionEntry.$size));
 }
 
 function sameChs(a: Entry['firstChs'], b: Entry['firstChs']): boolean {

@@ -11,13 +11,14 @@ import { type DiskLayout, diskLayout } from '../../../partition/disk-layout.ts';
 import { BsdDisklabelEditor, type SectorRange } from '../../../partition/bsd-disklabel-editor.ts';
 import { type CreateGptOptions, GptEditor } from '../../../partition/gpt-editor.ts';
 import { formatGuid } from '../../../partition/guid.ts';
-import { type EditorMessage, MbrEditor } from '../../../partition/mbr-editor.ts';
+import { MbrEditor } from '../../../partition/mbr-editor.ts';
 import { readEntry } from '../../../partition/mbr-entry.ts';
 import {
   DEFAULT_HEADS,
   DEFAULT_SECTORS_PER_TRACK,
   geometryOfEntries,
 } from '../../../partition/mbr-geometry.ts';
+import type { EditorMessage } from '../../../partition/mbr-slot.ts';
 import { readTable } from '../../../partition/table.ts';
 import type { DeviceLock } from '../../device-lock.ts';
 import type { Io } from '../../io.ts';
