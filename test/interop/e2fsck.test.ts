@@ -45,6 +45,8 @@ const KINDS: readonly (readonly [kind: string, pattern: RegExp])[] = [
   ['directory', /directory corrupted|Missing '\.|Invalid inode number for '\.|should be '\./],
   ['entry', /deleted\/unused inode|invalid inode #|link to directory|link to the root|link to '\.'/],
   ['name', /illegal characters|zero-length name/],
+  ['type', /incorrect filetype/],
+  ['symbolic link', /Symlink .*is invalid/],
   ['unconnected', /Unconnected|Unattached/],
   ['link count', /ref count/],
   ['bitmap', /bitmap differences/],
