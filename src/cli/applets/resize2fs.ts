@@ -14,6 +14,7 @@ import type { Io } from '../io.ts';
 import { print } from '../verbs/print.ts';
 import { Failure } from './mke2fs/failure.ts';
 import { errorText, examineTarget, isMounted, type Target } from './mke2fs/target.ts';
+import { minimumBlockCount } from '../../filesystem/ext/resize/minimum-size.ts';
 import { requireChecked, requireFitting, requireReplayed, wantedBlocks } from './resize2fs/checks.ts';
 import { type CommandLine, OPTIONS, parseCommandLine } from './resize2fs/command-line.ts';
 import { openForResize } from './resize2fs/open.ts';
@@ -26,19 +27,21 @@ export const resize2fs = defineApplet({
   summary: 'change the size of an ext2, ext3 or ext4 file system',
   usage: ['resize2fs [OPTION]... DEVICE [SIZE]'],
   description: [
-    'Makes the file system on DEVICE, a file or a block device, as large as SIZE: a number of its blocks, or with one of the suffixes s, K, M, G, T of sectors of 512 bytes, KiB and so on. Without SIZE it fills the device. A file that is too short is made longer.',
-    'What is written is what resize2fs of e2fsprogs 1.47.0 writes, and so is what is printed. SOURCE_DATE_EPOCH takes the place of the clock.',
+    'Makes the file system on DEVICE, a file or a block device, as large as SIZE: a number of its blocks, or with one of the suffixes s, K, M, G, T of sectors of 512 bytes, KiB and so on. Without SIZE it fills the device. A file that is too short is made longer; one whose file system became smaller is cut, unless an undo file is kept.',
+    'What is printed is what resize2fs of e2fsprogs 1.47.0 prints, and where nothing has to move the same bytes are written. The smallest size, of -M and -P, is not estimated as there but tried, and mostly less. SOURCE_DATE_EPOCH takes the place of the clock.',
     'Everything is worked out before the first write. Cut short at any moment, no file is lost: run e2fsck -fy, then resize again.',
   ],
   options: OPTIONS,
   examples: [
     { command: 'resize2fs disk.img 4G', explanation: 'Grows image and file system to 4 GiB.' },
+    { command: 'resize2fs -M disk.img', explanation: 'Makes both as small as the files allow.' },
     { command: 'resize2fs /dev/loop0p2', explanation: 'Has the file system fill its partition.' },
   ],
   exitStatus: { 0: 'done, or nothing to do', 1: 'nothing was changed' },
   notSupported: [
     'changing a mounted file system, or one whose journal has to be replayed',
-    'file systems with bigalloc',
+    'file systems with bigalloc or shared_blocks; moving blocks of one with bad blocks',
+    'moving inodes that hold attribute values (ea_inode), or that directories with inline_data name',
     '-b, -s: switching 64bit. -S: a stride. -d: debugging output',
   ],
   run,
@@ -87,11 +90,16 @@ function resize(
   editor: SuperblockEditor,
   device: BlockDevice,
 ): void {
+  const smallest = (): number => minimumBlockCount(device, clockFromEnvironment(io.env));
+  if (command.printMinimum) {
+    print(io, `Estimated minimum size of the filesystem: ${smallest()}\n`);
+    return;
+  }
   if (!command.force) requireChecked(editor, command.device);
   requireReplayed(editor, command.device);
   const { blockSize, blockCount } = editor.geometry;
   const unit = `(${blockSize / 1024}k) blocks`;
-  const wanted = wantedBlocks(command, editor, device);
+  const wanted = wantedBlocks(command, editor, device, smallest);
   if (device.size < wanted * blockSize && target.kind !== 'file' && !command.force) {
     const there = Math.floor(device.size / blockSize);
     throw new Failure(
@@ -103,6 +111,10 @@ function resize(
     throw new Failure(
       '\nResizing bigalloc file systems has not been fully tested.  Proceed at\nyour own risk!  Use the force option if you want to go ahead anyway.\n\n',
     );
+  }
+  if (wanted < blockCount && !command.minimum) {
+    const least = smallest();
+    if (wanted < least) throw new Failure(`resize2fs: New size smaller than minimum (${least})\n\n`);
   }
   const usable = usableBlockCount(new GroupLayout(editor.view, editor.geometry), wanted);
   if (usable === blockCount) {
@@ -140,6 +152,10 @@ function perform(io: Io, command: CommandLine, job: Job): void {
     print(io, `Resizing the filesystem on ${command.device} to ${usable} (${blockSize / 1024}k) blocks.\n`);
     isStarted = true;
     plan.apply();
+    // What is behind the new end is given up; an undo file does not have it.
+    if (isFile && !grows && command.undoFile === undefined) {
+      fs.truncateSync(target.path, plan.blockCount * blockSize);
+    }
     print(
       io,
       `The filesystem on ${command.device} is now ${plan.blockCount} (${blockSize / 1024}k) blocks long.\n\n`,

@@ -38,9 +38,10 @@ export function wantedBlocks(
   { size, minimum }: CommandLine,
   { geometry }: SuperblockEditor,
   device: BlockDevice,
+  smallest: () => number,
 ): number {
   const { blockSize } = geometry;
-  if (minimum) throw new Failure('resize2fs: -M is not supported here\n');
+  if (minimum) return smallest();
   if (size !== undefined) {
     const blocks = parseCount(size, blockSize);
     if (blocks === 0) throw new Failure(`resize2fs: Invalid new size: ${size}\n\n`);

@@ -55,8 +55,6 @@ export function parseCommandLine(argv: readonly string[]): CommandLine {
   const [device, size, ...rest] = parsed.operands;
   if (device === undefined || rest.length > 0) throw new Failure(USAGE);
   for (const [option, what] of [
-    ['M', 'the smallest size'],
-    ['P', 'the smallest size'],
     ['b', 'to switch 64bit on'],
     ['s', 'to switch 64bit off'],
     ['S', 'a stride'],

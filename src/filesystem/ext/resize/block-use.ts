@@ -98,6 +98,17 @@ export class BlockUse {
     return { start, count: length };
   }
 
+  /** Blocks in use of a range, which may lie behind the new end. */
+  countUsed(start: number, end: number): number {
+    let count = 0;
+    for (let at = this.nextUsed(start, end); at < end;) {
+      const stop = this.nextFree(at, end);
+      count += stop - at;
+      at = this.nextUsed(stop, end);
+    }
+    return count;
+  }
+
   /** Now free is what was given up. To be called when nothing more is taken. */
   release(): void {
     for (const { start, count } of this.freed) {

@@ -24,15 +24,13 @@ interface TableBlock {
 export class InodeEdits {
   readonly #volume: Volume;
   readonly #descriptors: Descriptors;
-  readonly #old: Descriptors;
   /** By number of the block. */
   readonly #blocks = new Map<number, TableBlock>();
 
-  /** `descriptors` say where tables will lie, `old` where they can be read. */
-  constructor(volume: Volume, old: Descriptors, descriptors: Descriptors) {
+  /** `descriptors` say where tables will lie; they are read where they lie now. */
+  constructor(volume: Volume, descriptors: Descriptors) {
     this.#volume = volume;
     this.#descriptors = descriptors;
-    this.#old = old;
   }
 
   /** Gives the inode to be changed. It is sealed when its block is written. */
@@ -76,12 +74,11 @@ export class InodeEdits {
 
   /** Blocks of inodes that were never used hold anything: they count as zeros. */
   #readTable(group: number, within: number): Uint8Array {
-    const { geometry, device } = this.#volume;
-    const { blockSize, inodesPerGroup, inodeSize } = geometry;
-    const used = this.#old.hasFlags
-      ? inodesPerGroup - Math.min(inodesPerGroup, this.#old.count(group, 'itable_unused'))
-      : inodesPerGroup;
-    if (within * (blockSize / inodeSize) >= used) return new Uint8Array(blockSize);
-    return readBytes(device, (this.#old.location(group, 'inode_table') + within) * blockSize, blockSize);
+    const { geometry, device, groups } = this.#volume;
+    const { blockSize } = geometry;
+    const found = groups.get(group);
+    const block = found.inodeTable + within;
+    if (groups.isTableBlockUnused(found, block)) return new Uint8Array(blockSize);
+    return readBytes(device, block * blockSize, blockSize);
   }
 }

@@ -45,7 +45,7 @@ export function rebuildResizeInode(
     for (const [slot, distance] of backups.entries()) view.setUint32(slot * 4, block + distance, true);
     putChanged(volume, stage, block, list);
   }
-  putChanged(volume, stage, doubleIndirect, top);
+  stage.blocks.set(doubleIndirect, top);
   const blocks = 1 + layout.reservedDescriptorBlocks * (1 + backups.length);
   const { view, base } = edits.edit(ReservedInode.resize);
   view.setUint32(base + DOUBLE_INDIRECT, doubleIndirect, true);

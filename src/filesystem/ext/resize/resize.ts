@@ -1,26 +1,26 @@
 import type { Timestamp } from '../../../bytes/time.ts';
-import type { BlockDevice } from '../../../device/block-device.ts';
+import { type BlockDevice, readBytes } from '../../../device/block-device.ts';
 import type { StagedRange } from '../../../device/staging-device.ts';
-import { UnsupportedError } from '../../../errors.ts';
-import { nextSet, setRange } from '../bitmap.ts';
-import { sealSuperblock } from '../checksum.ts';
+import { CorruptImageError, UnsupportedError } from '../../../errors.ts';
 import { InodeTable } from '../inode-table.ts';
-import { ReadOnlyCompatibleFeature, Superblock } from '../superblock.ts';
-import { GroupFlag } from '../group-descriptor.ts';
+import { IncompatibleFeature, ReadOnlyCompatibleFeature, Superblock } from '../superblock.ts';
 import { Volume } from '../volume.ts';
-import { BlockUse, countFree, paddedBitmap } from './block-use.ts';
+import { BlockMover } from './block-mover.ts';
+import { BlockUse } from './block-use.ts';
 import { Descriptors } from './descriptors.ts';
+import { DirectoryReferences } from './directory-references.ts';
 import { GroupLayout } from './group-layout.ts';
+import { GroupWrites } from './group-writes.ts';
 import { InodeEdits } from './inode-edits.ts';
+import { planInodeMoves } from './inode-moves.ts';
+import { InodeScan, type MovedInode } from './inode-scan.ts';
+import { InodeUse } from './inode-use.ts';
 import { placeNewGroups } from './new-groups.ts';
-import { resizedLayout, setWide, usableBlockCount } from './new-size.ts';
+import { resizedLayout, usableBlockCount } from './new-size.ts';
 import { doubleIndirectOf, hasResizeInode, rebuildResizeInode } from './resize-inode.ts';
+import { moveTables } from './table-moves.ts';
+import { VacatedRanges } from './vacated.ts';
 import { WriteStage } from './write-plan.ts';
-
-/** `s_state`: errors were found. Set while the work is going on, so that e2fsck looks. */
-const WITH_ERRORS = 2;
-/** `s_state`: cleanly unmounted. */
-const VALID = 1;
 
 export interface ResizeOptions {
   /** Blocks of the file system that are asked for. */
@@ -43,13 +43,15 @@ export interface ResizePlan {
   apply(): void;
 }
 
-/** Works out how the ext volume on `device` gets another size. The device is as large as the larger of both. */
+/**
+ * Works out how the ext volume on `device` gets another size. The device is as large as the larger of both. Throws FsError ENOSPC when the content has no
+ * room, UnsupportedError, or CorruptImageError.
+ */
 export function planResize(device: BlockDevice, options: ResizeOptions): ResizePlan {
   const volume = Volume.open(device, options.clock);
   refuseFeatures(volume);
   const old = new GroupLayout(volume.superblock, volume.geometry);
   const layout = resizedLayout(old, usableBlockCount(old, options.blockCount));
-  refuseMoves(old, layout);
   const stages = new Resize(volume, old, layout, options).plan();
   const { blockSize } = volume.geometry;
   return {
@@ -62,25 +64,22 @@ export function planResize(device: BlockDevice, options: ResizeOptions): ResizeP
   };
 }
 
-function refuseFeatures(volume: Volume): void {
-  if ((volume.features.readOnlyCompatible & ReadOnlyCompatibleFeature.bigalloc) !== 0) {
-    throw new UnsupportedError('The size cannot be changed: clusters (bigalloc) are not supported', [
-      'bigalloc',
-    ]);
+function refuseFeatures({ features, superblock }: Volume): void {
+  const refuse = (name: string, why: string): never => {
+    throw new UnsupportedError(`The size cannot be changed: ${why}`, [name]);
+  };
+  if ((features.readOnlyCompatible & ReadOnlyCompatibleFeature.bigalloc) !== 0) {
+    refuse('bigalloc', 'clusters (bigalloc) are not supported');
   }
-}
-
-/** What would need blocks or inodes to move. */
-function refuseMoves(old: GroupLayout, layout: GroupLayout): void {
-  if (layout.geometry.blockCount < old.geometry.blockCount) {
-    throw new UnsupportedError('To make a file system smaller is not supported', ['shrinking']);
+  if ((features.readOnlyCompatible & ReadOnlyCompatibleFeature.shared_blocks) !== 0) {
+    refuse('shared_blocks', 'files share blocks (shared_blocks)');
   }
-  for (let group = 0; group < old.geometry.groupCount; group++) {
-    if (layout.frontBlocks(group) <= old.frontBlocks(group)) continue;
-    throw new UnsupportedError(
-      `${layout.geometry.blockCount} blocks need ${layout.descriptorBlocks} blocks of group descriptors, and there is room for ${old.frontBlocks(0) - 1}: to move what lies behind them is not supported`,
-      ['moving blocks'],
-    );
+  if ((features.incompatible & IncompatibleFeature.needs_recovery) !== 0) {
+    refuse('needs_recovery', 'the journal has to be replayed first');
+  }
+  const hasOrphans = (features.readOnlyCompatible & ReadOnlyCompatibleFeature.orphan_present) !== 0;
+  if (hasOrphans || Superblock.s_last_orphan.get(superblock, 0) !== 0) {
+    refuse('orphan_present', 'files that were deleted while they were open wait for e2fsck');
   }
 }
 
@@ -89,195 +88,195 @@ class Resize {
   readonly #volume: Volume;
   readonly #old: GroupLayout;
   readonly #layout: GroupLayout;
-  readonly #options: ResizeOptions;
   readonly #oldDescriptors: Descriptors;
   readonly #descriptors: Descriptors;
   readonly #use: BlockUse;
   readonly #inodes: InodeTable;
+  readonly #inodeUse: InodeUse;
   readonly #edits: InodeEdits;
+  readonly #vacated = new VacatedRanges();
+  readonly #mover: BlockMover;
+  readonly #prepare = new WriteStage();
+  readonly #references: DirectoryReferences;
+  readonly #writes: GroupWrites;
+  /** Blocks in use in the vacated ranges. */
+  #vacatedInUse = 0;
+  #doubleIndirect = 0;
 
   constructor(volume: Volume, old: GroupLayout, layout: GroupLayout, options: ResizeOptions) {
     this.#volume = volume;
     this.#old = old;
     this.#layout = layout;
-    this.#options = options;
+    // Reads and verifies them.
     for (let group = 0; group < old.geometry.groupCount; group++) volume.groups.get(group);
     this.#oldDescriptors = Descriptors.read(volume.device, old, volume.features);
     this.#descriptors = this.#oldDescriptors.resized(layout);
     this.#use = new BlockUse(volume, old, layout);
     this.#inodes = new InodeTable(volume);
-    this.#edits = new InodeEdits(volume, this.#oldDescriptors, this.#descriptors);
+    this.#inodeUse = new InodeUse(volume);
+    this.#edits = new InodeEdits(volume, this.#descriptors);
+    this.#mover = new BlockMover(this.#use, this.#vacated, this.#prepare);
+    this.#references = new DirectoryReferences(volume, this.#inodeUse.moves);
+    this.#writes = new GroupWrites({
+      old: this.#oldDescriptors,
+      descriptors: this.#descriptors,
+      use: this.#use,
+      inodes: this.#inodeUse,
+      now: options.clock().seconds,
+    });
   }
 
   plan(): WriteStage[] {
-    const begin = this.#begin();
-    const prepare = new WriteStage();
-    this.#freeFronts();
+    const writes = this.#writes;
+    const begin = writes.begin();
+    this.#changeFronts();
     placeNewGroups(this.#descriptors, this.#use, this.#old.geometry.groupCount);
-    this.#makeNewTables(prepare);
-    const taken = this.#takenBitmaps();
+    writes.makeNewTables(this.#prepare);
+    moveTables({
+      old: this.#oldDescriptors,
+      descriptors: this.#descriptors,
+      use: this.#use,
+      stage: this.#prepare,
+      isVacated: (start, count) => this.#vacated.overlaps(start, count),
+      vacate: (start, count) => this.#vacate(start, count),
+    });
+    this.#freeOldTables();
+    if (hasResizeInode(this.#volume.superblock)) this.#doubleIndirect = doubleIndirectOf(this.#inodes);
+    const moved = this.#vacated.isEmpty ? [] : this.#moveContent();
+    const taken = writes.taken();
+    const mapping = new WriteStage();
+    for (const [block, bytes] of this.#edits.take()) mapping.blocks.set(block, bytes);
+    const kept = this.#edits;
+    const old = new InodeEdits(this.#volume, this.#oldDescriptors);
+    const room = Math.floor(writes.freeMeanwhile() / 2);
+    const renumbered = planInodeMoves(moved, this.#references, { kept, old }, room);
+    const descriptors = writes.newDescriptors();
     const last = new WriteStage();
     if (hasResizeInode(this.#volume.superblock) && this.#isResizeInodeStale()) {
-      rebuildResizeInode(this.#volume, this.#layout, this.#edits, doubleIndirectOf(this.#inodes), last);
+      rebuildResizeInode(this.#volume, this.#layout, this.#edits, this.#doubleIndirect, last);
+      for (const [block, bytes] of this.#edits.take()) last.blocks.set(block, bytes);
     }
-    for (const [block, bytes] of this.#edits.take()) last.blocks.set(block, bytes);
-    const descriptors = this.#newDescriptors();
-    const [bitmaps, superblock] = this.#finalBitmaps();
-    for (const [block, bytes] of bitmaps.blocks) last.blocks.set(block, bytes);
-    this.#putDescriptors(last);
-    const switched = new WriteStage();
-    switched.superblock = this.#sealedSuperblock(superblock, { state: WITH_ERRORS });
-    const backups = this.#backups(superblock);
-    const end = new WriteStage();
-    end.superblock = this.#sealedSuperblock(superblock, {});
-    return [begin, prepare, taken, descriptors, switched, last, backups, end];
-  }
-
-  #begin(): WriteStage {
-    const stage = new WriteStage();
-    stage.superblock = this.#sealedSuperblock(this.#volume.superblock, { state: WITH_ERRORS });
-    return stage;
-  }
-
-  /** What superblocks and descriptors no longer take. */
-  #freeFronts(): void {
-    const { groupCount } = this.#old.geometry;
-    for (let group = 0; group < Math.min(groupCount, this.#layout.geometry.groupCount); group++) {
-      const front = this.#layout.frontBlocks(group);
-      this.#use.free(this.#layout.firstBlock(group) + front, this.#old.frontBlocks(group) - front);
-    }
-  }
-
-  /** Bitmaps and inode tables of new groups, where nobody else says that they are empty. */
-  #makeNewTables(stage: WriteStage): void {
-    const { groupCount, inodeTableBlocks, inodesPerGroup, blockSize } = this.#layout.geometry;
-    for (let group = this.#old.geometry.groupCount; group < groupCount; group++) {
-      const descriptors = this.#descriptors;
-      if (descriptors.hasFlags) continue;
-      stage.zeros.push({ start: descriptors.location(group, 'inode_table'), count: inodeTableBlocks });
-      const bitmap = new Uint8Array(blockSize);
-      setRange(bitmap, inodesPerGroup, 8 * blockSize - inodesPerGroup);
-      stage.blocks.set(descriptors.location(group, 'inode_bitmap'), bitmap);
-    }
-  }
-
-  /** Marks in the bitmaps of the old layout what was taken anew. */
-  #takenBitmaps(): WriteStage {
-    const stage = new WriteStage();
-    const { blockSize, descriptorsPerBlock } = this.#old.geometry;
-    for (const group of this.#use.changed) {
-      const bits = paddedBitmap(this.#use.bits(group), this.#old, group);
-      const descriptors = this.#oldDescriptors;
-      descriptors.setFlags(group, descriptors.flags(group) & ~GroupFlag.blocksUninitialised);
-      descriptors.setCount(group, 'free_blocks_count', countFree(bits, this.#old, group));
-      descriptors.sealBitmap(group, 'block', bits);
-      descriptors.seal(group);
-      stage.blocks.set(descriptors.location(group, 'block_bitmap'), bits);
-      const index = Math.floor(group / descriptorsPerBlock);
-      const bytes = descriptors.bytes.subarray(index * blockSize, (index + 1) * blockSize);
-      stage.blocks.set(this.#old.descriptorBlock(index), bytes.slice());
-    }
-    return stage;
-  }
-
-  /** Descriptors that were not there before. */
-  #newDescriptors(): WriteStage {
-    const stage = new WriteStage();
-    for (let group = this.#old.geometry.groupCount; group < this.#layout.geometry.groupCount; group++) {
-      this.#descriptors.seal(group);
-    }
-    const first = Math.floor(this.#old.geometry.groupCount / this.#old.geometry.descriptorsPerBlock);
-    this.#putDescriptors(stage, first);
-    return stage;
-  }
-
-  /** Bitmaps as they are in the end, and the superblock with all counts. Descriptors are sealed with it. */
-  #finalBitmaps(): [WriteStage, DataView] {
-    const stage = new WriteStage();
-    const { groupCount } = this.#layout.geometry;
-    const oldGroups = this.#old.geometry.groupCount;
     this.#use.release();
-    const changed = new Set(this.#use.changed);
-    // The blocks of the last group have become more or fewer.
-    for (const group of [Math.min(oldGroups, groupCount) - 1]) {
-      if (this.#old.blockCount(group) !== this.#layout.blockCount(group)) changed.add(group);
+    for (const { start, end } of this.#vacated) {
+      // What descriptors and tables have got is not free because somebody has left it.
+      const stop = Math.min(end, this.#layout.geometry.blockCount);
+      if (start < stop) this.#use.mark(start, stop - start);
     }
-    let freeBlocks = 0;
-    let freeInodes = 0;
-    for (let group = 0; group < groupCount; group++) {
-      const descriptors = this.#descriptors;
-      if (group >= oldGroups || changed.has(group)) {
-        const bits = paddedBitmap(this.#use.bits(group), this.#layout, group);
-        descriptors.setCount(group, 'free_blocks_count', countFree(bits, this.#layout, group));
-        if (changed.has(group)) this.#setUninitialised(group);
-        if ((descriptors.flags(group) & GroupFlag.blocksUninitialised) === 0) {
-          descriptors.sealBitmap(group, 'block', bits);
-          stage.blocks.set(descriptors.location(group, 'block_bitmap'), bits);
-        }
-        descriptors.seal(group);
+    writes.finish(last);
+    return [
+      begin,
+      this.#prepare,
+      taken,
+      mapping,
+      ...renumbered,
+      descriptors,
+      writes.switch(),
+      last,
+      writes.backups(),
+      writes.end(),
+    ];
+  }
+
+  /** Superblocks and descriptors of the groups that stay may take less or more; what is behind the new end is to be left. */
+  #changeFronts(): void {
+    const { groupCount, blockCount } = this.#layout.geometry;
+    for (let group = 0; group < Math.min(this.#old.geometry.groupCount, groupCount); group++) {
+      const first = this.#layout.firstBlock(group);
+      const front = this.#layout.frontBlocks(group);
+      const before = this.#old.frontBlocks(group);
+      this.#use.free(first + front, before - front);
+      if (front > before) this.#vacate(first + before, front - before);
+    }
+    this.#vacate(blockCount, this.#old.geometry.blockCount - blockCount);
+  }
+
+  #vacate(start: number, count: number): void {
+    if (count <= 0) return;
+    this.#vacatedInUse += this.#use.countUsed(start, start + count);
+    this.#vacated.add(start, count);
+    if (start < this.#layout.geometry.blockCount) this.#use.mark(start, count);
+  }
+
+  #freeOldTables(): void {
+    const { groupCount, blockCount } = this.#layout.geometry;
+    for (let group = groupCount; group < this.#old.geometry.groupCount; group++) {
+      for (const { start, count } of this.#tablesOf(group)) {
+        if (start < blockCount) this.#use.free(start, Math.min(count, blockCount - start));
       }
-      freeBlocks += descriptors.count(group, 'free_blocks_count');
-      freeInodes += descriptors.count(group, 'free_inodes_count');
-    }
-    const { superblock, geometry } = this.#layout;
-    setWide(superblock, geometry, 's_free_blocks_count', freeBlocks);
-    Superblock.s_free_inodes_count.set(superblock, 0, freeInodes);
-    return [stage, superblock];
-  }
-
-  /** The last group's bitmap has to be read as long as it is the last; later only where blocks are in use. */
-  #setUninitialised(group: number): void {
-    const { groupCount } = this.#layout.geometry;
-    const count = this.#layout.blockCount(group);
-    const isUnused = nextSet(this.#use.bits(group), 0, count) === count;
-    const flags = this.#descriptors.flags(group) & ~GroupFlag.blocksUninitialised;
-    const canSkip = isUnused && group < groupCount - 1;
-    this.#descriptors.setFlags(group, canSkip ? flags | GroupFlag.blocksUninitialised : flags);
-  }
-
-  #putDescriptors(stage: WriteStage, first = 0): void {
-    const { blockSize } = this.#layout.geometry;
-    for (let index = first; index < this.#layout.descriptorBlocks; index++) {
-      const bytes = this.#descriptors.bytes.subarray(index * blockSize, (index + 1) * blockSize);
-      stage.blocks.set(this.#layout.descriptorBlock(index), bytes.slice());
     }
   }
 
-  /** Copies of descriptors and superblock. A copy always says that the volume was not unmounted. */
-  #backups(superblock: DataView): WriteStage {
-    const stage = new WriteStage();
-    const { blockSize } = this.#layout.geometry;
-    for (let index = 0; index < this.#layout.descriptorBlocks; index++) {
-      const bytes = this.#descriptors.bytes.subarray(index * blockSize, (index + 1) * blockSize);
-      for (const at of this.#layout.descriptorCopies(index)) stage.blocks.set(at, bytes);
-    }
-    for (const group of this.#layout.backupGroups()) {
-      const block = new Uint8Array(blockSize);
-      const state = Superblock.s_state.get(superblock, 0) & ~VALID;
-      block.set(this.#sealedSuperblock(superblock, { setState: state, group }));
-      stage.blocks.set(this.#layout.firstBlock(group), block);
-    }
-    return stage;
+  #tablesOf(group: number): { readonly start: number; readonly count: number }[] {
+    const { blockBitmap, inodeBitmap, inodeTable } = this.#volume.groups.get(group);
+    return [
+      { start: blockBitmap, count: 1 },
+      { start: inodeBitmap, count: 1 },
+      { start: inodeTable, count: this.#old.geometry.inodeTableBlocks },
+    ];
   }
 
-  #sealedSuperblock(
-    view: DataView,
-    change: { readonly state?: number; readonly setState?: number; readonly group?: number },
-  ): Uint8Array {
-    const bytes = new Uint8Array(view.buffer, view.byteOffset, Superblock.$size).slice();
-    const copy = new DataView(bytes.buffer);
-    const state = change.setState ?? Superblock.s_state.get(copy, 0) | (change.state ?? 0);
-    Superblock.s_state.set(copy, 0, state);
-    Superblock.s_block_group_nr.set(copy, 0, (change.group ?? 0) % 0x1_0000);
-    const { seconds } = this.#options.clock();
-    Superblock.s_wtime.set(copy, 0, seconds % 0x1_0000_0000);
-    Superblock.s_wtime_hi.set(copy, 0, Math.floor(seconds / 0x1_0000_0000));
-    sealSuperblock(copy, this.#volume.features);
-    return bytes;
+  /** Finds a new place for everything in the vacated ranges, and for the inodes of groups that go. */
+  #moveContent(): readonly MovedInode[] {
+    const both = [this.#oldDescriptors, this.#descriptors];
+    this.#inodeUse.place(this.#layout, this.#inodes, both);
+    const scan = new InodeScan(this.#volume, this.#inodes, {
+      use: this.#inodeUse,
+      mover: this.#mover,
+      edits: this.#edits,
+      references: this.#references,
+    });
+    scan.run();
+    const { superblock } = this.#layout;
+    if (scan.journal !== undefined && Superblock.s_jnl_backup_type.get(superblock, 0) !== 0) {
+      const backup = Superblock.s_jnl_blocks.get(superblock, 0).slice();
+      backup.set(scan.journal.root);
+      Superblock.s_jnl_blocks.set(superblock, 0, backup);
+    }
+    for (const field of ['s_orphan_file_inum', 's_lpf_ino', 's_prj_quota_inum'] as const) {
+      const number = this.#inodeUse.moves.get(Superblock[field].get(superblock, 0));
+      if (number !== undefined) Superblock[field].set(superblock, 0, number);
+    }
+    if (this.#vacated.has(this.#doubleIndirect)) {
+      const { blockSize } = this.#volume.geometry;
+      this.#mover.giveUp(this.#doubleIndirect, 1);
+      this.#doubleIndirect = this.#mover.put(new Uint8Array(blockSize));
+    }
+    this.#moveMultipleMountBlock();
+    this.#requireAllMoved();
+    return scan.moved;
+  }
+
+  #moveMultipleMountBlock(): void {
+    const { superblock } = this.#layout;
+    if ((this.#volume.features.incompatible & IncompatibleFeature.mmp) === 0) return;
+    const block = Number(Superblock.s_mmp_block.get(superblock, 0));
+    if (!this.#vacated.has(block)) return;
+    this.#mover.move(block, 1, true, (start) => Superblock.s_mmp_block.set(superblock, 0, BigInt(start)));
+  }
+
+  /** CorruptImageError when blocks are marked as used that nothing was found to lead to: they might be somebody's. */
+  #requireAllMoved(): void {
+    let own = 0;
+    for (let group = 0; group < this.#old.geometry.groupCount; group++) {
+      const start = this.#old.firstBlock(group);
+      own += this.#vacated.overlap(start, this.#old.frontBlocks(group));
+      for (const table of this.#tablesOf(group)) own += this.#vacated.overlap(table.start, table.count);
+    }
+    const inUse = this.#vacatedInUse - own;
+    if (inUse === this.#mover.moved) return;
+    throw new CorruptImageError({
+      structure: 'block bitmaps',
+      field: 'blocks in use where they have to move',
+      found: `${inUse}`,
+      expected: `${this.#mover.moved}, which files have; run e2fsck -f first`,
+    });
   }
 
   #isResizeInodeStale(): boolean {
-    if (this.#layout.descriptorBlocks !== this.#old.descriptorBlocks) return true;
+    const { descriptorBlocks, reservedDescriptorBlocks } = this.#layout;
+    if (descriptorBlocks !== this.#old.descriptorBlocks) return true;
+    if (reservedDescriptorBlocks !== this.#old.reservedDescriptorBlocks) return true;
+    if (this.#doubleIndirect !== doubleIndirectOf(this.#inodes)) return true;
     return [...this.#layout.backupGroups()].join() !== [...this.#old.backupGroups()].join();
   }
 }

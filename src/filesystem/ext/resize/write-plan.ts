@@ -11,7 +11,7 @@ export class WriteStage {
   /** Blocks as they are to be, by number. */
   readonly blocks = new Map<number, Uint8Array>();
   /** Content that is copied: done before anything else. */
-  readonly copies: { readonly from: number; readonly to: number; readonly count: number }[] = [];
+  readonly copies: { readonly from: number; readonly to: number; count: number }[] = [];
   readonly zeros: { readonly start: number; readonly count: number }[] = [];
   /** 1024 bytes for the superblock; comes last. */
   superblock: Uint8Array | undefined;

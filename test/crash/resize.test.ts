@@ -1,0 +1,99 @@
+import fs from 'node:fs';
+import path from 'node:path';
+import { expect, test } from 'vitest';
+import { FaultDevice } from '../../src/device/fault-device.ts';
+import { MemoryDevice } from '../../src/device/memory-device.ts';
+import { hasCode } from '../../src/errors.ts';
+import { planResize } from '../../src/filesystem/ext/resize/resize.ts';
+import { describeWithTools, runTool, temporaryFolder } from '../support/tools.ts';
+
+/** Every write from 2 on, every third with 1. */
+const ROUNDS = Number(process.env['USERLOOP_ROUNDS'] ?? 1);
+const BLOCK = 1024;
+const folder = temporaryFolder();
+const clock = () => ({ seconds: 1_600_000_000, nanoseconds: 0 });
+
+/** Small groups, the first ones mostly emptied: what shrinks has inodes and directories to move. */
+function makeImage(options: readonly string[]): Uint8Array {
+  const tree = path.join(folder, 'tree');
+  const image = path.join(folder, 'volume.img');
+  fs.rmSync(tree, { recursive: true, force: true });
+  for (const directory of 'abcdefgh') {
+    fs.mkdirSync(path.join(tree, directory, 'below'), { recursive: true });
+    for (let file = 1; file <= 12; file++) {
+      const content = Buffer.alloc(300 * file, `${directory}${file}`);
+      fs.writeFileSync(path.join(tree, directory, `file${file}`), content);
+    }
+    fs.symlinkSync(`${'long/'.repeat(20)}${directory}`, path.join(tree, directory, 'slow'));
+  }
+  fs.writeFileSync(image, '');
+  fs.truncateSync(image, 6144 * BLOCK);
+  const fixed = ['-q', '-F', '-b', `${BLOCK}`, '-g', '1024', '-N', '240', '-d', tree];
+  const made = runTool('mke2fs', [...fixed, ...options, image]);
+  expect(made.status, made.stderr).toBe(0);
+  const commands: string[] = [];
+  for (const directory of 'abcd') {
+    for (let file = 1; file <= 12; file++) {
+      commands.push(`rm /${directory}/file${file}`);
+      fs.rmSync(path.join(tree, directory, `file${file}`));
+    }
+  }
+  fs.writeFileSync(path.join(folder, 'commands'), `${commands.join('\n')}\n`);
+  runTool('debugfs', ['-w', '-f', path.join(folder, 'commands'), image]);
+  return fs.readFileSync(image);
+}
+
+/** The bytes after a resize whose writes fail from number `cut` on, and how many writes it would have. */
+function resizeUntil(
+  before: Uint8Array,
+  blockCount: number,
+  cut: number,
+): { readonly bytes: Uint8Array; readonly writes: number } {
+  const all = new Uint8Array(Math.max(before.length, blockCount * BLOCK));
+  all.set(before);
+  const device = MemoryDevice.from(all);
+  const faulty = new FaultDevice(device, { failWritesFrom: cut });
+  const plan = planResize(faulty, { blockCount, clock });
+  try {
+    plan.apply();
+  } catch (error) {
+    if (!hasCode(error, 'EIO')) throw error;
+  }
+  return { bytes: device.toBytes(), writes: faulty.writeCount };
+}
+
+const cases: readonly (readonly [number, string])[] = [
+  [3100, '-t ext4 -O ^has_journal'],
+  [12000, '-t ext4 -O ^has_journal'],
+  [3100, '-t ext2'],
+  [12000, '-t ext2 -O ^resize_inode'],
+];
+
+describeWithTools(['mke2fs', 'e2fsck', 'debugfs'], 'a resize that is cut short', () => {
+  test.each(cases)(
+    'to %i blocks cut at one write after the other, %s',
+    { timeout: 120_000 },
+    (blockCount, options) => {
+      const before = makeImage(options.split(' '));
+      const { writes } = resizeUntil(before, blockCount, Number.POSITIVE_INFINITY);
+      expect(writes).toBeGreaterThan(5);
+      for (let cut = 0; cut <= writes; cut += ROUNDS > 1 ? 1 : 3)
+        expectWhole(resizeUntil(before, blockCount, cut).bytes, cut);
+    },
+  );
+});
+
+/** Repairs a copy, here only, and compares the tree. */
+function expectWhole(bytes: Uint8Array, cut: number): void {
+  const copy = path.join(folder, 'copy.img');
+  const out = path.join(folder, 'out');
+  fs.writeFileSync(copy, bytes);
+  const mended = runTool('e2fsck', ['-fy', copy]);
+  expect(mended.status, `write ${cut}: ${mended.stdout}`).toBeLessThan(4);
+  fs.rmSync(out, { recursive: true, force: true });
+  fs.mkdirSync(out);
+  runTool('debugfs', ['-R', `rdump / ${out}`, copy]);
+  fs.rmSync(path.join(out, 'lost+found'), { recursive: true });
+  const difference = runTool('diff', ['-r', '--no-dereference', path.join(folder, 'tree'), out]);
+  expect(difference.stdout + difference.stderr, `write ${cut}: ${mended.stdout}`).toBe('');
+}
