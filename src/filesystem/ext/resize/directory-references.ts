@@ -67,7 +67,16 @@ export class DirectoryReferences {
   seal({ generation, newBlock, bytes }: NamingBlock, directory: number): void {
     const seal = this.#volume.seals?.directory(directory, generation);
     const rank = WriteRank.directory;
-    seal?.seal({ index: newBlock, bytes, view: viewOf(bytes), rank, dirty: false, seal });
+    seal?.seal({
+      index: newBlock,
+      bytes,
+      view: viewOf(bytes),
+      rank,
+      dirty: false,
+      level: 0,
+      hasFollowers: false,
+      seal,
+    });
   }
 
   #entries(block: NamingBlock): void {
