@@ -1,5 +1,5 @@
 import type { Timestamp } from '../../../bytes/time.ts';
-import { type BlockDevice, readBytes } from '../../../device/block-device.ts';
+import type { BlockDevice } from '../../../device/block-device.ts';
 import type { StagedRange } from '../../../device/staging-device.ts';
 import { CorruptImageError, UnsupportedError } from '../../../errors.ts';
 import { InodeTable } from '../inode-table.ts';
