@@ -122,16 +122,19 @@ function place(
   const { firstSector, sectorCount } = editor.layout;
   let lowest = extended === undefined ? (nested ? 1 : firstSector) : extended.startSector + firstSector;
   const highest = extended === undefined ? Math.min(sectorCount - 1, LAST_SECTOR) : extended.endSector;
+  const usual = lowest;
+  const wanted = template.startSector;
+  if (wanted !== undefined && wanted < lowest) lowest = extended === undefined ? 1 : extended.startSector + 1;
   // util-linux goes on where the extended partition is too small for a boot record, and writes past its end.
   if (lowest > highest) throw noSpace(speaker);
-  const limit = lastFree({ taken: takenRanges(editor, logical), lowest, highest });
+  const limit = lastFree({
+    taken: takenRanges(editor, logical),
+    lowest: usual > highest ? lowest : usual,
+    highest,
+  });
   if (limit === undefined) throw noSpace(speaker);
-  const wanted = template.startSector;
-  if (wanted !== undefined && wanted < lowest) {
-    lowest = extended === undefined ? 1 : extended.startSector + 1;
-    // From now on partitions may begin there unasked, and boot records come right before theirs.
-    editor.layout = { ...editor.layout, firstSector: 1 };
-  }
+  // From now on partitions may begin there unasked, and boot records come right before theirs.
+  if (lowest < usual) editor.layout = { ...editor.layout, firstSector: 1 };
   const space: MbrSpace = { taken: takenRanges(editor, logical), lowest, highest };
   let start = chooseStart(editor, template, { space, limit, speaker });
   let tableSector = 0;

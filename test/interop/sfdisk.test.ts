@@ -82,6 +82,23 @@ const SCRIPTS: Readonly<Record<string, Session>> = {
   'logical partitions right behind their boot records': {
     calls: [`${DOS}2048,100000,E\n2049,500\n2560,5\n5000,500\n2600,5\nx5: size=8K\n`, call('-d')],
   },
+  'logical partitions in a container that is smaller than the usual gap': {
+    calls: [
+      `${DOS}2048,1400,E\n2100,50\n,20\n2049,5\n`,
+      call('-d'),
+      `${DOS}2048,1400,E\n3447,\n,\n`,
+      call('-d'),
+      `${DOS}2048,1400,E\n2048,5\n`,
+      `${DOS}2048,1400,E\n3448,1\n`,
+    ],
+  },
+  'partitions behind one that begins before the usual place': {
+    calls: [
+      `${DOS},1M\n2027,1\n921600,-,85\n1M,-,uefi\n`,
+      `${DOS}grain: 3M\n,2M\n543,1K\n,,E\n,1K\n`,
+      call('-d'),
+    ],
+  },
   'a GPT': { calls: ['label: gpt\n,10M,U\n,20M,S\n,\n', ...LOOK] },
   'an empty GPT': { calls: [GPT, ...LOOK] },
   'every header of a GPT': {
