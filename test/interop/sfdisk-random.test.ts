@@ -1,6 +1,8 @@
+import fs from 'node:fs';
+import path from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { RandomCalls } from '../support/random-scripts.ts';
-import { type SfdiskOutcome, SfdiskPairs } from '../support/sfdisk-runs.ts';
+import { type SfdiskCall, type SfdiskOutcome, SfdiskPairs } from '../support/sfdisk-runs.ts';
 import { describeWithTools, runTool, temporaryFolder } from '../support/tools.ts';
 
 const MIB = 2 ** 20;
@@ -17,6 +19,15 @@ function isBroken({ stdout }: SfdiskOutcome): boolean {
     /of size (16 EiB|0 B)\.$|^disk\.img\d+ .* 0 +0B /m.test(stdout) ||
     /Created a new partition ([5-9]|\d\d) of type '(Extended|W95 Ext'd \(LBA\)|Linux extended)'/.test(stdout)
   );
+}
+
+/** Quietly it does not say what it makes: the same script on an empty image once more. */
+function isBrokenAloud(folder: string, size: number, { args = [], script = '' }: SfdiskCall): boolean {
+  const image = path.join(folder, 'aloud.img');
+  fs.writeFileSync(image, '');
+  fs.truncateSync(image, size);
+  const aloud = args.filter((arg) => arg !== '-q');
+  return isBroken({ ...runTool('sfdisk', [...aloud, image], { input: script }), files: {} });
 }
 
 /** An extended partition without a logical one. */
@@ -43,6 +54,8 @@ describeWithTools(['sfdisk'], 'sfdisk does what util-linux does', () => {
         const reordersEmpty = each.args?.[0] === '--reorder' && hasEmptyExtended(pairs);
         const { ours, reference, difference } = await pairs.call(each);
         if (isBroken(reference)) return;
+        const same = ours.stderr === reference.stderr && difference === undefined;
+        if (!same && each.args?.[0] === '-q' && isBrokenAloud(pairs.reference, size, each)) return;
         // util-linux then writes an empty boot record into the first sector of the partition that takes the extended one's number. Ours leaves it.
         if (reordersEmpty && difference !== undefined) return;
         expect({ call: each, ...ours }).toEqual({ call: each, ...reference });
