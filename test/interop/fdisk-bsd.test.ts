@@ -12,6 +12,27 @@ const SLICE = 'n\np\n1\n\n+40M\nt\na5\nb\ny\n';
 
 const SESSIONS: Readonly<Record<string, FdiskSession>> = {
   'made, shown and written': { keys: `${SLICE}p\ns\nm\nw\nr\np\nw\n`, size: 100 * MIB },
+  'from a script': {
+    keys: `${SLICE}n\na\n\n+3M\nI\nscript\ny\np\ns\nO\nfolder/dump\nw\nr\nw\n`,
+    script:
+      'label: bsd\nunit: sectors\nstart=4096, size=2048, type=7\nsize=1M, type=swap\ndisk.img1p8 : start=+, size=100, type=0x17\n2050 100 1ff\ntype=4.2bsd, size=1000K, bootable\nsize=0\nstart=83967, type=zz\n',
+    size: 100 * MIB,
+  },
+  'from a script, on the whole disk': {
+    keys: 'I\nscript\ny\np\ns\nw\n',
+    script: 'label: bsd\nstart=1000, size=10, type=hpfs\n2000,50M,8\n- 1M 1\n',
+    size: 100 * MIB,
+  },
+  'from a script that does not fit': {
+    keys: 'n\np\n1\n\n\nI\nscript\nn\nI\nscript\ny\np\nw\n',
+    script: 'label: bsd\nsize=1M\nsize=99G\n',
+    size: 100 * MIB,
+  },
+  'from a script for another kind of table': {
+    keys: `${SLICE}I\nscript\np\nw\nr\nw\n`,
+    script: 'label: dos\nsize=1M\n',
+    size: 100 * MIB,
+  },
   refused: { keys: 'n\np\n1\n\n\nt\na5\nb\nn\nb\nx\nno\np\nw\n', size: 100 * MIB },
   'without a partition for it': { keys: 'n\np\n1\n\n\nb\ny\np\nw\n', size: 100 * MIB },
   'the input at its end in the question': { keys: 'n\np\n1\n\n\nt\na5\nb\n', size: 100 * MIB },

@@ -20,6 +20,8 @@ export interface FdiskSession {
   readonly referenceArgs?: readonly string[];
   /** Bytes. */
   readonly size: number;
+  /** Text of the file `script`. */
+  readonly script?: string;
 }
 
 export interface FdiskOutcome {
@@ -47,6 +49,7 @@ export async function runBoth(
     for (const file of ['script', 'folder'])
       fs.rmSync(path.join(each, file), { recursive: true, force: true });
     fs.mkdirSync(path.join(each, 'folder'));
+    if (session.script !== undefined) fs.writeFileSync(path.join(each, 'script'), session.script);
     fs.rmSync(image, { force: true });
     fs.writeFileSync(image, '');
     fs.truncateSync(image, session.size);

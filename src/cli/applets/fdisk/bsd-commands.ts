@@ -1,5 +1,6 @@
 import { cylinderSize } from '../../../bytes/chs.ts';
 import type { BsdDisklabelEditor, DriveField } from '../../../partition/bsd-disklabel-editor.ts';
+import { bsdRange } from '../../../partition/bsd-placement.ts';
 import { MAX_BSD_PARTITIONS } from '../../../partition/bsd-disklabel.ts';
 import {
   BSD_TYPES,
@@ -10,7 +11,7 @@ import {
 } from '../../../partition/bsd-type.ts';
 import { installBootstrap } from './bsd-bootstrap.ts';
 import type { Context } from './dialog-context.ts';
-import { EndOfInput } from './dialog.ts';
+import { type Dialog, EndOfInput } from './dialog.ts';
 import type { Disk } from './disk.ts';
 import { chooseFree, choosePartition } from './partition-choice.ts';
 import { codeList, parseCode } from './type-list.ts';
@@ -23,8 +24,7 @@ export function enterDisklabel({ disk, dialog }: Context): Disk | undefined {
   const nested = disk.nestBsd(index);
   for (const warning of nested.bsd?.warnings ?? []) dialog.warn(warning);
   if (nested.bsd === undefined) {
-    dialog.info(`The device ${nested.name} does not contain BSD disklabel.`);
-    if (!dialog.askYesNo('Do you want to create a BSD disklabel?')) return undefined;
+    if (!wantsDisklabel(nested, dialog)) return undefined;
     const found = index ?? findSlice({ disk, dialog });
     if (found === undefined) return undefined;
     const { startSector, sectorCount } = disk.editor!.partition(found);
@@ -32,6 +32,12 @@ export function enterDisklabel({ disk, dialog }: Context): Disk | undefined {
   }
   dialog.info('Entering nested BSD disklabel.');
   return nested;
+}
+
+/** Whether a disklabel is to be made; the tool says that there is none also where it asks for a new one. */
+export function wantsDisklabel(disk: Disk, dialog: Dialog): boolean {
+  dialog.info(`The device ${disk.name} does not contain BSD disklabel.`);
+  return dialog.askYesNo('Do you want to create a BSD disklabel?');
 }
 
 function findSlice({ disk, dialog }: Pick<Context, 'disk' | 'dialog'>): number | undefined {
@@ -55,9 +61,8 @@ export function newBsdPartition({ disk, dialog }: Context, editor: BsdDisklabelE
   const used = editor.partitions.filter((partition) => partition.used).map(({ index }) => index);
   const index = chooseFree(dialog, used, MAX_BSD_PARTITIONS, { letters: true });
   if (index === undefined) return undefined;
-  const { slice } = editor;
-  const low = slice?.startSector ?? 0;
-  const high = slice === undefined ? editor.drive('d_secperunit') - 1 : low + slice.sectorCount - 1;
+  const { startSector: low, sectorCount } = bsdRange(editor);
+  const high = low + sectorCount - 1;
   const what = disk.cylinders ? 'cylinder' : 'sector';
   const unit = disk.cylinders ? cylinderSize(geometry) : 1;
   const shown = (sector: number): number => (disk.cylinders ? Math.floor(sector / unit) + 1 : sector);

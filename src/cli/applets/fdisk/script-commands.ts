@@ -5,7 +5,10 @@ import type { PartitionTemplate } from '../../../partition/partition-template.ts
 import { addPartition, applyHeaders } from '../partition-script/apply.ts';
 import { ScriptReader } from '../partition-script/reader.ts';
 import { dumpScript } from '../partition-script/writer.ts';
+import { wantsDisklabel } from './bsd-commands.ts';
 import type { Context } from './dialog-context.ts';
+import type { Dialog } from './dialog.ts';
+import type { Disk } from './disk.ts';
 
 /** Thrown where what a script asks for cannot be done: the table is read again. */
 export class ScriptFailure extends Error {
@@ -30,14 +33,18 @@ export function loadScript({ io, disk, dialog }: Context): void {
     text = fs.readFileSync(place(io.cwd, file), 'utf8');
   });
   const script = problem === undefined ? parse(text, disk.sectorSize) : undefined;
-  if (script === undefined) {
+  const kind = script?.headers.get('label');
+  // Inside of a table there is but one kind.
+  const fits = disk.parent === undefined || kind === undefined || kind === disk.label?.kind;
+  if (script === undefined || !fits) {
     dialog.warn(`Cannot open ${file}: ${problem ?? new FsError('EINVAL').text}`);
     return;
   }
   try {
     // The tool makes no table where the script does not say which.
-    if (!script.headers.has('label')) throw new FsError('EINVAL');
-    applyHeaders(disk, script.headers, dialog);
+    if (kind === undefined) throw new FsError('EINVAL');
+    if (kind === 'bsd') createDisklabel(disk, dialog, script.headers);
+    else applyHeaders(disk, script.headers, dialog);
     for (const template of script.templates) addPartition(disk, template, dialog);
   } catch (error) {
     if (!(error instanceof FsError)) throw error;
@@ -45,6 +52,14 @@ export function loadScript({ io, disk, dialog }: Context): void {
     throw new ScriptFailure();
   }
   dialog.info('Script successfully applied.');
+}
+
+/** On the whole disk, or anew in its slice. */
+function createDisklabel(disk: Disk, dialog: Dialog, headers: ReadonlyMap<string, string>): void {
+  if (!wantsDisklabel(disk, dialog)) throw new FsError('EINVAL');
+  disk.createBsd(disk.parent === undefined ? undefined : disk.bsd?.slice);
+  // Its table has one length.
+  if (headers.has('table-length')) throw new FsError('EINVAL');
 }
 
 function place(folder: string, file: string): string {

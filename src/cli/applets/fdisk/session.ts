@@ -351,15 +351,16 @@ class Session {
 
   #loadScript(): void {
     const disk = this.#disk;
-    if (disk.parent !== undefined || disk.label?.kind === 'bsd') {
-      this.#dialog.warn('I: scripts for nested tables and BSD disklabels: not supported yet');
-      return;
-    }
     try {
       loadScript(this.#context);
     } catch (error) {
       if (!(error instanceof ScriptFailure)) throw error;
       this.#dialog.warn('Resetting fdisk!');
+      if (disk.parent !== undefined) {
+        // Here the tool crashes.
+        this.#leave();
+        return;
+      }
       disk.reload();
       this.#sayWhatWasRead();
       this.#requireTable();

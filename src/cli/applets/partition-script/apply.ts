@@ -1,4 +1,5 @@
 import { FsError } from '../../../errors.ts';
+import { addBsdPartition } from '../../../partition/bsd-placement.ts';
 import { freeRanges } from '../../../partition/free-space.ts';
 import { addGptPartition, setGptAttributes } from '../../../partition/gpt-placement.ts';
 import { gptGaps } from '../../../partition/gpt-space.ts';
@@ -88,7 +89,7 @@ export function addPartition(disk: Disk, template: PartitionTemplate, speaker: S
     sayNew(disk, index, gptTypeName(type), sectorCount, speaker);
     return index;
   }
-  if (label.kind === 'bsd') throw new FsError('EINVAL');
+  if (label.kind === 'bsd') return addBsdPartition(label.editor, template);
   const index = addMbrPartition(label.editor, template, { speaker, nested: disk.parent?.gpt !== undefined });
   const { entry, sectorCount } = label.editor.partition(index);
   sayNew(disk, index, partitionTypeName(entry.type), sectorCount, speaker);

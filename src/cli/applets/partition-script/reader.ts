@@ -48,7 +48,8 @@ export class ScriptReader {
 
   /** The kind of table that the script makes. */
   get label(): ScriptLabel {
-    return this.headers.get('label') === 'gpt' ? 'gpt' : 'dos';
+    const label = this.headers.get('label');
+    return label === 'gpt' || label === 'bsd' ? label : 'dos';
   }
 
   /** A header asks for a new label, also where no partition does. */

@@ -1,9 +1,10 @@
+import { BSD_TYPES, BSD_UNUSED } from '../../../partition/bsd-type.ts';
 import { GPT_ALIASES, GPT_TYPES } from '../../../partition/gpt-type.ts';
 import { formatGuid, parseGuid } from '../../../partition/guid.ts';
 import { PARTITION_TYPES } from '../../../partition/mbr-type.ts';
 
 /** The kinds of tables that a script can ask for. */
-export type ScriptLabel = 'dos' | 'gpt';
+export type ScriptLabel = 'dos' | 'gpt' | 'bsd';
 
 interface Shorthand {
   readonly shortcut: string | undefined;
@@ -23,7 +24,7 @@ const DOS_SHORTHANDS: readonly Shorthand[] = [
 ];
 
 /**
- * The type that a text names: for an MBR its id, for a GPT a GUID. A shortcut (`L`), an alias (`linux`), a hexadecimal number or a GUID, or the
+ * The type that a text names: for an MBR its id, for a GPT a GUID, for a disklabel its number. A shortcut (`L`), an alias (`linux`), a hexadecimal number or a GUID, or the
  * name, of which letters and digits count. In scripts a shortcut is what is thought of first, on the command line last. Undefined for what is
  * none of these.
  */
@@ -32,9 +33,20 @@ export function parseTypeText(
   text: string,
   place: 'script' | 'command line',
 ): number | string | undefined {
+  if (label === 'bsd') return bsdType(text);
   const short = label === 'dos' ? dosShorthand(text) : gptShorthand(text);
   const data = label === 'dos' ? hexadecimal(text) : guid(text);
   return (place === 'script' ? (short ?? data) : (data ?? short)) ?? byName(label, text);
+}
+
+/** What is no type, or more than a byte, is none. */
+function bsdType(text: string): number {
+  const match = /^\s*(?:0x)?([\da-f]+)$/i.exec(text);
+  const code = match === null ? undefined : Number.parseInt(match[1]!, 16);
+  if (code !== undefined) return code > 0xff ? BSD_UNUSED : code;
+  const wanted = canonical(text);
+  for (const [type, name] of BSD_TYPES) if (canonical(name) === wanted) return type;
+  return BSD_UNUSED;
 }
 
 function dosShorthand(text: string): number | undefined {
