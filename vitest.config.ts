@@ -18,6 +18,7 @@ const KERNEL_LOOPS = [
   'test/interop/losetup.test.ts',
   'test/interop/mbr.test.ts',
   'test/interop/mount-kernel.test.ts',
+  'test/interop/fdisk-devices.test.ts',
   'test/interop/sfdisk-devices.test.ts',
   'test/interop/trees.test.ts',
 ];

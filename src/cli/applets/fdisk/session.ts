@@ -1,6 +1,7 @@
 import { FsError, UsageError } from '../../../errors.ts';
 import type { BsdDisklabelEditor } from '../../../partition/bsd-disklabel-editor.ts';
 import type { Io } from '../../io.ts';
+import { tellKernel } from './tell-kernel.ts';
 import { type Column, defaultColumns, parseColumns } from './columns.ts';
 import { enterDisklabel, runBsdCommand } from './bsd-commands.ts';
 import type { Context } from './dialog-context.ts';
@@ -99,9 +100,10 @@ class Session {
         continue;
       }
       try {
-        if (this.#run(command)) {
+        const status = this.#run(command);
+        if (status !== undefined) {
           this.#dialog.print('\n');
-          return 0;
+          return status;
         }
       } catch (error) {
         // The input ended within a question: the menu finds that out, too, and leaves.
@@ -184,17 +186,17 @@ class Session {
     return { label: label?.kind, expert: this.#level.expert, outer: parent?.label?.kind };
   }
 
-  /** Returns whether the session is over. */
-  #run(command: string): boolean {
+  /** The exit status where the session is over. */
+  #run(command: string): number | undefined {
     const state = this.#menuState;
     const unsupported = state.expert || state.label === 'bsd' ? undefined : UNSUPPORTED_COMMANDS[command];
     if (!isCommand(state, command)) {
       this.#dialog.warn(`${command}: unknown command`);
-      return false;
+      return undefined;
     }
     if (unsupported !== undefined) {
       this.#dialog.warn(`${command}: ${unsupported}: not supported yet`);
-      return false;
+      return undefined;
     }
     if (command === 'm') {
       this.#dialog.print(menuText(state));
@@ -203,12 +205,12 @@ class Session {
           `You're editing nested '${state.label}' partition table, primary partition table is '${state.outer}'.`,
         );
       }
-      return false;
+      return undefined;
     }
     if (command === 'w') return this.#write();
     if (state.expert) this.#runExpert(command);
     else this.#runMain(command);
-    return false;
+    return undefined;
   }
 
   #runMain(command: string): void {
@@ -367,7 +369,8 @@ class Session {
     }
   }
 
-  #write(): boolean {
+  /** The exit status where the session ends with it. */
+  #write(): number | undefined {
     const disk = this.#disk;
     const dialog = this.#dialog;
     const { wiping } = this.#options;
@@ -391,8 +394,9 @@ class Session {
     }
     dialog.info('The partition table has been altered.');
     // What is within another table is written at once, and work goes on.
-    if (disk.parent !== undefined) return false;
+    if (disk.parent !== undefined) return undefined;
+    if (!tellKernel(this.#io, disk.name, dialog)) return 1;
     dialog.info('Syncing disks.');
-    return true;
+    return 0;
   }
 }

@@ -1,11 +1,11 @@
 import { FsError } from '../../../errors.ts';
 import { type DeviceLock, lockDevice } from '../../device-lock.ts';
 import type { Io } from '../../io.ts';
-import { isKernelDevice, rereadPartitions } from '../../kernel-partitions.ts';
 import { openDevice } from '../../open-device.ts';
 import { Disk } from '../fdisk/disk.ts';
 import { warnOfDosLabel } from '../fdisk/new-label.ts';
-import { failureText, openFailure } from '../fdisk/open-failure.ts';
+import { tellKernel } from '../fdisk/tell-kernel.ts';
+import { openFailure } from '../fdisk/open-failure.ts';
 import { deviceUse } from '../fdisk/opening.ts';
 import { requireWritable } from '../fdisk/writability.ts';
 import type { CommandName, SfdiskOptions } from './command-line.ts';
@@ -130,24 +130,8 @@ export function writeChanges(
   talk.info('\nThe partition table has been altered.');
   if (!options.tellKernel) return;
   // The tool forgets it of a table within another one.
-  if (disk.parent === undefined) tellKernel(context, disk.name);
+  if (disk.parent === undefined) tellKernel(context.io, disk.name, context.talk);
   talk.info('Syncing disks.');
-}
-
-/** The kernel reads the table of its own devices once more, unless a partition is in use. */
-function tellKernel({ io, talk }: Context, name: string): void {
-  if (!isKernelDevice(io, name)) return;
-  talk.info('Calling ioctl() to re-read partition table.');
-  try {
-    rereadPartitions(io, name);
-  } catch (error) {
-    const reason = failureText(error);
-    if (reason === undefined) throw error;
-    talk.warn(`Re-reading the partition table failed.: ${reason}`);
-    talk.info(
-      'The kernel still uses the old table. The new table will be used at the next reboot or after you run partprobe(8) or partx(8).',
-    );
-  }
 }
 
 /** What strerror(3) says of an error of ours; the error itself goes on where it is none of these. */
