@@ -49,7 +49,7 @@ export interface ResizePlan {
  */
 export function planResize(device: BlockDevice, options: ResizeOptions): ResizePlan {
   const volume = Volume.open(device, options.clock);
-  refuseFeatures(volume);
+  refuseFeatures(volume, options.blockCount < volume.geometry.blockCount);
   const old = new GroupLayout(volume.superblock, volume.geometry);
   const layout = resizedLayout(old, usableBlockCount(old, options.blockCount));
   const stages = new Resize(volume, old, layout, options).plan();
@@ -64,7 +64,7 @@ export function planResize(device: BlockDevice, options: ResizeOptions): ResizeP
   };
 }
 
-function refuseFeatures({ features, superblock }: Volume): void {
+function refuseFeatures({ features, superblock }: Volume, shrinks: boolean): void {
   const refuse = (name: string, why: string): never => {
     throw new UnsupportedError(`The size cannot be changed: ${why}`, [name]);
   };
@@ -73,6 +73,10 @@ function refuseFeatures({ features, superblock }: Volume): void {
   }
   if ((features.readOnlyCompatible & ReadOnlyCompatibleFeature.shared_blocks) !== 0) {
     refuse('shared_blocks', 'files share blocks (shared_blocks)');
+  }
+  // Trees of extents are built anew for what moves, and may take another number of blocks than the quota has counted.
+  if (shrinks && (features.readOnlyCompatible & ReadOnlyCompatibleFeature.quota) !== 0) {
+    refuse('quota', 'blocks that move are not counted in the quota files');
   }
   if ((features.incompatible & IncompatibleFeature.needs_recovery) !== 0) {
     refuse('needs_recovery', 'the journal has to be replayed first');
