@@ -77,6 +77,15 @@ function openOrNothing(file: string, flags: number): number | undefined {
   }
 }
 
+/** Of what others have named: it may be gone, or lie where this user, even root, may not look (what another user has mounted by FUSE). */
+export function statusIfAny(file: string): fs.Stats | undefined {
+  try {
+    return fs.statSync(file);
+  } catch {
+    return undefined;
+  }
+}
+
 function mountOf(numbers: readonly string[]): string | undefined {
   const mount = readMountTable().find(({ device }) => numbers.includes(device));
   return mount && `${mount.source} is mounted on ${mount.directory}; unmount it first`;
@@ -85,7 +94,7 @@ function mountOf(numbers: readonly string[]): string | undefined {
 function swapOn(numbers: readonly string[]): string | undefined {
   for (const line of readLines('/proc/swaps').slice(1)) {
     const [file = ''] = line.split(/\s/);
-    const stats = fs.statSync(file, { throwIfNoEntry: false });
+    const stats = statusIfAny(file);
     if (stats?.isBlockDevice() === true && numbers.includes(formatDeviceNumber(stats.rdev))) {
       return `${file} is used for swapping; swapoff it first`;
     }

@@ -3,6 +3,7 @@ import path from 'node:path';
 import { ERRNO, FsError } from '../../../errors.ts';
 import type { FoundDevice } from '../../../attach/registry.ts';
 import { isNbdUri } from '../../../host/nbd-uri.ts';
+import { statusIfAny } from '../../device-use.ts';
 import type { Io } from '../../io.ts';
 import { findAttached, mountsOf } from '../../open-device.ts';
 
@@ -57,7 +58,7 @@ export function isMounted(target: Target): boolean {
       .slice(0, line.indexOf(' '))
       .replace(/\\([0-7]{3})/g, (_, octal: string) => String.fromCharCode(Number.parseInt(octal, 8)));
     if (!source.startsWith('/')) continue;
-    const mounted = fs.statSync(source, { throwIfNoEntry: false });
+    const mounted = statusIfAny(source);
     if (mounted === undefined || !mounted.isBlockDevice()) continue;
     if (target.kind === 'block device' && mounted.rdev === stats.rdev) return true;
     if (target.kind === 'file' && isBehindLoop(mounted.rdev, target.path)) return true;
