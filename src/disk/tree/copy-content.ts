@@ -27,24 +27,32 @@ export interface ContentCopy {
 /** Copies the content of the source's open file to the target's; returns the size that the copy has to have. */
 export function copyContent(copy: ContentCopy, attributes: TreeAttributes): number {
   const extents = attributes.sparse ? copy.source.fileExtents(attributes) : undefined;
-  if (extents === undefined) return copyRange(copy, 0, attributes.size, attributes.sparse);
+  const { size } = attributes;
+  if (extents === undefined) return copyRange(copy, { offset: 0, end: size, size }, attributes.sparse);
   for (const { kind, offset, length } of extents) {
-    if (kind === 'data') copyRange(copy, offset, offset + length, false);
+    if (kind === 'data') copyRange(copy, { offset, end: offset + length, size }, false);
     else copy.progress?.(length);
   }
-  return attributes.size;
+  return size;
 }
 
-/** Copies [offset, end) or what there is of it; returns where it ended. With `findHoles`, blocks of zeros are left out. */
-function copyRange(copy: ContentCopy, offset: number, end: number, findHoles: boolean): number {
+/** [offset, end) of a file of `size` bytes. */
+interface ContentRange {
+  readonly offset: number;
+  readonly end: number;
+  readonly size: number;
+}
+
+/** Copies the range or what there is of it; returns where it ended. With `findHoles`, blocks of zeros are left out. */
+function copyRange(copy: ContentCopy, { offset, end, size }: ContentRange, findHoles: boolean): number {
   const { source, target, buffer, phase, progress } = copy;
   // Files of /proc say that they are empty and are not.
   const unknown = end === 0;
   let at = offset;
   while (at < end || unknown) {
     phase.reading = true;
-    // One more than there should be, to see that there is no more.
-    const wanted = unknown ? buffer.length : Math.min(buffer.length, end - at + 1);
+    // At the end of the file one more than there should be, to see that there is no more.
+    const wanted = unknown ? buffer.length : Math.min(buffer.length, end - at + (end === size ? 1 : 0));
     const found = source.readFile(at, wanted === buffer.length ? buffer : buffer.subarray(0, wanted));
     const count = unknown ? found : Math.min(found, end - at);
     if (count === 0) break;
