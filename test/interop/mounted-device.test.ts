@@ -66,7 +66,8 @@ describeWithFuse(
       userloop('detach', device);
       expect(stage.attached()).toEqual([]);
       run('e2fsck', '-fn', image);
-      expect(await bootUntil(image, 'another title', ['--snapshot'], 40)).toContain('another title, through');
+      const title = 'another title, through';
+      expect(await bootUntil(image, title, ['--snapshot'], 40)).toContain(title);
     });
 
     it('is refused by the real mke2fs, e2fsck and mkfs.fat under its own name, and shown by df', () => {

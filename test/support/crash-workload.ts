@@ -38,9 +38,10 @@ export function runWorkload(
     if (device.flushes !== before && !flushesItself) throw new Error(`Operation ${i} has committed`);
     if (untilSync-- > 0) continue;
     untilSync = random.below(14);
-    if (random.below(6) === 0) volume.settle();
+    const settles = random.below(6) === 0;
+    if (settles) volume.settle();
     // Without a journal what has settled is not durable yet.
-    if (flushesItself) volume.sync();
+    if (!settles || flushesItself) volume.sync();
     states.push(snapshot(volume, device.flushes));
   }
   for (const node of open) volume.release(node);
