@@ -3,7 +3,7 @@ import path from 'node:path';
 import { FsError } from '../errors.ts';
 import { isAlive } from '../host/process-identity.ts';
 import { isOwned, readJson } from './device-folder.ts';
-import { deviceNames, splitName } from './device-names.ts';
+import { deviceNames, splitName, isForeign } from './device-names.ts';
 import type { DeviceState } from './device-state.ts';
 import type { Environment } from './environment.ts';
 import { cleanUpDevice } from './stale-device.ts';
@@ -98,7 +98,7 @@ export function findDevice(env: Environment, cwd: string, name: string): FoundDe
   const runtime = runtimePath(env);
   const view = viewNameOf(runtime, env, cwd, name);
   const [, base] = /^[rs]?((?:loop|md|vnd)(?:0|[1-9]\d{0,5}))(?:[a-p]|[ps]\d{1,3})?$/.exec(view ?? '') ?? [];
-  if (view === undefined || base === undefined) return undefined;
+  if (view === undefined || base === undefined || isForeign(runtime)) return undefined;
   for (const start = Date.now(); ;) {
     const state = readLiveState(runtime, base);
     if (state === undefined) return undefined;

@@ -2,7 +2,7 @@ import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import fs from 'node:fs';
 import path from 'node:path';
-import { beforeEach, describe, expect, it } from 'vitest';
+import { beforeEach, describe, expect, it, vi } from 'vitest';
 import {
   type OwnerRecord,
   giveNameBack,
@@ -89,6 +89,19 @@ describe('the folder of the devices', () => {
     expect(listDevices(env)).toEqual([]);
     expect(findDevice(env, '/', '/dev/loop0')).toBeUndefined();
     expect(fs.existsSync(runtime)).toBe(false);
+  });
+
+  it('is not believed where another user has made it', () => {
+    addDevice('loop0');
+    expect(listDevices(env)).toHaveLength(1);
+    expect(findDevice(env, '/', '/dev/loop0')).toBeDefined();
+    const uid = vi.spyOn(process, 'getuid').mockReturnValue(process.getuid!() + 1);
+    try {
+      expect(listDevices(env)).toEqual([]);
+      expect(findDevice(env, '/', '/dev/loop0')).toBeUndefined();
+    } finally {
+      uid.mockRestore();
+    }
   });
 });
 
