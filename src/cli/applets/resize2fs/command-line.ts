@@ -10,7 +10,7 @@ export const OPTIONS: readonly OptionSpec[] = [
   { short: 'F', description: 'have the system read the device anew; here that is always so' },
   { short: 'M', long: 'minimum', description: 'make it as small as its content allows' },
   { short: 'P', description: 'print how small it could become, in blocks, and end' },
-  { short: 'p', description: 'tell what is being done; here it is done too soon to tell' },
+  { short: 'p', description: 'tell how far it is (not supported)' },
   {
     short: 'z',
     argument: 'required',
@@ -57,6 +57,7 @@ export function parseCommandLine(argv: readonly string[]): CommandLine {
   for (const [option, what] of [
     ['b', 'to switch 64bit on'],
     ['s', 'to switch 64bit off'],
+    ['p', 'to tell how far it is'],
     ['S', 'a stride'],
     ['d', 'debugging output'],
   ] as const) {
