@@ -116,6 +116,12 @@ export const REGISTRY: readonly RegistryEntry[] = [
     load: async () => (await import('./verbs/check.ts')).check,
   },
   {
+    names: ['resize'],
+    kind: 'verb',
+    summary: 'make a file system larger or smaller',
+    load: async () => (await import('./verbs/resize.ts')).resize,
+  },
+  {
     names: ['attach'],
     kind: 'verb',
     summary: 'make a device of an image',

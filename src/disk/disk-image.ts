@@ -110,8 +110,39 @@ export class DiskImage {
 
   /** The file system of partition `number`; without one, the only file system of the image. */
   fileSystem(number?: number): FileSystem {
-    if (number === undefined) return this.#onlyFileSystem();
-    return this.#open(this.partition(number).offset, this.volume(number));
+    const sole = number ?? this.soleVolume();
+    if (sole === undefined) return this.#open(0, this.device);
+    return this.#open(this.partition(sole).offset, this.volume(sole));
+  }
+
+  /**
+   * Where the only file system of the image lies: the number of its partition, or undefined for the whole image. UnsupportedError when there is none, or
+   * more than one.
+   */
+  soleVolume(): number | undefined {
+    // A file system over the whole image wins over a table: boot sectors can look like tables, and mkfs --mbr writes both.
+    if (probeFileSystem(this.device) !== undefined) return undefined;
+    const holders = this.partitions.filter(
+      ({ kind, device }) =>
+        kind !== 'extended' && device !== undefined && probeFileSystem(device) !== undefined,
+    );
+    if (holders.length === 1) return holders[0]!.number;
+    if (this.partitions.length === 0) {
+      throw new UnsupportedError(
+        'No file system that userloop knows (FAT12, FAT16, FAT32, ext2, ext3, ext4) and no partition table is here',
+      );
+    }
+    const list = this.partitions
+      .map(
+        ({ number, typeName, device }) =>
+          `${number} (${typeName}${device === undefined ? ', past the end of the image' : (fileSystemName(device) ?? ', no known file system')})`,
+      )
+      .join(', ');
+    throw new UnsupportedError(
+      holders.length === 0
+        ? `No partition holds a file system that userloop knows; partitions: ${list}`
+        : `Several partitions hold a file system, name one as IMAGE:N; partitions: ${list}`,
+    );
   }
 
   fileSystemAt(offset: number): FileSystem {
@@ -140,32 +171,6 @@ export class DiskImage {
       this.#fileSystems.set(offset, fileSystem);
     }
     return fileSystem;
-  }
-
-  /** A file system over the whole image wins over a table: boot sectors can look like tables, and mkfs --mbr writes both. */
-  #onlyFileSystem(): FileSystem {
-    if (probeFileSystem(this.device) !== undefined) return this.#open(0, this.device);
-    const holders = this.partitions.filter(
-      ({ kind, device }) =>
-        kind !== 'extended' && device !== undefined && probeFileSystem(device) !== undefined,
-    );
-    if (holders.length === 1) return this.fileSystem(holders[0]!.number);
-    if (this.partitions.length === 0) {
-      throw new UnsupportedError(
-        'No file system that userloop knows (FAT12, FAT16, FAT32, ext2, ext3, ext4) and no partition table is here',
-      );
-    }
-    const list = this.partitions
-      .map(
-        ({ number, typeName, device }) =>
-          `${number} (${typeName}${device === undefined ? ', past the end of the image' : (fileSystemName(device) ?? ', no known file system')})`,
-      )
-      .join(', ');
-    throw new UnsupportedError(
-      holders.length === 0
-        ? `No partition holds a file system that userloop knows; partitions: ${list}`
-        : `Several partitions hold a file system, name one as IMAGE:N; partitions: ${list}`,
-    );
   }
 }
 

@@ -18,7 +18,7 @@ import { minimumBlockCount } from '../../filesystem/ext/resize/minimum-size.ts';
 import { requireChecked, requireFitting, requireReplayed, wantedBlocks } from './resize2fs/checks.ts';
 import { type CommandLine, OPTIONS, parseCommandLine } from './resize2fs/command-line.ts';
 import { openForResize } from './resize2fs/open.ts';
-import { keepUndo } from './resize2fs/undo.ts';
+import { keepBefore } from '../resize/undo.ts';
 
 const BANNER = 'resize2fs 1.47.0 (5-Feb-2023)\n';
 export const resize2fs = defineApplet({
@@ -148,7 +148,14 @@ function perform(io: Io, command: CommandLine, job: Job): void {
       device = openForResize(io, command.device, false).device;
     }
     const plan = planResize(device, { blockCount: usable, clock });
-    keepUndo(io, command, device, plan.ranges(), plan.superblock);
+    if (command.undoFile !== undefined) {
+      const { device: name, undoFile } = command;
+      print(
+        io,
+        `Overwriting existing filesystem; this can be undone using the command:\n    e2undo ${undoFile} ${name}\n\n`,
+      );
+      keepBefore(io, undoFile, device, plan);
+    }
     print(io, `Resizing the filesystem on ${command.device} to ${usable} (${blockSize / 1024}k) blocks.\n`);
     isStarted = true;
     plan.apply();

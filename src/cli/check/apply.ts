@@ -1,7 +1,7 @@
 import fs from 'node:fs';
 import path from 'node:path';
 import type { BlockDevice } from '../../device/block-device.ts';
-import type { StagingDevice } from '../../device/staging-device.ts';
+import type { StagedRange, StagingDevice } from '../../device/staging-device.ts';
 import { FsError } from '../../errors.ts';
 import { applyUndo, writeUndo } from '../../filesystem/undo-file.ts';
 import { FileDevice } from '../../host/file-device.ts';
@@ -19,18 +19,27 @@ export function applyStaged(
 ): void {
   const ranges = staged.changes();
   if (ranges.length === 0) return;
-  if (undoFile !== undefined) {
-    const fd = fs.openSync(path.resolve(io.cwd, undoFile), 'wx', 0o600);
-    try {
-      writeUndo(device, staged, ranges, (content) => {
-        for (let done = 0; done < content.length;) done += fs.writeSync(fd, content, done);
-      });
-      fs.fsyncSync(fd);
-    } finally {
-      fs.closeSync(fd);
-    }
-  }
+  if (undoFile !== undefined) keepUndo(io, undoFile, device, staged, ranges);
   staged.apply(device);
+}
+
+/** Has the new file `undoFile` keep, durably, what the ranges of `device` hold; `after` is the device as it will be. Ranges: bytes, ascending. */
+export function keepUndo(
+  io: Io,
+  undoFile: string,
+  device: BlockDevice,
+  after: BlockDevice,
+  ranges: readonly StagedRange[],
+): void {
+  const fd = fs.openSync(path.resolve(io.cwd, undoFile), 'wx', 0o600);
+  try {
+    writeUndo(device, after, ranges, (content) => {
+      for (let done = 0; done < content.length;) done += fs.writeSync(fd, content, done);
+    });
+    fs.fsyncSync(fd);
+  } finally {
+    fs.closeSync(fd);
+  }
 }
 
 /** Says before anything is checked that the undo file could not be made. */

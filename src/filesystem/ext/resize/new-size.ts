@@ -51,6 +51,12 @@ export function resizedLayout(old: GroupLayout, blockCount: number): GroupLayout
       detail: `${blockCount} blocks need the feature 64bit: without it a volume has ${MAX_32_BITS} at most`,
     });
   }
+  const ownDescriptors = Math.ceil(groupCount / geometry.descriptorsPerBlock);
+  if (ownDescriptors + geometry.firstDataBlock > geometry.blocksPerGroup) {
+    throw new FsError('EFBIG', {
+      detail: `${blockCount} blocks would have ${ownDescriptors} blocks of group descriptors: a group has ${geometry.blocksPerGroup} blocks`,
+    });
+  }
   const reservedShare = (readWide(old.superblock, geometry, 's_r_blocks_count') * 100) / geometry.blockCount;
   setWide(view, geometry, 's_blocks_count', blockCount);
   setWide(view, geometry, 's_r_blocks_count', Math.floor((reservedShare * blockCount) / 100));

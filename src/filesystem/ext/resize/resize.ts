@@ -38,13 +38,14 @@ export interface ResizePlan {
   ranges(): StagedRange[];
   /**
    * Does it. Cut short at any write, every file is whole: what moves is copied first, and nothing of the old state is overwritten before the new
-   * one leads to the copy. In between the file system says that it has errors; e2fsck gives back what is marked and not used.
+   * one leads to the copy. In between the file system says that it has errors; e2fsck gives back what is marked and not used. `onto`: the same device where
+   * it was made longer since.
    */
-  apply(): void;
+  apply(onto?: BlockDevice): void;
 }
 
 /**
- * Works out how the ext volume on `device` gets another size. The device is as large as the larger of both. Throws FsError ENOSPC when the content has no
+ * Works out how the ext volume on `device` gets another size. The device that it is applied to is as large as the larger of both. Throws FsError ENOSPC when the content has no
  * room, UnsupportedError, or CorruptImageError.
  */
 export function planResize(device: BlockDevice, options: ResizeOptions): ResizePlan {
@@ -58,8 +59,8 @@ export function planResize(device: BlockDevice, options: ResizeOptions): ResizeP
     blockCount: layout.geometry.blockCount,
     superblock: stages.at(-1)!.superblock!,
     ranges: () => stages.flatMap((stage) => stage.ranges(blockSize)),
-    apply: () => {
-      for (const stage of stages) if (!stage.isEmpty) stage.apply(device, blockSize);
+    apply: (onto = device) => {
+      for (const stage of stages) if (!stage.isEmpty) stage.apply(onto, blockSize);
     },
   };
 }
