@@ -177,7 +177,7 @@ describe('resize', () => {
       ],
       [['a.img', '10K'], 1, /10 blocks of 1024 bytes are too few for a file system/],
       [['a.img', '-9M'], 1, /can hold nothing/],
-      [['a.img', '4E'], 1, /at most|would have/],
+      [['a.img', '4P'], 1, /at most|would have/],
       [['wrong.img', '9M'], 1, /.*/],
       [['fat.img', '9M'], 1, /size of a FAT file system cannot be changed: .* mkfs.fat .* userloop cp -r/],
       [['d.img:2', '1M'], 1, /FAT file system cannot be changed/],

@@ -1,6 +1,8 @@
 import fs from 'node:fs';
 import path from 'node:path';
+import { type BlockDevice, extentsOf } from '../../src/device/block-device.ts';
 import { SUPERBLOCK_MAGIC, Superblock } from '../../src/filesystem/ext/superblock.ts';
+import { FileDevice } from '../../src/host/file-device.ts';
 import { userloop } from './run.ts';
 import { runTool } from './tools.ts';
 
@@ -40,16 +42,18 @@ export function resizeTheirs(folder: string, args: readonly string[]): ResizeOut
  * written, with the checksum over it, in every superblock; and the last byte of the file, where the tool leaves a "0" when it makes the file longer.
  */
 export function firstUnexpectedDifference(ours: string, theirs: string): string | undefined {
-  const a = fs.openSync(ours, 'r');
-  const b = fs.openSync(theirs, 'r');
+  const a = FileDevice.open(ours, { readOnly: true });
+  const b = FileDevice.open(theirs, { readOnly: true });
   try {
-    const size = fs.fstatSync(a).size;
-    if (fs.fstatSync(b).size !== size) return `${size} bytes, theirs has ${fs.fstatSync(b).size}`;
-    const mine = Buffer.alloc(1 << 20);
-    const other = Buffer.alloc(1 << 20);
-    for (let at = 0; at < size; at += mine.length) {
-      const length = fs.readSync(a, mine, 0, mine.length, at);
-      fs.readSync(b, other, 0, other.length, at);
+    const { size } = a;
+    if (b.size !== size) return `${size} bytes, theirs has ${b.size}`;
+    const mine = Buffer.alloc(PIECE);
+    const other = Buffer.alloc(PIECE);
+    // Where both have a hole there is nothing to compare.
+    for (const at of piecesWithData(a, b)) {
+      const length = Math.min(PIECE, size - at);
+      a.read(at, mine.subarray(0, length));
+      b.read(at, other.subarray(0, length));
       if (at + length === size) other[length - 1] = mine[length - 1]!;
       if (mine.compare(other, 0, length, 0, length) === 0) continue;
       for (let within = 0; within < length; within += 1024) {
@@ -63,9 +67,24 @@ export function firstUnexpectedDifference(ours: string, theirs: string): string 
     }
     return undefined;
   } finally {
-    fs.closeSync(a);
-    fs.closeSync(b);
+    a.close();
+    b.close();
   }
+}
+
+const PIECE = 1 << 20;
+
+/** Offsets of the pieces of which one of the devices has data, ascending. */
+function piecesWithData(...devices: readonly BlockDevice[]): number[] {
+  const pieces = new Set<number>();
+  for (const device of devices) {
+    for (const { offset, length, kind } of extentsOf(device, 0, device.size)) {
+      if (kind !== 'data') continue;
+      const first = Math.floor(offset / PIECE);
+      for (let piece = first; piece * PIECE < offset + length; piece++) pieces.add(piece * PIECE);
+    }
+  }
+  return [...pieces].sort((x, y) => x - y);
 }
 
 function maskSuperblock(sector: Buffer): void {
