@@ -66,12 +66,14 @@ export class ExtentMap {
     const convert = this.#hasUnwritten;
     if (total > 0) this.#fill(ref, total, goal, wanted, false);
     if (convert) this.#convert(ref, from, from + count);
+    this.#compact(ref, from);
   }
 
   /** Maps every hole of the range to blocks that read as zeros until they are written. */
   preallocate(ref: InodeRef, from: number, count: number, goal: number): void {
     const total = this.#scan(ref, from, count);
     if (total > 0) this.#fill(ref, total, goal, total, true);
+    this.#compact(ref, from);
   }
 
   /** Unmaps and frees everything from block `from` on. All of it is checked before anything changes. */
@@ -204,6 +206,14 @@ export class ExtentMap {
     });
     this.#inodes.addBlocks(ref, -total);
     for (const run of collector.finish()) this.#allocator.free(run.start, run.length);
+  }
+
+  /** Lets go of nodes that joined extents have made needless. */
+  #compact(ref: InodeRef, block: number): void {
+    this.#tree.compact(ref, block, (start, length) => {
+      this.#inodes.addBlocks(ref, -length);
+      this.#allocator.free(start, length);
+    });
   }
 
   /** Takes blocks for nodes; returns how many, or undefined when there is no space. */

@@ -40,6 +40,8 @@ export class ExtentTree {
   /** Blocks for new nodes. */
   readonly spare: number[] = [];
   readonly #path: ExtentPath;
+  /** Extents have been joined since the last `compact`: there are fewer entries. */
+  #hasJoined = false;
 
   constructor(volume: Volume) {
     this.#path = new ExtentPath(volume);
@@ -198,6 +200,14 @@ export class ExtentTree {
     }
   }
 
+  /** After insertions and conversions around a block that have joined extents: joins nodes and takes levels away that this has made needless. */
+  compact(ref: InodeRef, block: number, freed: Freed): void {
+    if (!this.#hasJoined) return;
+    this.#hasJoined = false;
+    joinNodes(this.#path, ref, block, freed);
+    collapseRoot(this.#path, ref, freed);
+  }
+
   /** Every node but the root, and every extent that reaches into `[from, to)`, in the order of the file. */
   walk(ref: InodeRef, from: number, to: number, node: (block: number) => void, extent: Freed): void {
     const path = this.#path;
@@ -317,6 +327,7 @@ export class ExtentTree {
     }
     setLength(view, at, sum, unwritten);
     shiftEntries(view, base, index + 1, -1);
+    this.#hasJoined = true;
   }
 
   /** Splits the uppermost of the full nodes above the leaf on the path, which is full itself. Changes the path's meaning. */
