@@ -10,7 +10,8 @@ import { type FuseReply, OUT_HEADER_SIZE } from '../fuse/reply.ts';
 import type { FuseRequest } from '../fuse/request.ts';
 import { type Gate, GateRequest, gatesOf } from '../host/device-gate.ts';
 import { openShare, ShareWord } from '../host/device-share.ts';
-import { type ChannelEnd, errnoOf, FuseChannel } from '../host/fuse-channel.ts';
+import { type ChannelEnd, errnoOf, FuseChannel, shareableRequest } from '../host/fuse-channel.ts';
+import { LendingDevice } from '../host/lending-device.ts';
 import { SplicePipe } from '../host/splice-pipe.ts';
 import { encodeError } from './error-transport.ts';
 import { mappedIds } from './id-map.ts';
@@ -29,19 +30,28 @@ const SPLICE_FROM = 1 << 16;
 /** And to this: pipes have 1 MiB at most for whom root has not given more, and the header takes a page. */
 const SPLICE_TO = 1 << 19;
 
+/** Memories for requests: of those that the kernel sends one after the other, so many may still be on their way to the file. */
+const REQUEST_MEMORIES = 3;
+
 const NOTHING: Cached = { nodes: [], entries: [], hasEpochs: false };
 
 /** The thread of a mounted file system: opens it, waits to be told of the mount, and serves that to its end. */
 export function runMountServer(data: MountWorkerData, port: MessagePort): void {
   const post = (event: MountEvent): void => port.postMessage(event);
-  const words = new Int32Array(data.share.state);
+  const requests = Array.from({ length: REQUEST_MEMORIES }, () => shareableRequest(MAX_WRITE));
+  let lending: LendingDevice | undefined;
   let device: WatchedDevice;
   let session: FileSystemSession;
   try {
     const content = openShare(data.share).content;
     const { withoutBarriers } = data.request.options;
     const slice = new SliceDevice(content, data.range.offset, data.range.size);
-    device = new WatchedDevice(slice, { withoutBarriers: withoutBarriers === true });
+    const { fd, overlay, offset } = data.share;
+    if (overlay === undefined && !slice.readOnly) {
+      const memories = requests.map((request) => request.bytes.buffer as SharedArrayBuffer);
+      lending = new LendingDevice(slice, { fd, position: offset + data.range.offset }, memories);
+    }
+    device = new WatchedDevice(lending ?? slice, { withoutBarriers: withoutBarriers === true });
     const fs = openRequested(device, data.request);
     session = new FileSystemSession(fs, {
       ...presentationOf(data.request, fs),
@@ -62,7 +72,7 @@ export function runMountServer(data: MountWorkerData, port: MessagePort): void {
     let failure: unknown;
     try {
       if (command.kind === 'serve') {
-        end = new MountServer(data, port, session, device, words).serve(command.fd);
+        end = new MountServer(data, port, session, { device, lending }, requests).serve(command.fd);
       }
     } catch (error) {
       failure = error;
@@ -70,6 +80,7 @@ export function runMountServer(data: MountWorkerData, port: MessagePort): void {
     try {
       session.close();
       device.flushAtLast();
+      lending?.close();
     } catch (error) {
       failure ??= error;
     }
@@ -84,6 +95,9 @@ class MountServer {
   readonly #port: MessagePort;
   readonly #session: FileSystemSession;
   readonly #device: WatchedDevice;
+  /** Undefined where writes cannot be left to another thread. */
+  readonly #lending: LendingDevice | undefined;
+  readonly #requests: readonly FuseRequest[];
   readonly #words: Int32Array;
   /** Of the device's first byte in the file `#file`; undefined where the content is not in one file. */
   readonly #position: number | undefined;
@@ -102,15 +116,17 @@ class MountServer {
     data: MountWorkerData,
     port: MessagePort,
     session: FileSystemSession,
-    device: WatchedDevice,
-    words: Int32Array,
+    devices: { readonly device: WatchedDevice; readonly lending: LendingDevice | undefined },
+    requests: readonly FuseRequest[],
   ) {
     this.#gate = gatesOf(data.share.state)[data.gate]!;
     this.#wakeFd = data.wakeFd;
     this.#port = port;
     this.#session = session;
-    this.#device = device;
-    this.#words = words;
+    this.#device = devices.device;
+    this.#lending = devices.lending;
+    this.#requests = requests;
+    this.#words = new Int32Array(data.share.state);
     const { share, range } = data;
     this.#file = share.fd;
     const { commitSeconds } = data.request.options;
@@ -119,7 +135,8 @@ class MountServer {
   }
 
   serve(fd: number): ChannelEnd {
-    const channel = new FuseChannel({ fd, maxWrite: MAX_WRITE, wakeFd: this.#wakeFd });
+    const request = this.#requests[0]!;
+    const channel = new FuseChannel({ fd, maxWrite: MAX_WRITE, wakeFd: this.#wakeFd, request });
     this.#channel = channel;
     this.#fd = fd;
     const session = this.#session;
@@ -132,6 +149,8 @@ class MountServer {
         const length = isLong ? this.#readLong(request, reply) : session.handle(request, reply);
         if (request.opcode === Opcode.INIT && session.agreement !== undefined)
           this.#post({ kind: 'serving' });
+        const lent = this.#lending?.takeLent();
+        if (lent !== undefined) channel.request = this.#requests[lent]!;
         if (--this.#untilLook === 0) this.#look();
         return length;
       },
@@ -159,6 +178,7 @@ class MountServer {
     if (reads.length === 1 && first!.into.length === size && size >= SPLICE_FROM) {
       const pipe = (this.#pipe ??= this.#pipe === undefined ? (SplicePipe.open(SPLICE_TO) ?? null) : null);
       const position = this.#position! + first!.offset;
+      this.#lending?.waitForRange(first!.offset, size);
       if (pipe?.send(this.#fd, reply.bytes, OUT_HEADER_SIZE, this.#file, position, size) === true) return 0;
     }
     try {
@@ -210,6 +230,7 @@ class MountServer {
     let settled = true;
     try {
       this.#session.settle();
+      this.#lending?.drain();
     } catch (error) {
       settled = false;
       // The device fails: fsync will say so to whoever wants to know. Not again at once.

@@ -4,7 +4,7 @@ import { FuseReply } from '../fuse/reply.ts';
 import { requestBufferSize } from '../fuse/init.ts';
 import { Opcode } from '../fuse/protocol.ts';
 import { nativeError } from './native-error.ts';
-import { fixedMemory } from './native-memory.ts';
+import { fixedMemory, sharedMemory } from './native-memory.ts';
 import { drain, isReady, type NativePoll, nativePoll, pollSet } from './native-poll.ts';
 import { SpinWait } from './spin-wait.ts';
 
@@ -32,6 +32,8 @@ export interface FuseChannelOptions {
   readonly maxWrite: number;
   /** An eventfd that wakes the thread; the channel drains it. */
   readonly wakeFd?: number;
+  /** Where requests are read to at first; see `shareableRequest`. */
+  readonly request?: FuseRequest;
 }
 
 const EINTR = 4;
@@ -41,14 +43,16 @@ const ECONNABORTED = 103;
 const ENOTCONN = 107;
 /** ALIGN: the data of a WRITE lies 80 bytes into a request, that of a READ 16 into a reply; both begin a cache line this way. */
 const ALIGN = 64;
-const WRITE_DATA = 80;
+const LEAD = ALIGN - (80 % ALIGN);
+const REPLY_LEAD = ALIGN - 16;
 
 /**
  * One thread's loop over a /dev/fuse descriptor: several threads may each have one on the same descriptor. The read does not block, so that
  * the thread can be woken: a thread in a blocking read can neither be stopped nor told anything until the kernel has a request for it.
  */
 export class FuseChannel {
-  readonly request: FuseRequest;
+  /** Where requests are read to. May be changed from within a handler, for the requests that come next. */
+  request: FuseRequest;
   readonly reply: FuseReply;
   /** Requests answered one after the other without the queue having been empty. */
   backlog = 0;
@@ -66,8 +70,8 @@ export class FuseChannel {
     this.#wakeFd = options.wakeFd ?? -1;
     poll.setNonBlocking(options.fd);
     const length = requestBufferSize(options.maxWrite);
-    this.request = new FuseRequest(memoryWith(length, WRITE_DATA));
-    this.reply = new FuseReply(memoryWith(length, 16));
+    this.request = options.request ?? new FuseRequest(fixedMemory(length + LEAD, ALIGN).subarray(LEAD));
+    this.reply = new FuseReply(fixedMemory(length + REPLY_LEAD, ALIGN).subarray(REPLY_LEAD));
   }
 
   /** Ends `run` after the request that is being handled. From within a handler; from elsewhere, have `woken` call it. */
@@ -77,11 +81,11 @@ export class FuseChannel {
 
   /** Serves until there is nothing more to serve. */
   run(handlers: FuseHandlers): ChannelEnd {
-    const { request } = this;
     const set = pollSet(this.#fd, this.#wakeFd);
     for (;;) {
       if (this.#stopped) return 'stopped';
-      const length = this.#poll.read(this.#fd, request.bytes, request.bytes.length);
+      const { bytes } = this.request;
+      const length = this.#poll.read(this.#fd, bytes, bytes.length);
       if (length >= IN_HEADER_SIZE) {
         this.backlog++;
         this.#wait.met();
@@ -138,15 +142,14 @@ export class FuseChannel {
   }
 }
 
+/** Memory for a request, of which other threads can be given what it holds. `maxWrite`: as the channel's. */
+export function shareableRequest(maxWrite: number): FuseRequest {
+  return new FuseRequest(sharedMemory(requestBufferSize(maxWrite) + LEAD, ALIGN).subarray(LEAD));
+}
+
 /** The positive errno that tells a caller of this error. */
 export function errnoOf(error: unknown): number {
   if (error instanceof FsError) return -error.errno;
   const errno = (error as NodeJS.ErrnoException | undefined)?.errno;
   return typeof errno === 'number' && errno < 0 && errno > -4096 ? -errno : ERRNO.EIO[0];
-}
-
-/** Memory in which the byte `at` begins an aligned line. */
-function memoryWith(length: number, at: number): Uint8Array {
-  const lead = ALIGN - (at % ALIGN);
-  return fixedMemory(lead + length, ALIGN).subarray(lead);
 }

@@ -11,9 +11,18 @@ export function addressOf(bytes: Uint8Array): bigint {
   return addressOfBuffer(bytes);
 }
 
+/** `length` bytes of `memory` from its first aligned byte on. */
+function alignedIn(memory: ArrayBufferLike, length: number, align: number): Uint8Array {
+  const start = Number(addressOf(new Uint8Array(memory)) % BigInt(align));
+  return new Uint8Array(memory, start === 0 ? 0 : align - start, length);
+}
+
 /** Zeroed memory of a fixed place: a small typed array may be moved by the collector until it has a buffer of its own. `align`: a power of two. */
 export function fixedMemory(length: number, align = 8): Uint8Array {
-  const buffer = new ArrayBuffer(length + align);
-  const start = Number(addressOf(new Uint8Array(buffer)) % BigInt(align));
-  return new Uint8Array(buffer, start === 0 ? 0 : align - start, length);
+  return alignedIn(new ArrayBuffer(length + align), length, align);
+}
+
+/** Likewise; other threads can be given it. */
+export function sharedMemory(length: number, align = 8): Uint8Array {
+  return alignedIn(new SharedArrayBuffer(length + align), length, align);
 }

@@ -59,6 +59,36 @@ describeWithMounts(
       },
     );
 
+    it.each([
+      ['ext4', 'mke2fs', ['-q', '-F', '-t', 'ext4'], 'e2fsck', true],
+      ['FAT32', 'mkfs.fat', ['-F', '32'], 'fsck.fat', false],
+    ] as const)('keeps them when writes are long: %s', async (_, tool, args, judge, punches) => {
+      const image = newImage(256 << 20, tool, args);
+      mounted = new MountedImage(image);
+      const view = new BlockView({ ...mounted.share }, 256 << 20);
+      const { directory } = await mounted.mount();
+      const options = { steps: STEPS / 8, seed: SEED + 2, punches, longest: 4 << 20 };
+      const contents = exerciseFiles(directory, options);
+      // What has just been written is on the device for whoever reads its blocks.
+      const marked = path.join(directory, 'marked');
+      const content = Buffer.alloc(5 << 20, 'so that it is found');
+      const file = fs.openSync(marked, 'w');
+      for (let at = 0; at < content.length; at += 1 << 20) fs.writeSync(file, content, at, 1 << 20);
+      fs.closeSync(file);
+      const device = await view.copy();
+      await view.close();
+      const found = Buffer.from(device.toBytes().buffer).indexOf(content.subarray(0, 1 << 20));
+      expect(found).toBeGreaterThan(0);
+      await mounted.unmount();
+      expect(mounted.log).toEqual([]);
+      expectClean(image, judge);
+      await mounted.mount({ readOnly: true });
+      contents.set('marked', content);
+      for (const [name, bytes] of contents)
+        expect(Buffer.compare(fs.readFileSync(path.join(mounted.directory, name)), bytes), name).toBe(0);
+      await mounted.unmount();
+    });
+
     it('keeps them also when the kernel holds writes back', async () => {
       const image = newImage(64 << 20, 'mke2fs', ['-q', '-F', '-t', 'ext2']);
       mounted = new MountedImage(image);

@@ -19,11 +19,14 @@ export interface ExerciseOptions {
   readonly seed: number;
   /** The format has holes, so that they can be punched. */
   readonly punches: boolean;
+  /** Bytes of the longest file; then also of the longest writes, which else are shorter. */
+  readonly longest?: number;
   /** Called now and then: what it does must not change any file. */
   readonly between?: () => void;
 }
 
-const MAX_SIZE = 300_000;
+const USUAL_LONGEST = 300_000;
+const USUAL_LONGEST_WRITE = 70_000;
 
 /**
  * Random reads, writes, truncates, punches, renames, unlinks and new files below `folder`, each compared with what plain arrays make of it. At the end
@@ -35,7 +38,9 @@ export function exerciseFiles(folder: string, options: ExerciseOptions): Map<str
   const native = nativeFileOperations();
   const punches = options.punches && native !== undefined;
   const at = (name: string): string => `${folder}/${name}`;
-  const scratch = new Uint8Array(MAX_SIZE);
+  const longest = options.longest ?? USUAL_LONGEST;
+  const longestWrite = options.longest ?? USUAL_LONGEST_WRITE;
+  const scratch = new Uint8Array(longest);
 
   function open(name: string): { content: Uint8Array; fd: number } {
     const file = files.get(name)!;
@@ -64,9 +69,9 @@ export function exerciseFiles(folder: string, options: ExerciseOptions): Map<str
       files.set(fresh, { content: new Uint8Array(0), fd: undefined });
     } else if (action < 45) {
       const file = open(name);
-      const offset = random(Math.min(MAX_SIZE - 1, file.content.length + 5000));
-      const length =
-        1 + random(random(4) === 0 ? Math.min(70_000, MAX_SIZE - offset) : Math.min(5000, MAX_SIZE - offset));
+      const offset = random(Math.min(longest - 1, file.content.length + 5000));
+      const most = random(4) === 0 ? longestWrite : 5000;
+      const length = 1 + random(Math.min(most, longest - offset));
       const data = new Uint8Array(length).fill(1 + random(255));
       data[0] = random(256);
       fs.writeSync(file.fd, data, 0, length, offset);
@@ -89,7 +94,7 @@ export function exerciseFiles(folder: string, options: ExerciseOptions): Map<str
       );
     } else if (action < 78) {
       const file = open(name);
-      const size = random(MAX_SIZE);
+      const size = random(longest);
       fs.ftruncateSync(file.fd, size);
       const content = new Uint8Array(size);
       content.set(file.content.subarray(0, size));
