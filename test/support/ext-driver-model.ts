@@ -79,7 +79,7 @@ class ModelContent {
 }
 
 export interface ModelNode {
-  readonly id: NodeId;
+  id: NodeId;
   readonly kind: NodeKind;
   readonly children: Map<string, ModelNode>;
   readonly content: ModelContent;
@@ -134,6 +134,23 @@ export class ExtModel {
     this.#fs = fs;
     this.#retained = [];
     this.#others = this.#others.filter((node) => node.links > 0);
+  }
+
+  /** As `reopen`, of a volume whose inodes have other numbers now: each is looked up by its name. */
+  reopenRenumbered(fs: FileSystem): void {
+    this.reopen(fs);
+    const seen = new Set<ModelNode>();
+    const visit = (node: ModelNode, id: NodeId): void => {
+      node.id = id;
+      if (seen.has(node)) return;
+      seen.add(node);
+      for (const [name, child] of node.children) {
+        const found = fs.lookup(id, name);
+        expect(found, name).toBeDefined();
+        visit(child, found!);
+      }
+    };
+    visit(this.root, fs.root);
   }
 
   /** Leaves about so many bytes free. */

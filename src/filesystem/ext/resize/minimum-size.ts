@@ -1,6 +1,6 @@
 import type { Timestamp } from '../../../bytes/time.ts';
 import type { BlockDevice } from '../../../device/block-device.ts';
-import { hasCode } from '../../../errors.ts';
+import { hasCode, UnsupportedError } from '../../../errors.ts';
 import { Volume } from '../volume.ts';
 import { GroupLayout } from './group-layout.ts';
 import { resizedLayout, usableBlockCount } from './new-size.ts';
@@ -23,7 +23,8 @@ export function minimumBlockCount(device: BlockDevice, clock: () => Timestamp): 
       planResize(device, { blockCount: count, clock });
       return true;
     } catch (error) {
-      if (hasCode(error, 'ENOSPC')) return false;
+      // What cannot be moved has to stay: then it is no smaller.
+      if (hasCode(error, 'ENOSPC') || error instanceof UnsupportedError) return false;
       throw error;
     }
   };

@@ -19,7 +19,7 @@ export function usableBlockCount(layout: GroupLayout, wanted: number): number {
     const groupCount = Math.ceil((blockCount - firstDataBlock) / blocksPerGroup);
     const descriptorBlocks = Math.ceil(groupCount / descriptorsPerBlock);
     let overhead = 2 + inodeTableBlocks;
-    if (hasSuperblockCopy(superblock, groupCount - 1)) {
+    if (endsWithBackup(layout, groupCount)) {
       overhead += 1 + descriptorBlocks + Superblock.s_reserved_gdt_blocks.get(superblock, 0);
     }
     const rest = (blockCount - firstDataBlock) % blocksPerGroup;
@@ -74,6 +74,17 @@ export function resizedLayout(old: GroupLayout, blockCount: number): GroupLayout
   moveLastBackup(view, geometry.groupCount, groupCount);
   const resized: Geometry = { ...geometry, blockCount, groupCount, inodeCount };
   return new GroupLayout(view, resized);
+}
+
+/** Will the last of so many groups have a copy of the superblock? */
+function endsWithBackup({ superblock, geometry }: GroupLayout, groupCount: number): boolean {
+  if ((Superblock.s_feature_compat.get(superblock, 0) & CompatibleFeature.sparse_super2) === 0) {
+    return hasSuperblockCopy(superblock, groupCount - 1);
+  }
+  const { buffer, byteOffset } = superblock;
+  const moved = new DataView(buffer.slice(byteOffset, byteOffset + Superblock.$size));
+  moveLastBackup(moved, geometry.groupCount, groupCount);
+  return hasSuperblockCopy(moved, groupCount - 1);
 }
 
 /** With `sparse_super2`, the second backup stays in the last group. */
