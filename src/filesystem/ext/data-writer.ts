@@ -2,8 +2,8 @@ import { type BlockDevice, zeroRange } from '../../device/block-device.ts';
 
 /** Bytes gathered before they go out. */
 const CAPACITY = 1 << 20;
-/** Longest piece worth copying: what is longer goes to the device as it is. */
-const SMALL = 1 << 18;
+/** Longest piece worth copying: what is longer goes to the device as it is, which may do it meanwhile (host/lending-device.ts). */
+const SMALL = (1 << 16) - 1;
 
 /**
  * Gathers the content of small files, which the allocator places side by side, into long writes. Holds one contiguous

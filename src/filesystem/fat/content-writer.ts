@@ -2,7 +2,7 @@ import type { BlockDevice } from '../../device/block-device.ts';
 
 const BUFFER_SIZE = 1 << 20;
 /** Writes from this size on go to the device as they are. */
-const MIN_DIRECT = 1 << 17;
+const MIN_DIRECT = 1 << 16;
 /** The slack after a file's end is filled up to this many bytes, so that the next file follows on: no more than a host's block. */
 export const MAX_PADDING = 4096;
 
