@@ -4,7 +4,7 @@ import { expect, test } from 'vitest';
 import { FaultDevice } from '../../src/device/fault-device.ts';
 import { MemoryDevice } from '../../src/device/memory-device.ts';
 import { hasCode } from '../../src/errors.ts';
-import { planResize } from '../../src/filesystem/ext/resize/resize.ts';
+import { planMinimum, planResize } from '../../src/filesystem/ext/resize/passes.ts';
 import { describeWithTools, runTool, temporaryFolder } from '../support/tools.ts';
 
 /** Every write from 2 on, every third with 1. */
@@ -43,7 +43,7 @@ function makeImage(options: readonly string[]): Uint8Array {
   return fs.readFileSync(image);
 }
 
-/** The bytes after a resize whose writes fail from number `cut` on, and how many writes it would have. */
+/** The bytes after a resize, with 0 to the smallest size, whose writes fail from number `cut` on, and how many writes it would have. */
 function resizeUntil(
   before: Uint8Array,
   blockCount: number,
@@ -53,7 +53,7 @@ function resizeUntil(
   all.set(before);
   const device = MemoryDevice.from(all);
   const faulty = new FaultDevice(device, { failWritesFrom: cut });
-  const plan = planResize(faulty, { blockCount, clock });
+  const plan = blockCount === 0 ? planMinimum(faulty, clock)! : planResize(faulty, { blockCount, clock });
   try {
     plan.apply();
   } catch (error) {
@@ -65,6 +65,7 @@ function resizeUntil(
 const cases: readonly (readonly [number, string])[] = [
   [3100, '-t ext4 -O ^has_journal'],
   [12000, '-t ext4 -O ^has_journal'],
+  [0, '-t ext4 -O ^has_journal'],
   [3100, '-t ext2'],
   [12000, '-t ext2 -O ^resize_inode'],
 ];

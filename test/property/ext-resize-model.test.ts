@@ -5,8 +5,7 @@ import type { BlockDevice } from '../../src/device/block-device.ts';
 import { hasCode, UnsupportedError } from '../../src/errors.ts';
 import { extDriver } from '../../src/filesystem/ext/driver.ts';
 import { readGeometry } from '../../src/filesystem/ext/geometry.ts';
-import { minimumBlockCount } from '../../src/filesystem/ext/resize/minimum-size.ts';
-import { planResize } from '../../src/filesystem/ext/resize/resize.ts';
+import { minimumBlockCount, planMinimum, planResize } from '../../src/filesystem/ext/resize/passes.ts';
 import { SUPERBLOCK_OFFSET } from '../../src/filesystem/ext/superblock.ts';
 import { FileDevice } from '../../src/host/file-device.ts';
 import { steppingClock } from '../support/ext-driver-images.ts';
@@ -158,16 +157,18 @@ function resizeOurs(
   const clock = steppingClock();
   let told = `ours ${wanted ?? '--minimum'}`;
   try {
-    const goal = wanted ?? minimumBlockCount(device, clock);
-    told += ` (${blockCount} to ${goal})`;
-    if (goal === blockCount) return told;
-    const plan = planResize(device, { blockCount: goal, clock });
+    const plan =
+      wanted === undefined ? planMinimum(device, clock) : planResize(device, { blockCount: wanted, clock });
+    told += ` (${blockCount} to ${plan?.blockCount})`;
+    if (plan === undefined) return told;
     fs.truncateSync(image, Math.max(blockCount, plan.blockCount) * blockSize);
     const longer = FileDevice.open(image);
     plan.apply(longer);
     longer.close();
     fs.truncateSync(image, plan.blockCount * blockSize);
-    count(`ours ${wanted === undefined ? 'minimum' : goal > blockCount ? 'larger' : 'smaller'} done`);
+    count(
+      `ours ${wanted === undefined ? 'minimum' : plan.blockCount > blockCount ? 'larger' : 'smaller'} done`,
+    );
     return told;
   } catch (error) {
     const isRefused = error instanceof UnsupportedError;

@@ -1,9 +1,15 @@
 import fs from 'node:fs';
+import type { Timestamp } from '../../bytes/time.ts';
 import type { BlockDevice } from '../../device/block-device.ts';
-import { isOwnError } from '../../errors.ts';
+import { hasCode, isOwnError } from '../../errors.ts';
 import { GroupLayout } from '../../filesystem/ext/resize/group-layout.ts';
 import { usableBlockCount } from '../../filesystem/ext/resize/new-size.ts';
-import { planResize } from '../../filesystem/ext/resize/resize.ts';
+import {
+  minimumBlockCount,
+  planMinimum,
+  planResize,
+  type ResizePlan,
+} from '../../filesystem/ext/resize/passes.ts';
 import type { SuperblockEditor } from '../../filesystem/ext/superblock-editor.ts';
 import { ReadOnlyCompatibleFeature } from '../../filesystem/ext/superblock.ts';
 import { clockFromEnvironment } from '../../host/system.ts';
@@ -14,7 +20,6 @@ import type { Io } from '../io.ts';
 import { print } from '../verbs/print.ts';
 import { Failure } from './mke2fs/failure.ts';
 import { errorText, examineTarget, isMounted, type Target } from './mke2fs/target.ts';
-import { minimumBlockCount } from '../../filesystem/ext/resize/minimum-size.ts';
 import { requireChecked, requireFitting, requireReplayed, wantedBlocks } from './resize2fs/checks.ts';
 import { type CommandLine, OPTIONS, parseCommandLine } from './resize2fs/command-line.ts';
 import { openForResize } from './resize2fs/open.ts';
@@ -90,16 +95,19 @@ function resize(
   editor: SuperblockEditor,
   device: BlockDevice,
 ): void {
-  const smallest = (): number => minimumBlockCount(device, clockFromEnvironment(io.env));
+  const clock = clockFromEnvironment(io.env);
   if (command.printMinimum) {
-    print(io, `Estimated minimum size of the filesystem: ${smallest()}\n`);
+    print(io, `Estimated minimum size of the filesystem: ${minimumBlockCount(device, clock)}\n`);
     return;
   }
   if (!command.force) requireChecked(editor, command.device);
   requireReplayed(editor, command.device);
   const { blockSize, blockCount } = editor.geometry;
   const unit = `(${blockSize / 1024}k) blocks`;
-  const wanted = wantedBlocks(command, editor, device, smallest);
+  const minimum = command.minimum ? planMinimum(device, clock) : undefined;
+  const wanted = command.minimum
+    ? (minimum?.blockCount ?? blockCount)
+    : wantedBlocks(command, editor, device);
   if (device.size < wanted * blockSize && target.kind !== 'file' && !command.force) {
     const there = Math.floor(device.size / blockSize);
     throw new Failure(
@@ -112,30 +120,41 @@ function resize(
       '\nResizing bigalloc file systems has not been fully tested.  Proceed at\nyour own risk!  Use the force option if you want to go ahead anyway.\n\n',
     );
   }
-  if (wanted < blockCount && !command.minimum) {
-    const least = smallest();
-    if (wanted < least) throw new Failure(`resize2fs: New size smaller than minimum (${least})\n\n`);
-  }
-  const usable = usableBlockCount(new GroupLayout(editor.view, editor.geometry), wanted);
-  if (usable === blockCount) {
+  const plan = minimum ?? planOrSayMinimum(device, editor, wanted, clock);
+  if (plan === undefined) {
     io.stderr.write(`The filesystem is already ${blockCount} ${unit} long.  Nothing to do!\n\n`);
     return;
   }
-  perform(io, command, { target, device, blockSize, usable, wanted });
+  perform(io, command, { target, device, blockSize, plan, wanted });
+}
+
+/** Undefined when there is nothing to do. Failure with the smallest size when there is no room. */
+function planOrSayMinimum(
+  device: BlockDevice,
+  { view, geometry }: SuperblockEditor,
+  wanted: number,
+  clock: () => Timestamp,
+): ResizePlan | undefined {
+  try {
+    const usable = usableBlockCount(new GroupLayout(view, geometry), wanted);
+    return usable === geometry.blockCount ? undefined : planResize(device, { blockCount: usable, clock });
+  } catch (error) {
+    if (!hasCode(error, 'ENOSPC') || wanted > geometry.blockCount) throw error;
+    throw new Failure(`resize2fs: New size smaller than minimum (${minimumBlockCount(device, clock)})\n\n`);
+  }
 }
 
 interface Job {
   readonly target: Target;
   readonly device: BlockDevice;
   readonly blockSize: number;
-  /** Blocks that the file system can have of those that were asked for. */
-  readonly usable: number;
+  readonly plan: ResizePlan;
+  /** Blocks. */
   readonly wanted: number;
 }
 
 function perform(io: Io, command: CommandLine, job: Job): void {
-  const { target, blockSize, usable, wanted } = job;
-  const clock = clockFromEnvironment(io.env);
+  const { target, blockSize, plan, wanted } = job;
   const isFile = target.kind === 'file';
   const length = wanted * blockSize;
   const before = job.device.size;
@@ -147,7 +166,6 @@ function perform(io: Io, command: CommandLine, job: Job): void {
       fs.truncateSync(target.path, length);
       device = openForResize(io, command.device, false).device;
     }
-    const plan = planResize(device, { blockCount: usable, clock });
     if (command.undoFile !== undefined) {
       const { device: name, undoFile } = command;
       print(
@@ -156,9 +174,12 @@ function perform(io: Io, command: CommandLine, job: Job): void {
       );
       keepBefore(io, undoFile, device, plan);
     }
-    print(io, `Resizing the filesystem on ${command.device} to ${usable} (${blockSize / 1024}k) blocks.\n`);
+    print(
+      io,
+      `Resizing the filesystem on ${command.device} to ${plan.blockCount} (${blockSize / 1024}k) blocks.\n`,
+    );
     isStarted = true;
-    plan.apply();
+    plan.apply(device);
     // What is behind the new end is given up; an undo file does not have it.
     if (isFile && !grows && command.undoFile === undefined) {
       fs.truncateSync(target.path, plan.blockCount * blockSize);

@@ -5,9 +5,13 @@ import { automaticChoice, checkVolume } from '../../disk/check-volume.ts';
 import { CorruptImageError, FsError, UnsupportedError } from '../../errors.ts';
 import { probeFileSystem } from '../../filesystem/drivers.ts';
 import { GroupLayout } from '../../filesystem/ext/resize/group-layout.ts';
-import { minimumBlockCount } from '../../filesystem/ext/resize/minimum-size.ts';
 import { usableBlockCount } from '../../filesystem/ext/resize/new-size.ts';
-import { planResize, type ResizePlan } from '../../filesystem/ext/resize/resize.ts';
+import {
+  minimumBlockCount,
+  planMinimum,
+  planResize,
+  type ResizePlan,
+} from '../../filesystem/ext/resize/passes.ts';
 import { SuperblockEditor } from '../../filesystem/ext/superblock-editor.ts';
 import { IncompatibleFeature } from '../../filesystem/ext/superblock.ts';
 import type { Place } from './place.ts';
@@ -16,7 +20,8 @@ import type { Place } from './place.ts';
 export type Size =
   | { readonly kind: 'size'; readonly bytes: number }
   | { readonly kind: 'change'; readonly bytes: number }
-  | { readonly kind: 'minimum' | 'maximum' };
+  | { readonly kind: 'minimum' }
+  | { readonly kind: 'maximum' };
 
 export interface Sizes {
   /** Bytes. */
@@ -39,8 +44,8 @@ export function planFor(
   const { blockSize, blockCount } = editor.geometry;
   const sizes = { blockSize, before: blockCount };
   requireSound(place, editor);
-  const smallest = (): number => minimumBlockCount(device, clock);
-  const blocks = blocksOf(place, wanted, editor, smallest);
+  if (wanted.kind === 'minimum') return { sizes, plan: planMinimum(device, clock) };
+  const blocks = blocksOf(place, wanted, editor);
   requireRoom(place, blocks * blockSize);
   const usable = usableBlockCount(new GroupLayout(editor.view, editor.geometry), blocks);
   if (usable === blockCount) return { sizes, plan: undefined };
@@ -48,7 +53,7 @@ export function planFor(
     return { sizes, plan: planResize(device, { blockCount: usable, clock }) };
   } catch (error) {
     if (!(error instanceof FsError) || error.code !== 'ENOSPC' || usable > blockCount) throw error;
-    const least = smallest();
+    const least = minimumBlockCount(device, clock);
     throw new FsError('ENOSPC', {
       detail: `its files have no room in ${usable * blockSize} bytes: ${least * blockSize} (${least} blocks of ${blockSize}) are the least`,
       cause: error,
@@ -90,13 +95,10 @@ function requireSound({ device, name }: Place, editor: SuperblockEditor): void {
 
 function blocksOf(
   { device, file }: Place,
-  wanted: Size,
+  wanted: Exclude<Size, { kind: 'minimum' }>,
   { geometry: { blockSize, blockCount } }: SuperblockEditor,
-  smallest: () => number,
 ): number {
   switch (wanted.kind) {
-    case 'minimum':
-      return smallest();
     case 'maximum': {
       const blocks = Math.floor(device.size / blockSize);
       // An image that is cut short holds less than its file system.

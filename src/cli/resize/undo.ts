@@ -1,6 +1,6 @@
 import type { BlockDevice } from '../../device/block-device.ts';
 import { StagingDevice } from '../../device/staging-device.ts';
-import type { ResizePlan } from '../../filesystem/ext/resize/resize.ts';
+import type { ResizePlan } from '../../filesystem/ext/resize/passes.ts';
 import { SUPERBLOCK_OFFSET } from '../../filesystem/ext/superblock.ts';
 import { keepUndo } from '../check/apply.ts';
 import type { Io } from '../io.ts';

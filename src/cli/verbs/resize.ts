@@ -1,7 +1,7 @@
 import fs from 'node:fs';
 import { formatSize, parseSize } from '../../bytes/size.ts';
 import { UsageError } from '../../errors.ts';
-import type { ResizePlan } from '../../filesystem/ext/resize/resize.ts';
+import type { ResizePlan } from '../../filesystem/ext/resize/passes.ts';
 import { clockFromEnvironment } from '../../host/system.ts';
 import { defineApplet } from '../applet.ts';
 import { checkUndoFile } from '../check/apply.ts';

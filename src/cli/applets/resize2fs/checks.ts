@@ -33,15 +33,13 @@ export function requireReplayed(editor: SuperblockEditor, name: string): void {
   if (holder !== undefined) throw new Failure(`resize2fs: ${name}: ${holder}\n`);
 }
 
-/** The size that is asked for, in blocks: that of the device without one. */
+/** The size that is asked for without -M, in blocks: that of the device without one. */
 export function wantedBlocks(
-  { size, minimum }: CommandLine,
+  { size }: CommandLine,
   { geometry }: SuperblockEditor,
   device: BlockDevice,
-  smallest: () => number,
 ): number {
   const { blockSize } = geometry;
-  if (minimum) return smallest();
   if (size !== undefined) {
     const blocks = parseCount(size, blockSize);
     if (blocks === 0) throw new Failure(`resize2fs: Invalid new size: ${size}\n\n`);

@@ -1,5 +1,6 @@
 import { FsError } from '../../../errors.ts';
 import { clearRange, nextClear, nextSet, setRange } from '../bitmap.ts';
+import { GroupFlag } from '../group-descriptor.ts';
 import type { Volume } from '../volume.ts';
 import type { GroupLayout } from './group-layout.ts';
 
@@ -98,14 +99,14 @@ export class BlockUse {
     return { start, count: length };
   }
 
-  /** Blocks in use of a range, which may lie behind the new end. */
+  /** Blocks in use of a range, which may lie behind the new end. Bitmaps that nothing was changed in are not kept. */
   countUsed(start: number, end: number): number {
     let count = 0;
-    for (let at = this.nextUsed(start, end); at < end;) {
-      const stop = this.nextFree(at, end);
-      count += stop - at;
-      at = this.nextUsed(stop, end);
-    }
+    this.#each(start, end - start, (group, bit, length) => {
+      const changed = this.#bits.get(group);
+      if (changed !== undefined) count += countSet(changed, bit, bit + length);
+      else if (group < this.#old.geometry.groupCount) count += this.#countOld(group, bit, length);
+    });
     return count;
   }
 
@@ -119,6 +120,16 @@ export class BlockUse {
       });
     }
     this.freed.length = 0;
+  }
+
+  #countOld(group: number, bit: number, length: number): number {
+    const { groups } = this.#volume;
+    const found = groups.get(group);
+    const isNew = (found.flags & GroupFlag.blocksUninitialised) !== 0;
+    if (isNew && bit === 0 && length === found.blockCount) return length - found.freeBlocks;
+    const used = countSet(groups.blockBitmap(found).bytes, bit, Math.min(bit + length, found.blockCount));
+    this.#volume.trim();
+    return used;
   }
 
   #load(group: number): Uint8Array {
@@ -167,6 +178,16 @@ export function paddedBitmap(bits: Uint8Array, layout: GroupLayout, group: numbe
   // In blocks of 64 KiB, the bitmap has more bits than a group can have blocks.
   setRange(padded, count, 8 * padded.length - count);
   return padded;
+}
+
+function countSet(bits: Uint8Array, from: number, end: number): number {
+  let count = 0;
+  for (let at = nextSet(bits, from, end); at < end;) {
+    const stop = nextClear(bits, at, end);
+    count += stop - at;
+    at = nextSet(bits, stop, end);
+  }
+  return count;
 }
 
 /** Free blocks of a group, by its bitmap. */

@@ -1,26 +1,25 @@
 import type { Timestamp } from '../../../bytes/time.ts';
-import type { BlockDevice } from '../../../device/block-device.ts';
 import { hasCode, UnsupportedError } from '../../../errors.ts';
-import { Volume } from '../volume.ts';
+import { nextClear, nextSet } from '../bitmap.ts';
+import type { Volume } from '../volume.ts';
 import { GroupLayout } from './group-layout.ts';
-import { resizedLayout, usableBlockCount } from './new-size.ts';
-import { planResize } from './resize.ts';
+import { usableBlockCount } from './new-size.ts';
+import { type Pass, planPass, refuseFeatures } from './resize.ts';
 
 /** Sizes that are tried beyond what adding up gives, until one is known to work out. */
 const MAX_TRIALS = 24;
 
 /**
- * The fewest blocks that the ext volume on `device` can have with its content. Adding up gives a lower bound; what moves needs some blocks more for
- * trees that are built anew, so it is tried, without writing anything.
+ * The pass that leaves the fewest blocks; undefined when none makes the volume smaller. Adding up gives a lower bound; what moves needs some blocks
+ * more for trees that are built anew, so it is tried, without writing anything.
  */
-export function minimumBlockCount(device: BlockDevice, clock: () => Timestamp): number {
-  const volume = Volume.open(device, clock);
+export function planSmallestPass(volume: Volume, clock: () => Timestamp): Pass | undefined {
+  refuseFeatures(volume, true);
   const old = new GroupLayout(volume.superblock, volume.geometry);
-  const { blockCount } = old.geometry;
-  const bound = lowerBound(volume, old);
-  const fits = (count: number): boolean => {
+  let enough: Pass | undefined;
+  const fits = (blockCount: number): boolean => {
     try {
-      planResize(device, { blockCount: count, clock });
+      enough = planPass(volume, { blockCount, clock });
       return true;
     } catch (error) {
       // What cannot be moved has to stay: then it is no smaller.
@@ -28,25 +27,26 @@ export function minimumBlockCount(device: BlockDevice, clock: () => Timestamp): 
       throw error;
     }
   };
+  const bound = lowerBound(volume, old);
   let tooFew = bound - 1;
-  let enough = blockCount;
+  let most = old.geometry.blockCount;
   let step = 0;
-  for (let trial = 0; trial < MAX_TRIALS && tooFew + 1 < enough; trial++) {
+  for (let trial = 0; trial < MAX_TRIALS && tooFew + 1 < most; trial++) {
     const next = normalized(old, step === 0 ? bound : tooFew + step);
-    if (next >= enough) break;
+    if (next >= most) break;
     if (fits(next)) {
-      enough = next;
+      most = next;
       break;
     }
-    tooFew = next;
+    tooFew = Math.max(tooFew, next);
     step = step === 0 ? 4 : step * 4;
   }
   // Then by halves; a size that lies between two that the format can have counts as the smaller.
-  for (let trial = 0; trial < MAX_TRIALS && tooFew + 1 < enough; trial++) {
-    const middle = Math.floor((tooFew + enough) / 2);
+  for (let trial = 0; trial < MAX_TRIALS && tooFew + 1 < most; trial++) {
+    const middle = Math.floor((tooFew + most) / 2);
     const count = normalized(old, middle);
     if (count <= tooFew || !fits(count)) tooFew = middle;
-    else enough = count;
+    else most = count;
   }
   return enough;
 }
@@ -61,38 +61,86 @@ function normalized(layout: GroupLayout, count: number): number {
   }
 }
 
-/** The smallest size in which content, inodes and what the format takes for itself find room. */
+/** The smallest size in which inodes and content find room in one pass, whatever that takes for new trees. */
 function lowerBound(volume: Volume, old: GroupLayout): number {
   const { geometry } = old;
-  let used = 0;
-  let usedInodes = 0;
-  for (let group = 0; group < geometry.groupCount; group++) {
-    const { freeBlocks, freeInodes } = volume.groups.get(group);
-    used += old.blockCount(group) - freeBlocks;
-    usedInodes += geometry.inodesPerGroup - freeInodes;
-  }
-  const content = used - ownBlocks(old);
-  const fits = (count: number): boolean => {
-    const usable = normalized(old, count);
-    if (usable === 0) return false;
-    const layout = resizedLayout(old, usable);
-    const room = usable - geometry.firstDataBlock - ownBlocks(layout);
-    return room >= content && layout.geometry.inodeCount >= usedInodes;
-  };
+  const sums = new UseSums(volume, old);
   let low = geometry.firstDataBlock;
   let high = geometry.blockCount;
   while (low + 1 < high) {
     const middle = Math.floor((low + high) / 2);
-    if (fits(middle)) high = middle;
+    if (sums.hasRoom(normalized(old, middle))) high = middle;
     else low = middle;
   }
   return high;
 }
 
-/** Blocks of superblocks, descriptors, bitmaps and inode tables. */
-function ownBlocks(layout: GroupLayout): number {
-  const { groupCount, inodeTableBlocks } = layout.geometry;
-  let count = groupCount * (2 + inodeTableBlocks);
-  for (let group = 0; group < groupCount; group++) count += layout.frontBlocks(group);
+/** How much is in use on either side of a block. */
+class UseSums {
+  readonly #volume: Volume;
+  readonly #old: GroupLayout;
+  /** Free blocks of all groups before each. */
+  readonly #freeBefore: Float64Array;
+  #usedInodes = 0;
+
+  constructor(volume: Volume, old: GroupLayout) {
+    const { groupCount, inodesPerGroup } = old.geometry;
+    this.#volume = volume;
+    this.#old = old;
+    this.#freeBefore = new Float64Array(groupCount + 1);
+    for (let group = 0; group < groupCount; group++) {
+      const { freeBlocks, freeInodes } = volume.groups.get(group);
+      this.#freeBefore[group + 1] = this.#freeBefore[group]! + freeBlocks;
+      this.#usedInodes += inodesPerGroup - freeInodes;
+    }
+  }
+
+  /** Is there room below `count` blocks for what lies above? What is given up below is no room before the end of the pass. */
+  hasRoom(count: number): boolean {
+    if (count === 0) return false;
+    const old = this.#old;
+    const { geometry } = old;
+    const groupCount = Math.ceil((count - geometry.firstDataBlock) / geometry.blocksPerGroup);
+    if (groupCount * geometry.inodesPerGroup < this.#usedInodes) return false;
+    const free = this.#freeBelow(count);
+    const total = this.#freeBefore[geometry.groupCount]!;
+    const used = geometry.blockCount - count - (total - free);
+    return free >= used - this.#goneAbove(count, groupCount);
+  }
+
+  #freeBelow(count: number): number {
+    const group = this.#old.groupOf(count);
+    if (group >= this.#old.geometry.groupCount) return this.#freeBefore.at(-1)!;
+    const { groups } = this.#volume;
+    const end = count - this.#old.firstBlock(group);
+    return (
+      this.#freeBefore[group]! +
+      (end === 0 ? 0 : countClear(groups.blockBitmap(groups.get(group)).bytes, end))
+    );
+  }
+
+  /** Blocks from `count` on that need no new place: the format's own of groups that go. */
+  #goneAbove(count: number, groupCount: number): number {
+    const { geometry } = this.#old;
+    const above = (start: number, length: number): number =>
+      Math.max(0, Math.min(length, start + length - count));
+    let gone = 0;
+    for (let group = groupCount; group < geometry.groupCount; group++) {
+      const { blockBitmap, inodeBitmap, inodeTable } = this.#volume.groups.get(group);
+      gone += above(this.#old.firstBlock(group), this.#old.frontBlocks(group));
+      gone += above(blockBitmap, 1) + above(inodeBitmap, 1);
+      gone += above(inodeTable, geometry.inodeTableBlocks);
+    }
+    return gone;
+  }
+}
+
+function countClear(bits: Uint8Array, end: number): number {
+  let count = 0;
+  for (let at = nextClear(bits, 0, end); at < end;) {
+    const stop = nextSet(bits, at, end);
+    count += stop - at;
+    at = nextClear(bits, stop, end);
+  }
   return count;
 }

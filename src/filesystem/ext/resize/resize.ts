@@ -1,10 +1,8 @@
 import type { Timestamp } from '../../../bytes/time.ts';
-import type { BlockDevice } from '../../../device/block-device.ts';
-import type { StagedRange } from '../../../device/staging-device.ts';
 import { CorruptImageError, UnsupportedError } from '../../../errors.ts';
 import { InodeTable } from '../inode-table.ts';
 import { IncompatibleFeature, ReadOnlyCompatibleFeature, Superblock } from '../superblock.ts';
-import { Volume } from '../volume.ts';
+import type { Volume } from '../volume.ts';
 import { BlockMover } from './block-mover.ts';
 import { BlockUse } from './block-use.ts';
 import { Descriptors } from './descriptors.ts';
@@ -28,44 +26,27 @@ export interface ResizeOptions {
   readonly clock: () => Timestamp;
 }
 
-/** A resize that is known to work out: nothing is written before `apply`. */
-export interface ResizePlan {
-  /** Blocks that the volume will have: fewer than asked for where a last group would not hold its own tables. */
+/** One pass over the volume: its stages, and what it leads to. */
+export interface Pass {
+  readonly stages: readonly WriteStage[];
+  /** Blocks that the volume will have. */
   readonly blockCount: number;
-  /** The superblock as it will be, 1024 bytes. */
-  readonly superblock: Uint8Array;
-  /** What will be overwritten of the device as it is now, bytes. */
-  ranges(): StagedRange[];
-  /**
-   * Does it. Cut short at any write, every file is whole: what moves is copied first, and nothing of the old state is overwritten before the new
-   * one leads to the copy. In between the file system says that it has errors; e2fsck gives back what is marked and not used. `onto`: the same device where
-   * it was made longer since.
-   */
-  apply(onto?: BlockDevice): void;
 }
 
 /**
- * Works out how the ext volume on `device` gets another size. The device that it is applied to is as large as the larger of both. Throws FsError ENOSPC when the content has no
- * room, UnsupportedError, or CorruptImageError.
+ * Works out a pass: what it gives up is not used again before it is over, so that it can be cut short anywhere. Nothing of `volume` is changed. Throws FsError
+ * ENOSPC when the content has no room, UnsupportedError, or CorruptImageError.
  */
-export function planResize(device: BlockDevice, options: ResizeOptions): ResizePlan {
-  const volume = Volume.open(device, options.clock);
+export function planPass(volume: Volume, options: ResizeOptions): Pass {
   refuseFeatures(volume, options.blockCount < volume.geometry.blockCount);
   const old = new GroupLayout(volume.superblock, volume.geometry);
   const layout = resizedLayout(old, usableBlockCount(old, options.blockCount));
-  const stages = new Resize(volume, old, layout, options).plan();
-  const { blockSize } = volume.geometry;
-  return {
-    blockCount: layout.geometry.blockCount,
-    superblock: stages.at(-1)!.superblock!,
-    ranges: () => stages.flatMap((stage) => stage.ranges(blockSize)),
-    apply: (onto = device) => {
-      for (const stage of stages) if (!stage.isEmpty) stage.apply(onto, blockSize);
-    },
-  };
+  const stages = new Resize(volume, old, layout, options).plan().filter((stage) => !stage.isEmpty);
+  return { stages, blockCount: layout.geometry.blockCount };
 }
 
-function refuseFeatures({ features, superblock }: Volume, shrinks: boolean): void {
+/** UnsupportedError when the volume is of a kind whose size cannot be changed. */
+export function refuseFeatures({ features, superblock }: Volume, shrinks: boolean): void {
   const refuse = (name: string, why: string): never => {
     throw new UnsupportedError(`The size cannot be changed: ${why}`, [name]);
   };
