@@ -10,7 +10,13 @@ import { type FuseReply, OUT_HEADER_SIZE } from '../fuse/reply.ts';
 import type { FuseRequest } from '../fuse/request.ts';
 import { type Gate, GateRequest, gatesOf } from '../host/device-gate.ts';
 import { openShare, ShareWord } from '../host/device-share.ts';
-import { type ChannelEnd, errnoOf, FuseChannel, shareableRequest } from '../host/fuse-channel.ts';
+import {
+  type ChannelEnd,
+  errnoOf,
+  FuseChannel,
+  type FuseHandlers,
+  shareableRequest,
+} from '../host/fuse-channel.ts';
 import { LendingDevice } from '../host/lending-device.ts';
 import { SplicePipe } from '../host/splice-pipe.ts';
 import { encodeError } from './error-transport.ts';
@@ -32,6 +38,8 @@ const SPLICE_TO = 1 << 19;
 
 /** Memories for requests: of those that the kernel sends one after the other, so many may still be on their way to the file. */
 const REQUEST_MEMORIES = 3;
+/** The kernel lets eight requests pass before those that forget, of which there are as many again at most. */
+const PASSED_FORGETS = 16;
 
 const NOTHING: Cached = { nodes: [], entries: [], hasEpochs: false };
 
@@ -140,13 +148,13 @@ class MountServer {
     this.#channel = channel;
     this.#fd = fd;
     const session = this.#session;
-    const end = channel.run({
+    const handlers: FuseHandlers = {
       handle: (request, reply) => {
-        const isLong =
-          request.opcode === Opcode.READ &&
-          this.#position !== undefined &&
-          request.get(ReadIn.size) >= SPLICE_FROM;
-        const length = isLong ? this.#readLong(request, reply) : session.handle(request, reply);
+        let length = this.#handle(request, reply);
+        if (session.mayGetSpace) {
+          channel.answerOthers(handlers, PASSED_FORGETS);
+          length = this.#handle(request, reply);
+        }
         if (request.opcode === Opcode.INIT && session.agreement !== undefined)
           this.#post({ kind: 'serving' });
         const lent = this.#lending?.takeLent();
@@ -156,9 +164,18 @@ class MountServer {
       },
       woken: () => this.#woken(),
       idle: () => this.#idle(),
-    });
+    };
+    const end = channel.run(handlers);
     this.#pipe?.close();
     return end;
+  }
+
+  #handle(request: FuseRequest, reply: FuseReply): number {
+    const isLong =
+      request.opcode === Opcode.READ &&
+      this.#position !== undefined &&
+      request.get(ReadIn.size) >= SPLICE_FROM;
+    return isLong ? this.#readLong(request, reply) : this.#session.handle(request, reply);
   }
 
   /** The session finds out where the content lies, which then goes from the file to the kernel without a copy in this process. */

@@ -65,6 +65,7 @@ export class FileSystemSession {
   readonly #attributes: AttributeRequests;
   readonly #directories: OpenDirectoryHandles;
   #dirents: DirentWriter | undefined;
+  #lackedSpace = false;
   #closed = false;
 
   constructor(fs: FileSystem, options: SessionOptions) {
@@ -92,6 +93,7 @@ export class FileSystemSession {
 
   /** The length of the reply; 0 when the request gets none. */
   handle(request: FuseRequest, reply: FuseReply): number {
+    this.#lackedSpace = false;
     try {
       return this.#dispatch(request, reply);
     } catch (error) {
@@ -99,8 +101,17 @@ export class FileSystemSession {
         this.#log(request, error);
         return 0;
       }
+      if (error instanceof FsError && error.code === 'ENOSPC') this.#lackedSpace = true;
       return reply.error(request, this.#errno(request, error));
     }
+  }
+
+  /**
+   * The last request was answered with ENOSPC, and there are files without a name. What the kernel has let go of them may be among the requests that it
+   * has ready, since it lets others pass: after these the same request may find space.
+   */
+  get mayGetSpace(): boolean {
+    return this.#lackedSpace && this.#core.known.hasNameless;
   }
 
   /** Writes to the device what is held back. */

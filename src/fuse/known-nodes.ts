@@ -22,6 +22,8 @@ interface KnownNode {
 export class KnownNodes {
   readonly #fs: FileSystem;
   readonly #known = new Map<number, KnownNode>();
+  /** Nodes without a known name. */
+  #nameless = 0;
 
   constructor(fs: FileSystem) {
     this.#fs = fs;
@@ -29,6 +31,11 @@ export class KnownNodes {
 
   get size(): number {
     return this.#known.size;
+  }
+
+  /** There are nodes without a known name, which may be gone once the kernel forgets them. */
+  get hasNameless(): boolean {
+    return this.#nameless > 0;
   }
 
   toNode(nodeId: number): NodeId {
@@ -62,6 +69,7 @@ export class KnownNodes {
     known.lookups -= lookups;
     if (known.lookups > 0) return false;
     this.#known.delete(node);
+    if (known.name === '') this.#nameless--;
     this.#fs.release(node);
     return known.name === '';
   }
@@ -73,7 +81,10 @@ export class KnownNodes {
     if (known.parent === parent && known.name === name) {
       const other = known.others?.pop();
       if (other !== undefined) [known.parent, known.name] = other;
-      else known.name = '';
+      else {
+        known.name = '';
+        this.#nameless++;
+      }
     } else if (known.others !== undefined) {
       known.others = known.others.filter(([p, n]) => p !== parent || n !== name);
     }
@@ -83,8 +94,10 @@ export class KnownNodes {
   addName(node: NodeId, parent: number, name: string): void {
     const known = this.#known.get(node);
     if (known === undefined) return;
-    if (known.name === '') [known.parent, known.name] = [parent, name];
-    else (known.others ??= []).push([parent, name]);
+    if (known.name === '') {
+      [known.parent, known.name] = [parent, name];
+      this.#nameless--;
+    } else (known.others ??= []).push([parent, name]);
   }
 
   /** The name by which the node was found last; '' where that is not known. */
@@ -116,5 +129,6 @@ export class KnownNodes {
   clear(): void {
     for (const node of this.#known.keys()) this.#fs.release(node as NodeId);
     this.#known.clear();
+    this.#nameless = 0;
   }
 }

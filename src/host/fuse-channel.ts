@@ -45,6 +45,8 @@ const ENOTCONN = 107;
 const ALIGN = 64;
 const LEAD = ALIGN - (80 % ALIGN);
 const REPLY_LEAD = ALIGN - 16;
+/** Requests that may wait for others: each has memory of its own from then on. */
+const MAX_WAITING = 8;
 
 /**
  * One thread's loop over a /dev/fuse descriptor: several threads may each have one on the same descriptor. The read does not block, so that
@@ -60,6 +62,10 @@ export class FuseChannel {
   readonly #wakeFd: number;
   readonly #poll: NativePoll;
   readonly #wait = new SpinWait();
+  readonly #requestLength: number;
+  /** Of requests that are answered while others wait, by how many of these there are. */
+  readonly #inner: FuseRequest[] = [];
+  #waiting = 0;
   #stopped = false;
 
   constructor(options: FuseChannelOptions) {
@@ -70,7 +76,8 @@ export class FuseChannel {
     this.#wakeFd = options.wakeFd ?? -1;
     poll.setNonBlocking(options.fd);
     const length = requestBufferSize(options.maxWrite);
-    this.request = options.request ?? new FuseRequest(fixedMemory(length + LEAD, ALIGN).subarray(LEAD));
+    this.#requestLength = length;
+    this.request = options.request ?? requestOf(length);
     this.reply = new FuseReply(fixedMemory(length + REPLY_LEAD, ALIGN).subarray(REPLY_LEAD));
   }
 
@@ -84,12 +91,12 @@ export class FuseChannel {
     const set = pollSet(this.#fd, this.#wakeFd);
     for (;;) {
       if (this.#stopped) return 'stopped';
-      const { bytes } = this.request;
-      const length = this.#poll.read(this.#fd, bytes, bytes.length);
+      const { request } = this;
+      const length = this.#poll.read(this.#fd, request.bytes, request.bytes.length);
       if (length >= IN_HEADER_SIZE) {
         this.backlog++;
         this.#wait.met();
-        this.#answer(handlers);
+        this.#answer(handlers, request);
         continue;
       }
       switch (-length) {
@@ -119,13 +126,33 @@ export class FuseChannel {
     }
   }
 
+  /**
+   * From within a handler, whose request stays as it is while the reply does not: answers what else the kernel has at the moment, at most so many
+   * requests. The handlers of these may do the same, up to `MAX_WAITING` deep.
+   */
+  answerOthers(handlers: FuseHandlers, most: number): void {
+    const depth = this.#waiting;
+    if (depth === MAX_WAITING) return;
+    const request = (this.#inner[depth] ??= requestOf(this.#requestLength));
+    this.#waiting++;
+    try {
+      for (let i = 0; i < most && !this.#stopped; i++) {
+        // Whatever keeps it from being read, an end of the mount among it, `run` sees again.
+        if (this.#poll.read(this.#fd, request.bytes, request.bytes.length) < IN_HEADER_SIZE) return;
+        this.#answer(handlers, request);
+      }
+    } finally {
+      this.#waiting--;
+    }
+  }
+
   /** Sends a notification or another message as it is. False: the kernel does not know what it is about. */
   send(message: Uint8Array): boolean {
     return this.#poll.write(this.#fd, message, message.length) === message.length;
   }
 
-  #answer(handlers: FuseHandlers): void {
-    const { request, reply } = this;
+  #answer(handlers: FuseHandlers, request: FuseRequest): void {
+    const { reply } = this;
     let length: number;
     try {
       length = handlers.handle(request, reply);
@@ -140,6 +167,10 @@ export class FuseChannel {
     if (written === -ERRNO.EINVAL[0])
       this.#poll.write(this.#fd, reply.bytes, reply.error(request, ERRNO.EIO[0]));
   }
+}
+
+function requestOf(length: number): FuseRequest {
+  return new FuseRequest(fixedMemory(length + LEAD, ALIGN).subarray(LEAD));
 }
 
 /** Memory for a request, of which other threads can be given what it holds. `maxWrite`: as the channel's. */
