@@ -2,7 +2,7 @@ import { Worker } from 'node:worker_threads';
 import type { DeviceShare } from '../host/device-share.ts';
 import type { ExportRange } from '../host/nbd-transport.ts';
 import { programFile } from '../host/program-file.ts';
-import type { SessionTerms } from '../nbd/server-session.ts';
+import type { SessionTerms } from '../nbd/session-transport.ts';
 
 /** One client to serve. */
 export interface NbdJob {

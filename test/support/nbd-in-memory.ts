@@ -7,12 +7,8 @@ import {
   exportFlags,
   serverHandshake,
 } from '../../src/nbd/server-handshake.ts';
-import {
-  ServerSession,
-  type SessionTerms,
-  type SessionTransport,
-  type Shortcuts,
-} from '../../src/nbd/server-session.ts';
+import { ServerSession } from '../../src/nbd/server-session.ts';
+import type { SessionTerms, SessionTransport, Shortcuts } from '../../src/nbd/session-transport.ts';
 
 /** One side of a dialogue, with what it has said and not been asked for. */
 export class Party<Result> {
