@@ -32,8 +32,8 @@ export default defineConfig({
     globalSetup: './test/support/run-folder.ts',
     setupFiles: './test/support/setup.ts',
     isolate: false,
-    // Half of a test's time is waiting: for programs that it runs, for disks, for emulators.
-    maxWorkers: Math.max(2, os.availableParallelism() - 1),
+    // Two thirds of a test's time are waiting: for programs that it runs, for disks, for emulators.
+    maxWorkers: os.availableParallelism() + 2,
     pool: 'threads',
     testTimeout: 120_000,
     hookTimeout: 120_000,

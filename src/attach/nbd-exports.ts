@@ -38,6 +38,8 @@ const HANDSHAKE_MILLISECONDS = 10_000;
 const MAX_CONNECTIONS = 64;
 /** On closing: how long an answer may take that is under way, and how long a thread may take to notice that its client is cut off. */
 const GRACE_MILLISECONDS = 2_000;
+/** And until the end of connections that clients have closed is noticed: longer than that only where a machine has far too much to do. */
+const DEPARTURE_MILLISECONDS = 10_000;
 
 /** An export, and where it lies. */
 interface DeviceExport extends ExportDescription {
@@ -114,7 +116,7 @@ export class NbdExports {
    */
   async whenDeparted(): Promise<void> {
     const leaving = [...this.#clients].filter((client) => hasHungUp(descriptorOf(client)));
-    await within(GRACE_MILLISECONDS, Promise.all(leaving.map(({ gone }) => gone.promise)));
+    await within(DEPARTURE_MILLISECONDS, Promise.all(leaving.map(({ gone }) => gone.promise)));
   }
 
   /** Resolves when no client is connected. */

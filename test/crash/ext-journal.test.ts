@@ -10,7 +10,7 @@ import { Random } from '../support/ext-driver-model.ts';
 import { treeOfVolume, type TreeLines } from '../support/ext-driver-trees.ts';
 import { canUseKernelLoops } from '../../src/attach/backend-choice.ts';
 import { cutKinds, RecordedDevice } from '../support/recorded-device.ts';
-import { describeWithTools, runTool, temporaryFolder } from '../support/tools.ts';
+import { describeWithTools, runTool, memoryFolder } from '../support/tools.ts';
 
 /**
  * Power cuts during sessions on volumes with a journal: at every flush, and between them with some of the writes lost, kept or torn. After each, what
@@ -75,7 +75,7 @@ const LONG_KIND: Kind = {
 };
 const isLongForm = process.env['USERLOOP_CRASH_WORKLOADS'] !== undefined;
 
-const folder = temporaryFolder();
+const folder = memoryFolder();
 const totals = { workloads: 0, cuts: 0, byTool: 0, byKernel: 0, later: 0 };
 
 describeWithTools(['mke2fs', 'e2fsck'], 'A power cut during a session on a volume with a journal', () => {

@@ -6,13 +6,13 @@ import { extDriver } from '../../src/filesystem/ext/driver.ts';
 import { steppingClock } from '../support/ext-driver-images.ts';
 import { Random } from '../support/ext-driver-model.ts';
 import { RecordedDevice } from '../support/recorded-device.ts';
-import { describeWithTools, runTool, temporaryFolder } from '../support/tools.ts';
+import { describeWithTools, runTool, memoryFolder } from '../support/tools.ts';
 
 /** One in so many states after a flush is looked at. */
 const EVERY = Number(process.env['USERLOOP_CRASH_EVERY'] ?? 5);
 const SIZE = 16 << 20;
 
-const folder = temporaryFolder();
+const folder = memoryFolder();
 
 describeWithTools(['mke2fs', 'e2fsck'], 'Operations that touch more groups than the log has room for', () => {
   for (const type of ['ext3', 'ext4']) {

@@ -7,7 +7,7 @@ import { lostFiles, runWorkload } from '../support/crash-workload.ts';
 import { Random } from '../support/ext-driver-model.ts';
 import { treeOfVolume } from '../support/ext-driver-trees.ts';
 import { cutKinds, RecordedDevice } from '../support/recorded-device.ts';
-import { describeWithTools, runTool, temporaryFolder } from '../support/tools.ts';
+import { describeWithTools, runTool, memoryFolder } from '../support/tools.ts';
 
 /**
  * Power cuts during sessions on volumes without a journal, at every flush, and between them with some of the writes lost, kept or torn
@@ -53,7 +53,7 @@ const HARMLESS = [
   /^'\.\.' in .* is .* should be .*/,
 ];
 
-const folder = temporaryFolder();
+const folder = memoryFolder();
 
 describeWithTools(['mke2fs', 'e2fsck'], 'A power cut during a session on a volume without a journal', () => {
   for (const [index, { name, size, args }] of KINDS.entries()) {

@@ -6,7 +6,7 @@ import { hasCode } from '../../src/errors.ts';
 import { extDriver } from '../../src/filesystem/ext/driver.ts';
 import type { FileSystem } from '../../src/filesystem/file-system.ts';
 import { makeExt2, saveImage, steppingClock } from '../support/ext-driver-images.ts';
-import { describeWithTools, runTool, temporaryFolder } from '../support/tools.ts';
+import { describeWithTools, runTool, memoryFolder } from '../support/tools.ts';
 
 /** What is on the volume before the session that is cut. */
 function prepare(): Uint8Array {
@@ -83,7 +83,7 @@ describe('A power cut', () => {
 
 describeWithTools(['e2fsck'], 'After a power cut', () => {
   test('e2fsck makes the volume whole again, and nothing old is lost', () => {
-    const file = path.join(temporaryFolder(), 'cut.img');
+    const file = path.join(memoryFolder(), 'cut.img');
     for (let write = 1; ; write += 4) {
       const device = cutAt(base, write);
       if (device === undefined) break;

@@ -10,7 +10,7 @@ import type { FileSystem, NodeId } from '../../src/filesystem/file-system.ts';
 import { Random } from '../support/ext-driver-model.ts';
 import { FatModelRun, seededRandom } from '../support/fat-driver-model.ts';
 import { cutKinds, RecordedDevice } from '../support/recorded-device.ts';
-import { describeWithTools, runTool, temporaryFolder } from '../support/tools.ts';
+import { describeWithTools, runTool, memoryFolder } from '../support/tools.ts';
 
 /** A session with every kind of change, several commits, and reuse of what was freed. */
 function session(fs_: FileSystem): void {
@@ -182,7 +182,7 @@ const VOLUMES: readonly [name: string, size: number, options: Omit<FatFormatOpti
 ];
 
 describeWithTools(['fsck.fat'], 'A session that is cut off at any of its writes', () => {
-  const folder = temporaryFolder();
+  const folder = memoryFolder();
   for (const [name, size, options] of VOLUMES) {
     it(`costs ${name} space at most`, () => {
       const image = path.join(folder, `${name}.img`);

@@ -13,14 +13,14 @@ import { Volume } from '../../src/filesystem/ext/volume.ts';
 import type { FileSystem, NodeId } from '../../src/filesystem/file-system.ts';
 import { loadImage, steppingClock } from '../support/ext-driver-images.ts';
 import { Random } from '../support/ext-driver-model.ts';
-import { describeWithTools, runTool, temporaryFolder } from '../support/tools.ts';
+import { describeWithTools, runTool, memoryFolder } from '../support/tools.ts';
 
 /** USERLOOP_SEED flips other bits, USERLOOP_ROUNDS flips more of each byte. */
 const SEED = Number(process.env['USERLOOP_SEED'] ?? 815);
 const ROUNDS = Number(process.env['USERLOOP_ROUNDS'] ?? 1);
 
 const BLOCK = 1024;
-const folder = temporaryFolder();
+const folder = memoryFolder();
 
 interface Region {
   readonly name: string;

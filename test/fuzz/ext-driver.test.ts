@@ -9,7 +9,7 @@ import { Superblock } from '../../src/filesystem/ext/superblock.ts';
 import type { FileSystem, NodeId } from '../../src/filesystem/file-system.ts';
 import { loadImage, makeByTool, makeExt2, steppingClock } from '../support/ext-driver-images.ts';
 import { Random } from '../support/ext-driver-model.ts';
-import { describeWithTools, runTool, temporaryFolder } from '../support/tools.ts';
+import { describeWithTools, runTool, memoryFolder } from '../support/tools.ts';
 
 /** USERLOOP_SEED makes other mutations. */
 const SEED = Number(process.env['USERLOOP_SEED'] ?? 4711);
@@ -273,7 +273,7 @@ describeWithTools(['mke2fs'], 'A damaged ext4 volume that is written to', () => 
     '^metadata_csum,uninit_bg',
     'metadata_csum,^64bit,inline_data',
   ]) {
-    const folder = temporaryFolder();
+    const folder = memoryFolder();
     const args = ['-t', 'ext4', '-b', '1024', '-I', '256', '-N', '256', '-O', `^has_journal,${features}`];
 
     test(`ends in our own errors (${features}, seed ${SEED})`, () => {
@@ -285,23 +285,23 @@ describeWithTools(['mke2fs'], 'A damaged ext4 volume that is written to', () => 
       const image = device.toBytes();
       expect(exercise(image.slice(), 'no damage')).toBe('opened');
       const interesting = targets(image);
-      fuzz(image, 300 * FACTOR, SEED + 40_000, (random) => random.pick(interesting));
+      fuzz(image, 100 * FACTOR, SEED + 40_000, (random) => random.pick(interesting));
       const table = new DataView(image.buffer).getUint32(2048 + 8, true) * 1024;
-      fuzz(image, 300 * FACTOR, SEED + 50_000, (random) => table + random.below(180 * 256));
+      fuzz(image, 100 * FACTOR, SEED + 50_000, (random) => table + random.below(180 * 256));
       // Nodes of extent trees: blocks that begin with their magic.
       const nodes: number[] = [];
       for (let at = 0; at < image.length; at += 1024) {
         if (image[at] === 0x0a && image[at + 1] === 0xf3) nodes.push(at);
       }
       expect(nodes.length).toBeGreaterThan(3);
-      fuzz(image, 300 * FACTOR, SEED + 60_000, (random) => random.pick(nodes) + random.below(200));
+      fuzz(image, 100 * FACTOR, SEED + 60_000, (random) => random.pick(nodes) + random.below(200));
     });
   }
 });
 
 describeWithTools(['mke2fs'], 'A damaged ext4 volume', () => {
   test(`ends in our own errors wherever it is damaged (seed ${SEED})`, () => {
-    const folder = temporaryFolder();
+    const folder = memoryFolder();
     const source = path.join(folder, 'source');
     fs.mkdirSync(path.join(source, 'd'), { recursive: true });
     fs.writeFileSync(path.join(source, 'large'), Buffer.alloc(200_000, FILL));

@@ -8,7 +8,7 @@ import { GrubError, SilentFailure } from '../../src/boot/grub-legacy/grub-error.
 import { GrubSession } from '../../src/boot/grub-legacy/session.ts';
 import { setup } from '../../src/boot/grub-legacy/setup.ts';
 import { fakeStage1, fakeStage2, makeStageFloppy } from '../support/boot-stages.ts';
-import { temporaryFolder } from '../support/tools.ts';
+import { memoryFolder } from '../support/tools.ts';
 
 /** Damaged floppies and disks: installing ends well or in an error of ours, and an error leaves every byte as it was. */
 
@@ -18,7 +18,7 @@ describe.each(['ext2', 'fat'] as const)('setup on a damaged %s volume', (type) =
   let image: Uint8Array;
 
   beforeAll(async () => {
-    const file = path.join(temporaryFolder(), 'floppy.img');
+    const file = path.join(memoryFolder(), 'floppy.img');
     await makeStageFloppy(file, type, {
       stage1: fakeStage1(),
       stage2: fakeStage2(40),

@@ -4,7 +4,7 @@ import { beforeAll, expect, it } from 'vitest';
 import { damageExt, EXT_DAMAGES } from '../support/ext-damage.ts';
 import { seededRandom } from '../support/fat-driver-model.ts';
 import { userloop } from '../support/run.ts';
-import { describeWithTools, runTool, temporaryFolder } from '../support/tools.ts';
+import { describeWithTools, runTool, memoryFolder } from '../support/tools.ts';
 
 /** Seeds of each kind of damage to each volume; `CHECK_SEEDS=20` for a long run. */
 const SEEDS = Number(process.env['CHECK_SEEDS'] ?? 1);
@@ -58,7 +58,7 @@ function kindsOf(text: string): string[] {
 }
 
 describeWithTools(['e2fsck', 'mke2fs', 'e2undo', 'debugfs'], 'e2fsck beside the reference tool', () => {
-  const folder = temporaryFolder();
+  const folder = memoryFolder();
   const file = path.join(folder, 'image');
   const good = new Map<string, Uint8Array>();
 

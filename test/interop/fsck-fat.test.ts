@@ -4,7 +4,7 @@ import { expect, it } from 'vitest';
 import { DAMAGES, damage, GOOD_VOLUMES, goodVolume } from '../support/fat-damage.ts';
 import { seededRandom } from '../support/fat-driver-model.ts';
 import { userloop } from '../support/run.ts';
-import { describeWithTools, runTool, temporaryFolder } from '../support/tools.ts';
+import { describeWithTools, runTool, memoryFolder } from '../support/tools.ts';
 
 /** Seeds of each kind of damage to each volume; `CHECK_SEEDS=20` for a long run. */
 const SEEDS = Number(process.env['CHECK_SEEDS'] ?? 1);
@@ -34,7 +34,7 @@ function kindsOf(text: string): Set<string> {
 }
 
 describeWithTools(['fsck.fat'], 'fsck.fat beside the reference tool', () => {
-  const folder = temporaryFolder();
+  const folder = memoryFolder();
   const file = path.join(folder, 'image');
 
   it('agrees on good volumes to the letter', async () => {

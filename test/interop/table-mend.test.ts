@@ -4,9 +4,9 @@ import { expect, test } from 'vitest';
 import type { BlockDevice } from '../../src/device/block-device.ts';
 import { MENDABLE, UNDECIDABLE, writeImage } from '../support/damaged-tables.ts';
 import { userloop } from '../support/run.ts';
-import { describeWithTools, runTool, temporaryFolder } from '../support/tools.ts';
+import { describeWithTools, runTool, memoryFolder } from '../support/tools.ts';
 
-const folder = temporaryFolder();
+const folder = memoryFolder();
 
 function imageOf(device: BlockDevice): string {
   return writeImage(path.join(folder, 'disk.img'), device);

@@ -10,7 +10,7 @@ import {
   steppingClock,
 } from '../support/ext-driver-images.ts';
 import { ExtModel, Random } from '../support/ext-driver-model.ts';
-import { describeWithTools, findTool, runTool, temporaryFolder } from '../support/tools.ts';
+import { describeWithTools, findTool, runTool, memoryFolder } from '../support/tools.ts';
 
 /**
  * Random operations on ext2 and on a tree in memory. After each sequence e2fsck finds nothing, and a fresh open shows
@@ -187,7 +187,7 @@ const ext4Cases: {
   },
 ];
 
-const folder = temporaryFolder();
+const folder = memoryFolder();
 const judge = findTool('e2fsck');
 if (judge === undefined && process.env['CI'] === 'true') throw new Error('Under CI e2fsck must be there');
 

@@ -6,7 +6,7 @@ import { extDriver } from '../../src/filesystem/ext/driver.ts';
 import type { FileSystem, NodeId } from '../../src/filesystem/file-system.ts';
 import { makeByTool, saveImage, steppingClock } from '../support/ext-driver-images.ts';
 import { Random } from '../support/ext-driver-model.ts';
-import { describeWithTools, runTool, temporaryFolder } from '../support/tools.ts';
+import { describeWithTools, runTool, memoryFolder } from '../support/tools.ts';
 
 /** USERLOOP_SEED runs other operations, USERLOOP_ROUNDS more of them. */
 const SEED = Number(process.env['USERLOOP_SEED'] ?? 77_001);
@@ -50,7 +50,7 @@ class BlockModel {
 }
 
 describeWithTools(['mke2fs', 'e2fsck', 'debugfs'], 'Extent trees', () => {
-  const folder = temporaryFolder();
+  const folder = memoryFolder();
 
   function expectClean(device: MemoryDevice, what: string): string {
     const file = path.join(folder, 'extents.img');

@@ -4,7 +4,7 @@ import { expect, test } from 'vitest';
 import { extDriver } from '../../src/filesystem/ext/driver.ts';
 import { loadImage, saveImage, steppingClock } from '../support/ext-driver-images.ts';
 import { ExtModel, Random } from '../support/ext-driver-model.ts';
-import { describeWithTools, runTool, temporaryFolder } from '../support/tools.ts';
+import { describeWithTools, runTool, memoryFolder } from '../support/tools.ts';
 
 /**
  * Random operations on volumes with a journal, against a tree in memory, with fsync and settling in between.
@@ -39,7 +39,7 @@ const cases: { name: string; size: string; args: readonly string[] }[] = [
   },
 ];
 
-const folder = temporaryFolder();
+const folder = memoryFolder();
 
 describeWithTools(['mke2fs', 'e2fsck'], 'Volumes with a journal', () => {
   for (const [index, { name, size, args }] of cases.entries()) {

@@ -4,13 +4,13 @@ import { expect, test } from 'vitest';
 import { extDriver } from '../../src/filesystem/ext/driver.ts';
 import { loadImage, saveImage, steppingClock } from '../support/ext-driver-images.ts';
 import { treeOfVolume } from '../support/ext-driver-trees.ts';
-import { describeWithTools, runTool, temporaryFolder } from '../support/tools.ts';
+import { describeWithTools, runTool, memoryFolder } from '../support/tools.ts';
 
 /** `s_sequence` of the journal's superblock. */
 const SEQUENCE_OFFSET = 0x18;
 const COMMITS = 170;
 
-const folder = temporaryFolder();
+const folder = memoryFolder();
 
 describeWithTools(['mke2fs', 'debugfs', 'e2fsck'], 'A log', () => {
   for (const [type, first] of [

@@ -4,7 +4,7 @@ import { describe, expect, it } from 'vitest';
 import { MemoryDevice } from '../../src/device/memory-device.ts';
 import { type FatFormatOptions, formatFat } from '../../src/filesystem/fat/format.ts';
 import { FatModelRun } from '../support/fat-driver-model.ts';
-import { describeWithTools, runTool, temporaryFolder } from '../support/tools.ts';
+import { describeWithTools, runTool, memoryFolder } from '../support/tools.ts';
 
 const MIB = 1 << 20;
 
@@ -70,7 +70,7 @@ describe('Random operations on FAT', () => {
 });
 
 describeWithTools(['fsck.fat'], 'Random operations on FAT', () => {
-  const folder = temporaryFolder();
+  const folder = memoryFolder();
   for (const volume of VOLUMES) {
     for (const seed of SEEDS) {
       it(`leave ${volume.name} clean and as the model says (seed ${seed})`, () => {

@@ -7,7 +7,7 @@ import { MbrEditor } from '../../src/partition/mbr-editor.ts';
 import { readMbr } from '../../src/partition/mbr.ts';
 import { userloop } from '../support/run.ts';
 import { randomKeys } from '../support/fdisk-sessions.ts';
-import { temporaryFolder } from '../support/tools.ts';
+import { memoryFolder } from '../support/tools.ts';
 import { FileDevice } from '../../src/host/file-device.ts';
 import fs from 'node:fs';
 import path from 'node:path';
@@ -119,7 +119,7 @@ describe('The table under edit', () => {
 });
 
 test('Whatever is typed into fdisk, partitions stay on the disk and apart, and nothing but tables is written', async () => {
-  const folder = temporaryFolder();
+  const folder = memoryFolder();
   const image = path.join(folder, 'disk.img');
   const size = 32 << 20;
   for (let seed = 1; seed <= 150; seed++) {

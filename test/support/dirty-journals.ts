@@ -1,6 +1,6 @@
 import fs from 'node:fs';
 import path from 'node:path';
-import { runTool, temporaryFolder } from './tools.ts';
+import { runTool, memoryFolder } from './tools.ts';
 
 /** Numbers that look random and are the same every time: a linear congruence. */
 export function randomNumbers(seed: number): (below: number) => number {
@@ -28,7 +28,7 @@ export interface DebugfsJournal {
  * revoke blocks, the last of them perhaps without its commit block. Returns the file.
  */
 export function makeDebugfsJournal(options: DebugfsJournal): string {
-  const folder = temporaryFolder();
+  const folder = memoryFolder();
   const image = path.join(folder, 'dirty.img');
   const random = randomNumbers(options.seed);
   fs.closeSync(fs.openSync(image, 'w'));

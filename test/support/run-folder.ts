@@ -7,8 +7,13 @@ import { PROGRAMS } from './built-program.ts';
 /** From where packages are found. */
 const BUILT = path.resolve(import.meta.dirname, '../../dist/test');
 
+/** Files that are in memory only. */
+const MEMORY = '/dev/shm';
+/** Tests that run at once need much less. */
+const MEMORY_NEEDED = 1 << 30;
+
 /**
- * Vitest's global setup: one folder for all files of a run, and one with the programs that tests start, removed when the run ends. Worker
+ * Vitest's global setup: one folder for all files of a run, one for those that need not be on a disk, and one with the programs that tests start, removed when the run ends. Worker
  * threads are ended without an `exit` event, so none of them could do it.
  */
 export async function setup(): Promise<() => void> {
@@ -16,6 +21,8 @@ export async function setup(): Promise<() => void> {
   if (process.env['USERLOOP_TEST_FOLDER'] !== undefined) return () => {};
   const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'userloop-test-'));
   process.env['USERLOOP_TEST_FOLDER'] = folder;
+  const inMemory = hasRoomInMemory() ? fs.mkdtempSync(`${MEMORY}/userloop-test-`) : folder;
+  process.env['USERLOOP_TEST_MEMORY_FOLDER'] = inMemory;
   // Some tests give files to other users; they must be able to reach them.
   fs.chmodSync(folder, 0o711);
   fs.mkdirSync(BUILT, { recursive: true });
@@ -33,6 +40,12 @@ export async function setup(): Promise<() => void> {
     logLevel: 'warning',
   });
   return () => {
-    for (const each of [folder, programs]) fs.rmSync(each, { recursive: true, force: true });
+    for (const each of [folder, inMemory, programs]) fs.rmSync(each, { recursive: true, force: true });
   };
+}
+
+function hasRoomInMemory(): boolean {
+  if (!fs.existsSync(MEMORY)) return false;
+  const { bavail, bsize } = fs.statfsSync(MEMORY);
+  return bavail * bsize >= MEMORY_NEEDED && os.freemem() >= MEMORY_NEEDED;
 }

@@ -56,6 +56,14 @@ export function temporaryFolder(): string {
   return fs.mkdtempSync(path.join(process.env['USERLOOP_TEST_FOLDER'] ?? os.tmpdir(), 'test-'));
 }
 
+/**
+ * Likewise, and in memory where there is room: for small images of which many are looked at. The reference tools have a disk write before they
+ * end, which takes longer than all the rest.
+ */
+export function memoryFolder(): string {
+  return fs.mkdtempSync(path.join(process.env['USERLOOP_TEST_MEMORY_FOLDER'] ?? os.tmpdir(), 'test-'));
+}
+
 /** First difference of two files that may be large and sparse: `undefined` when they are the same. */
 export function firstDifference(a: string, b: string): string | undefined {
   try {
