@@ -1,5 +1,6 @@
 import { type Chs, MAX_CYLINDER, chsOfSector, sectorOfChs } from '../bytes/chs.ts';
-import type { EditedPartition, MbrEditor } from './mbr-editor.ts';
+import type { MbrEditor } from './mbr-editor.ts';
+import type { EditedPartition } from './mbr-slots.ts';
 
 export interface MbrCheck {
   /** In fdisk's words. */

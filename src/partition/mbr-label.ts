@@ -1,6 +1,8 @@
 import type { BlockDevice } from '../device/block-device.ts';
 import { FsError } from '../errors.ts';
-import { type EditedPartition, MAX_PARTITIONS, type MbrEditor } from './mbr-editor.ts';
+import { MAX_PARTITIONS } from './mbr-chain.ts';
+import type { MbrEditor } from './mbr-editor.ts';
+import type { EditedPartition } from './mbr-slots.ts';
 import { isExtendedType, partitionTypeName } from './mbr-type.ts';
 import type { AddOptions, EntryAttributes, Label } from './partition-table.ts';
 import { type Gap, type Place, gapsBetween } from './placement.ts';

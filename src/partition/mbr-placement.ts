@@ -1,7 +1,8 @@
 import { FsError } from '../errors.ts';
 import { alignInRange } from './disk-layout.ts';
 import { hasPrimarySpace } from './free-space.ts';
-import { MAX_PARTITIONS, type MbrEditor } from './mbr-editor.ts';
+import { MAX_PARTITIONS } from './mbr-chain.ts';
+import type { MbrEditor } from './mbr-editor.ts';
 import { type MbrSpace, firstFree, lastFree, limitOf, takenRanges, usualStart } from './mbr-space.ts';
 import { isExtendedType } from './mbr-type.ts';
 import type { PartitionTemplate, Speaker } from './partition-template.ts';

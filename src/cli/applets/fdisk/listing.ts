@@ -6,7 +6,7 @@ import { formatGptAttributes } from '../../../partition/gpt-attributes.ts';
 import type { EditedGptPartition } from '../../../partition/gpt-editor.ts';
 import { gptFreeRanges } from '../../../partition/gpt-space.ts';
 import { gptTypeName } from '../../../partition/gpt-type.ts';
-import type { EditedPartition } from '../../../partition/mbr-editor.ts';
+import type { EditedPartition } from '../../../partition/mbr-slots.ts';
 import { partitionTypeName } from '../../../partition/mbr-type.ts';
 import { type Column, columnShape, detailColumns, renderColumns } from './columns.ts';
 import { type Disk, partitionPath } from './disk.ts';

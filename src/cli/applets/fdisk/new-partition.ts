@@ -1,7 +1,7 @@
 import { cylinderSize } from '../../../bytes/chs.ts';
 import { alignInRange } from '../../../partition/disk-layout.ts';
 import { hasPrimarySpace } from '../../../partition/free-space.ts';
-import { MAX_PARTITIONS } from '../../../partition/mbr-editor.ts';
+import { MAX_PARTITIONS } from '../../../partition/mbr-chain.ts';
 import { partitionTypeName } from '../../../partition/mbr-type.ts';
 import {
   type MbrSpace,
