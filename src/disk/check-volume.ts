@@ -1,4 +1,5 @@
-import type { BlockDevice } from '../device/block-device.ts';
+import { viewOf } from '../bytes/struct.ts';
+import { type BlockDevice, readBytes } from '../device/block-device.ts';
 import { StagingDevice } from '../device/staging-device.ts';
 import { isOwnError, UnsupportedError } from '../errors.ts';
 import {
@@ -12,6 +13,7 @@ import {
 import { probeFileSystem } from '../filesystem/drivers.ts';
 import { checkExt } from '../filesystem/ext/check/check.ts';
 import { recover } from '../filesystem/ext/journal/recovery.ts';
+import { IncompatibleFeature, Superblock, SUPERBLOCK_OFFSET } from '../filesystem/ext/superblock.ts';
 import { checkFat } from '../filesystem/fat/check/check.ts';
 
 export type CheckedType = 'fat' | 'ext';
@@ -21,8 +23,8 @@ const MAX_KEPT = 10_000;
 /** Mending can uncover more: a directory that has lost its chain is removed in the next round. */
 const MAX_ROUNDS = 8;
 
-/** What has become of the journal of an ext volume; `none`: it had nothing to give. */
-export type JournalState = 'none' | 'replayed' | 'shown' | 'unusable';
+/** What has become of the journal of an ext volume; `none`: it had nothing to give, `dropped`: it was unusable, and is mended without what it held. */
+export type JournalState = 'none' | 'replayed' | 'shown' | 'unusable' | 'dropped';
 
 export interface CheckVolumeOptions {
   /** Default: what the device looks like. */
@@ -81,7 +83,15 @@ export function checkVolume(device: BlockDevice, options: CheckVolumeOptions = {
     summary = undefined;
   }
   const { findings, counts, leftCount, mendCount } = recorder;
-  return { type, findings, counts, leftCount, mendCount, staged, journal, summary };
+  const isDropped = journal === 'unusable' && !isJournalPending(staged);
+  const state = isDropped ? 'dropped' : journal;
+  return { type, findings, counts, leftCount, mendCount, staged, journal: state, summary };
+}
+
+function isJournalPending(device: BlockDevice): boolean {
+  const superblock = readBytes(device, SUPERBLOCK_OFFSET, Superblock.$size);
+  const features = Superblock.s_feature_incompat.get(viewOf(superblock), 0);
+  return (features & IncompatibleFeature.needs_recovery) !== 0;
 }
 
 interface Staged {

@@ -22,6 +22,8 @@ const VERSION = 'e2fsck 1.47.0 (5-Feb-2023)\n';
 /** fsck(8): the sum of these. */
 const Status = { mended: 1, left: 4, failed: 8, usage: 16, cancelled: 32 } as const;
 const MAX_ROUNDS = 16;
+/** What the tool tells of, but does not call the file system wrong for. */
+const UNCOUNTED: ReadonlySet<string> = new Set(['ext-count', 'ext-journal-leftover', 'ext-resize-inode']);
 
 export const e2fsck = defineApplet({
   name: 'e2fsck',
@@ -53,7 +55,7 @@ export const e2fsck = defineApplet({
     '-j: an external journal',
     '-t: times',
     'file systems with bigalloc',
-    'contents of quota files and of the orphan file, a broken journal superblock, misplaced bitmaps and tables, a new index for a directory whose index is wrong: it goes without',
+    'contents of quota files, misplaced bitmaps and tables, a new index for a directory whose index is wrong: it goes without, a new journal where neither its inode nor the copy in the superblock can be used: the volume goes without',
     'copies of more than 64 MiB of multiply-claimed blocks in one run: what is beyond is asked to be deleted',
   ],
   run,
@@ -104,16 +106,17 @@ function run(io: Io, argv: readonly string[], calledAs: string): number {
 function checkDevice(io: Io, command: CommandLine, calledAs: string, device: BlockDevice): number {
   const staged = new StagingDevice(device);
   const isPending = isJournalPending(device);
-  if (isPending && command.manner !== 'no') {
-    const problem = replay(staged);
-    if (problem !== undefined) {
-      io.stderr.write(`${calledAs}: ${command.target}: the journal cannot be replayed: ${problem}\n`);
-      return Status.failed;
-    }
+  const problem = isPending && command.manner !== 'no' ? replay(staged) : undefined;
+  if (isPending && command.manner !== 'no' && problem === undefined)
     print(io, `${command.target}: recovering journal\n`);
-  }
   const isSkipped = isPending && command.manner === 'no';
-  if (!command.force && !isSkipped && command.superblock === undefined && isClean(staged)) {
+  if (
+    !command.force &&
+    !isSkipped &&
+    problem === undefined &&
+    command.superblock === undefined &&
+    isClean(staged)
+  ) {
     applyStaged(io, device, staged, command.undoFile);
     print(io, cleanLine(command.target, device));
     return 0;
@@ -132,6 +135,11 @@ function checkDevice(io: Io, command: CommandLine, calledAs: string, device: Blo
     throw error;
   }
   if (talker.isStopped) return Status.left;
+  // Unless the check has mended the journal, nothing may be written that its replay would undo.
+  if (problem !== undefined && isJournalPending(staged)) {
+    io.stderr.write(`${calledAs}: ${command.target}: the journal cannot be replayed: ${problem}\n`);
+    return Status.failed;
+  }
   return finish(io, command, device, staged, talker, result);
 }
 
@@ -270,8 +278,9 @@ class Talker implements CheckObserver {
   report(finding: CheckFinding): number {
     const { severity, mend, toolText } = finding;
     if (finding.code === 'ext-superblock' && severity === 'fatal') this.isSuperblockLost = true;
-    if (severity === 'note') return LEAVE;
     const { manner } = this.#command;
+    // With -n, what is only unfinished is no fault.
+    if (severity === 'note' && (finding.code !== 'ext-orphans' || manner === 'no')) return LEAVE;
     if (manner === 'preen') return this.#preen(finding);
     let answer = mend !== undefined && manner === 'yes';
     if (mend === undefined) this.#say(toolText);
@@ -284,8 +293,7 @@ class Talker implements CheckObserver {
       else if (manner === 'ask') answer = true;
       else this.#say(`? ${answer ? 'yes' : 'no'}\n\n`);
     }
-    // A wrong sum in the superblock alone does not make the tool call the file system wrong.
-    if (!answer && finding.code === 'ext-count') return LEAVE;
+    if (!answer && UNCOUNTED.has(finding.code)) return LEAVE;
     return this.#count(answer);
   }
 

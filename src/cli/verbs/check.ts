@@ -217,7 +217,7 @@ function volumeOf(whole: BlockDevice, reference: ImageReference): BlockDevice {
 function tell(io: Io, text: string, job: Job, report: VolumeReport): void {
   const lines: string[] = [];
   if (report.journal === 'shown') lines.push(`${text}: the journal was replayed in memory for this check`);
-  if (report.journal === 'unusable')
+  if (report.journal === 'unusable' || report.journal === 'dropped')
     lines.push(`${text}: the journal cannot be replayed; what follows is about the state without it`);
   for (const finding of report.findings) lines.push(...describe(finding, job.manner));
   const total = Object.values(report.counts).reduce((sum, count) => sum + count, 0);

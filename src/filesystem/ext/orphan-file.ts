@@ -8,9 +8,9 @@ import { Inode } from './inode.ts';
 import { CorruptImageError } from '../../errors.ts';
 import { ReadOnlyCompatibleFeature, Superblock } from './superblock.ts';
 
-const MAGIC = 0x0b10_ca04;
+export const ORPHAN_BLOCK_MAGIC = 0x0b10_ca04;
 /** Magic and checksum at the end of each block: `struct ext4_orphan_block_tail`, Linux Documentation/filesystems/ext4/orphan.rst. */
-const TAIL_SIZE = 8;
+export const ORPHAN_TAIL = 8;
 
 /** An inode number in the file of orphans, and where it is. */
 export interface OrphanEntry {
@@ -41,9 +41,9 @@ export function readOrphanFile(core: ExtCore): OrphanEntry[] {
     fileMap.map(ref, index, 1, run);
     if (run.start === 0) throw corrupt('i_block', `a hole at block ${index}`, 'no holes');
     const block = volume.cache.get(run.start, WriteRank.mapping, seal);
-    const end = geometry.blockSize - TAIL_SIZE;
+    const end = geometry.blockSize - ORPHAN_TAIL;
     const magic = block.view.getUint32(end, true);
-    if (magic !== MAGIC) throw corrupt('ob_magic', hex(magic, 8), hex(MAGIC, 8));
+    if (magic !== ORPHAN_BLOCK_MAGIC) throw corrupt('ob_magic', hex(magic, 8), hex(ORPHAN_BLOCK_MAGIC, 8));
     for (let at = 0; at < end; at += 4) {
       const inode = block.view.getUint32(at, true);
       if (inode !== 0) entries.push({ inode, block: run.start, at, seal });
@@ -95,7 +95,7 @@ class OrphanBlockSeal implements BlockSeal {
   #checksum(block: CachedBlock): number {
     const low = crc32cWord(this.#seed, block.index >>> 0);
     const sum = crc32cWord(low, Math.floor(block.index / 0x1_0000_0000));
-    return crc32c(sum, block.bytes, 0, block.bytes.length - TAIL_SIZE);
+    return crc32c(sum, block.bytes, 0, block.bytes.length - ORPHAN_TAIL);
   }
 }
 

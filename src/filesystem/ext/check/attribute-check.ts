@@ -3,18 +3,35 @@ import { attributeBlockChecksum } from '../checksum.ts';
 import { Inode } from '../inode.ts';
 import { parseXattrs, XATTR_MAGIC, XattrEntry, XattrHeader } from '../xattr-format.ts';
 import type { ExtCheck } from './context.ts';
+import { chargeOf, countValues, valueFault } from './value-check.ts';
 
-/** The attributes in the inode itself, behind its extra fields. Returns whether they were taken out. */
-export function checkInodeAttributes(check: ExtCheck, number: number, view: DataView, base: number): boolean {
+/** What a place for attributes comes to. */
+export interface AttributeTally {
+  /** The inode is to lose them. */
+  readonly isRemoved: boolean;
+  /** Blocks that their inode is charged for values that are elsewhere. */
+  readonly charge: number;
+}
+
+const NOTHING: AttributeTally = { isRemoved: false, charge: 0 };
+const REMOVED: AttributeTally = { isRemoved: true, charge: 0 };
+
+/** The attributes in the inode itself, behind its extra fields: they are taken out of `view` where they are to go. */
+export function checkInodeAttributes(
+  check: ExtCheck,
+  number: number,
+  view: DataView,
+  base: number,
+): AttributeTally {
   const { inodeSize } = check.geometry;
-  if (inodeSize <= 128) return false;
+  if (inodeSize <= 128) return NOTHING;
   const extra = Inode.i_extra_isize.get(view, base);
   const start = 128 + extra;
-  if (start + 8 > inodeSize) return false;
-  if (view.getUint32(base + start, true) !== XATTR_MAGIC) return false;
+  if (start + 8 > inodeSize) return NOTHING;
+  if (view.getUint32(base + start, true) !== XATTR_MAGIC) return NOTHING;
   const region = new Uint8Array(view.buffer, view.byteOffset + base + start + 4, inodeSize - start - 4);
-  const fault = faultOf(region, 0, 0);
-  if (fault === undefined) return false;
+  const fault = faultOf(region, 0, 0) ?? faultOfValues(check, number, region, 0);
+  if (fault === undefined) return tallyOf(check, region, 0);
   const isMended = check.ask({
     code: 'ext-attributes',
     structure: 'ext4_xattr_entry',
@@ -23,17 +40,42 @@ export function checkInodeAttributes(check: ExtCheck, number: number, view: Data
     found: fault.found,
     expected: fault.expected,
     meaning: `The extended attributes in inode ${number} cannot be read: ${fault.field} is ${fault.found}`,
-    text: `Extended attribute in inode ${number} has a value ${fault.text}\n`,
+    text: fault.wholeText ?? `Extended attribute in inode ${number} has a value ${fault.text}\n`,
     question: 'Clear',
     action: 'removes them',
   });
-  if (isMended) region.fill(0);
-  if (isMended) view.setUint32(base + start, 0, true);
-  return isMended;
+  if (!isMended) return NOTHING;
+  region.fill(0);
+  view.setUint32(base + start, 0, true);
+  return REMOVED;
 }
 
-/** The block of attributes, which inodes may share. Returns whether the inode is to lose it. */
-export function checkAttributeBlock(check: ExtCheck, number: number, block: number): boolean {
+function tallyOf(check: ExtCheck, region: Uint8Array, start: number): AttributeTally {
+  const entries = parseXattrs(region, start, 0);
+  if ('field' in entries) return NOTHING;
+  countValues(check, entries);
+  const charge = chargeOf(check, entries);
+  return charge === 0 ? NOTHING : { isRemoved: false, charge };
+}
+
+/** The block of attributes, which inodes may share. */
+export function checkAttributeBlock(check: ExtCheck, number: number, block: number): AttributeTally {
+  const uses = check.attributeUses.get(block);
+  if (uses !== undefined) {
+    check.attributeUses.set(block, uses + 1);
+    return { isRemoved: false, charge: check.attributeCharges.get(block) ?? 0 };
+  }
+  if (isBlockGivenUp(check, number, block)) return REMOVED;
+  if (!check.attributeUses.has(block)) return NOTHING;
+  const bytes = new Uint8Array(check.geometry.blockSize);
+  check.readBlock(block, bytes);
+  const tally = tallyOf(check, bytes, XattrHeader.$size);
+  if (tally.charge > 0) check.attributeCharges.set(block, tally.charge);
+  return tally;
+}
+
+/** Checks a block that no inode before has had. */
+function isBlockGivenUp(check: ExtCheck, number: number, block: number): boolean {
   const { geometry } = check;
   if (!check.isDataBlock(block)) {
     return check.ask({
@@ -48,11 +90,6 @@ export function checkAttributeBlock(check: ExtCheck, number: number, block: numb
       question: 'Clear',
       action: 'takes its attributes from it',
     });
-  }
-  const uses = check.attributeUses.get(block);
-  if (uses !== undefined) {
-    check.attributeUses.set(block, uses + 1);
-    return false;
   }
   const bytes = new Uint8Array(geometry.blockSize);
   check.readBlock(block, bytes);
@@ -73,7 +110,8 @@ export function checkAttributeBlock(check: ExtCheck, number: number, block: numb
   }
   check.claim(block);
   check.attributeUses.set(block, 1);
-  const fault = faultOf(bytes, XattrHeader.$size, 0);
+  const fault =
+    faultOf(bytes, XattrHeader.$size, 0) ?? faultOfValues(check, number, bytes, XattrHeader.$size);
   if (fault !== undefined) {
     return check.ask({
       ...where,
@@ -82,7 +120,7 @@ export function checkAttributeBlock(check: ExtCheck, number: number, block: numb
       found: fault.found,
       expected: fault.expected,
       meaning: `The extended attributes of inode ${number} in block ${block} cannot be read: ${fault.field} is ${fault.found}`,
-      text: `Extended attribute block ${block} is corrupt (${fault.text}).  `,
+      text: fault.wholeText ?? `Extended attribute block ${block} is corrupt (${fault.text}).  `,
       question: 'Clear',
       action: 'takes its attributes from the inode',
     });
@@ -138,9 +176,11 @@ export function checkAttributeUses(check: ExtCheck): void {
   }
 }
 
-/** Is something wrong with attributes that begin with their first entry? */
-export function hasAttributeFault(region: Uint8Array): boolean {
-  return faultOf(region, 0, 0) !== undefined;
+/** Is something wrong with attributes that begin with their first entry, or are values of them elsewhere? */
+export function areAttributesPeculiar(region: Uint8Array): boolean {
+  if (faultOf(region, 0, 0) !== undefined) return true;
+  const entries = parseXattrs(region, 0, 0);
+  return 'field' in entries || entries.some(({ valueInode }) => valueInode !== 0);
 }
 
 interface AttributeFault {
@@ -148,6 +188,19 @@ interface AttributeFault {
   readonly found: string;
   readonly expected: string;
   readonly text: string;
+  /** The reference tool's words where they are the same for an inode and a block. */
+  readonly wholeText?: string;
+}
+
+function faultOfValues(
+  check: ExtCheck,
+  number: number,
+  region: Uint8Array,
+  start: number,
+): AttributeFault | undefined {
+  const entries = parseXattrs(region, start, 0);
+  const fault = 'field' in entries ? undefined : valueFault(check, number, entries);
+  return fault === undefined ? undefined : { ...fault, text: '', wholeText: fault.text(number) };
 }
 
 function faultOf(region: Uint8Array, start: number, origin: number): AttributeFault | undefined {

@@ -5,6 +5,9 @@ import { checkConnections, checkLinks } from './connect-pass.ts';
 import type { ExtCheckOptions, ExtCheckResult } from './context.ts';
 import { checkDirectories } from './directory-pass.ts';
 import { checkInodes } from './inode-pass.ts';
+import { checkJournal } from './journal-check.ts';
+import { checkOrphanFile, finishOrphans } from './orphan-check.ts';
+import { checkResizeInode } from './resize-check.ts';
 import { checkShared } from './shared-pass.ts';
 import { openCheck } from './superblock-pass.ts';
 
@@ -27,8 +30,11 @@ export function checkExt(
   options: ExtCheckOptions = {},
 ): ExtCheckResult {
   let check = openCheck(device, observer, options);
+  checkJournal(check);
+  if (finishOrphans(check)) check = openCheck(device, observer, options);
   observer.tell('Pass 1: Checking inodes, blocks, and sizes\n');
   checkInodes(check);
+  checkResizeInode(check);
   for (let round = 0; round < MAX_ROUNDS && checkShared(check); round++) {
     // Maps have changed, and below those that were shared there may be more. Pass 1 has told what it has to tell.
     const muted = new MutedObserver(observer);
@@ -44,6 +50,7 @@ export function checkExt(
   checkLinks(check);
   observer.tell('Pass 5: Checking group summary information\n');
   const { usedBlocks, usedInodes } = checkSummary(check);
+  checkOrphanFile(check);
   const { geometry, fragmentedFiles, fragmentedDirectories, statistics } = check;
   return {
     usedInodes,

@@ -5,6 +5,7 @@ import type { ExtCheck } from './context.ts';
 import { directorySeed, hasTail, PathFinder, writeTail } from './directory-blocks.ts';
 import { isNameless } from './inode-pass.ts';
 import { LostAndFound } from './lost-found.ts';
+import { checkValueUses } from './value-check.ts';
 
 /** From so many links on, a directory counts 1 and says no more. */
 const MAX_LINKS = 65000;
@@ -157,7 +158,10 @@ export function checkLinks(check: ExtCheck): void {
     let count = named;
     const links = check.links.get(number);
     const inode = count === 0 ? check.readInode(number) : undefined;
-    if (inode !== undefined && (Inode.i_flags.get(inode, 0) & InodeFlag.eaInode) !== 0) return;
+    if (inode !== undefined && (Inode.i_flags.get(inode, 0) & InodeFlag.eaInode) !== 0) {
+      // It needs no name, and counts one.
+      if (checkValueUses(check, number, inode)) count = 1;
+    }
     if (count === 0 && !isDirectory) {
       count = unattached(check, lost, number, inode!);
       if (count === 0) return;
@@ -206,5 +210,12 @@ function unattached(check: ExtCheck, lost: LostAndFound, number: number, inode: 
     check.clearInode(number);
     return 0;
   }
-  return lost.connect(number) === undefined ? 0 : 1;
+  if (lost.connect(number) === undefined) return 0;
+  const flags = Inode.i_flags.get(inode, 0);
+  if ((flags & InodeFlag.eaInode) !== 0) {
+    // The value of an attribute that is gone: with a name it is an ordinary file.
+    Inode.i_flags.set(inode, 0, flags & ~InodeFlag.eaInode);
+    check.writeInode(number, inode);
+  }
+  return 1;
 }

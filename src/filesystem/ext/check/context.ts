@@ -110,6 +110,10 @@ export class ExtCheck {
   readonly badIndexes = new SparseBitmap();
   /** How often an attribute block is used, and in `attributeBlocks` which those are. */
   readonly attributeUses = new Map<number, number>();
+  /** Blocks that each inode with it is charged for values that are elsewhere. */
+  readonly attributeCharges = new Map<number, number>();
+  /** How many attributes have their value in an inode. */
+  readonly valueUses = new Map<number, number>();
   fragmentedFiles = 0;
   fragmentedDirectories = 0;
   readonly statistics: ExtStatistics = {

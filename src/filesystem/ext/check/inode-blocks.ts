@@ -11,7 +11,7 @@ import {
   MAX_EXTENT_DEPTH,
   startOf,
 } from '../extent-node.ts';
-import { Inode, InodeFlag, InodeKind, ReservedInode } from '../inode.ts';
+import { Inode, InodeFlag, ReservedInode } from '../inode.ts';
 import type { ExtCheck } from './context.ts';
 
 const NO_BLOCK = -1;
@@ -62,7 +62,7 @@ export class BlockWalker {
   /** `view` is of the inode at `base`; it is changed where a mend is in it. */
   walk(number: number, view: DataView, base: number): BlockTally {
     this.#number = number;
-    this.#isDirectory = (Inode.i_mode.get(view, base) & 0xf000) === InodeKind.directory;
+    this.#isDirectory = this.#check.directories.get(number);
     this.#previous = NO_BLOCK;
     this.isInodeChanged = false;
     this.tally = emptyTally();

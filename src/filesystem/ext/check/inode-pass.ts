@@ -1,7 +1,7 @@
 import { isLittleEndian } from '../../../bytes/byte-order.ts';
 import { viewOf } from '../../../bytes/struct.ts';
 import { hasHighChecksum, inodeChecksum } from '../checksum.ts';
-import { Inode, InodeFlag, ReservedInode } from '../inode.ts';
+import { Inode, InodeFlag, InodeKind, ReservedInode } from '../inode.ts';
 import {
   CompatibleFeature,
   IncompatibleFeature,
@@ -10,6 +10,7 @@ import {
 } from '../superblock.ts';
 import { checkAttributeBlock, checkAttributeUses, checkInodeAttributes } from './attribute-check.ts';
 import type { ExtCheck } from './context.ts';
+import { checkInline } from './inline-check.ts';
 import { type BlockTally, BlockWalker } from './inode-blocks.ts';
 import { PlainInodes } from './plain-inode.ts';
 import { checkSymlink, hasNoBlocks } from './symlink-check.ts';
@@ -20,6 +21,9 @@ const CHUNK = 1 << 17;
 const PAGE = 4096;
 /** By the upper four bits of `i_mode`: the type of a directory entry. */
 const TYPES = new Uint8Array([0, 5, 3, 0, 2, 0, 4, 0, 1, 0, 7, 0, 6, 0, 0, 0]);
+
+/** Reserved inodes of which the size means something. */
+const SIZED: ReadonlySet<number> = new Set([ReservedInode.root, ReservedInode.resize, ReservedInode.journal]);
 
 /** By type of a directory entry: those that have no content. */
 const SPECIAL_NAMES: readonly (string | undefined)[] = [
@@ -119,19 +123,21 @@ class InodePass {
     check.usedInodes.set(number);
     check.links.set(number, links);
     isChanged = this.#checkTimes(number, view, base) || isChanged;
+    const isOrdinary = number >= this.#firstInode || number === ReservedInode.root;
     const type = TYPES[mode >>> 12]!;
     check.types.set(number, type);
     const flags = Inode.i_flags.get(view, base);
     if ((flags & InodeFlag.extents) !== 0 && !this.#hasExtents) this.#reportExtentsFlag(number);
-    if (number >= this.#firstInode || number === ReservedInode.root) this.#count(type, view, base, flags);
-    if (type === 2 || number === ReservedInode.root) {
+    if (isOrdinary) this.#count(type, view, base, flags);
+    if ((type === 2 && isOrdinary) || number === ReservedInode.root) {
       check.directories.set(number);
       check.directoryList.push(number);
       check.directoryTraits.push(flags);
       check.directoryTraits.push(Inode.i_generation.get(view, base));
     }
+    isChanged = this.#checkReservedMode(number, type, mode, view, base) || isChanged;
     if (this.#isImpossible(number, type, mode, flags)) return;
-    isChanged = this.#checkContent(number, type, view, base, flags) || isChanged;
+    isChanged = this.#checkContent(number, type, view, base) || isChanged;
     if (isChanged && check.usedInodes.get(number)) {
       const bytes = new Uint8Array(
         view.buffer,
@@ -243,6 +249,27 @@ class InodePass {
     return isChanged;
   }
 
+  /** Reserved inodes are files. Returns whether the mode was mended. */
+  #checkReservedMode(number: number, type: number, mode: number, view: DataView, base: number): boolean {
+    if (number >= this.#firstInode || number === ReservedInode.root || mode === 0 || type === 1) return false;
+    const check = this.#check;
+    const isMended = check.ask({
+      code: 'ext-reserved-mode',
+      structure: 'inode',
+      field: 'i_mode',
+      offset: check.inodeOffset(number),
+      found: `0${mode.toString(8)}`,
+      expected: `0${(InodeKind.file | 0o600).toString(8)}`,
+      meaning: `Inode ${number} has a fixed job, and is something else than a file`,
+      text: `Reserved inode ${number} has invalid mode.  `,
+      question: 'Clear',
+      action: 'makes it a file',
+      safe: true,
+    });
+    if (isMended) Inode.i_mode.set(view, base, InodeKind.file | 0o600);
+    return isMended;
+  }
+
   /** Modes that do not exist, and devices with content. Returns whether the inode was cleared. */
   #isImpossible(number: number, type: number, mode: number, flags: number): boolean {
     if (number < this.#firstInode && number !== ReservedInode.root) return false;
@@ -268,6 +295,33 @@ class InodePass {
       action: `clears inode ${number}`,
     });
     if (isMended) this.#check.clearInode(number);
+    return isMended;
+  }
+
+  /** Only directories have an index. Returns whether the flag was taken away. */
+  #checkIndexFlag(number: number, type: number, view: DataView, base: number): boolean {
+    const check = this.#check;
+    const flags = Inode.i_flags.get(view, base);
+    if ((flags & InodeFlag.index) === 0 || number < this.#firstInode) return false;
+    const isDirectory = type === 2;
+    if (isDirectory && (check.words.compatible & CompatibleFeature.dir_index) !== 0) return false;
+    const isMended = check.ask({
+      code: 'ext-index-flag',
+      severity: 'warning',
+      structure: 'inode',
+      field: 'i_flags',
+      offset: check.inodeOffset(number) + Inode.i_flags.offset,
+      found: 'INDEX_FL',
+      expected: isDirectory ? 'no index, since the volume has none' : 'no index, since it is no directory',
+      meaning: `Inode ${number} says that it is a directory with an index, and ${isDirectory ? 'the volume has none' : 'it is no directory'}`,
+      text: isDirectory
+        ? `Inode ${number} has INDEX_FL flag set on filesystem without htree support.\n`
+        : `Inode ${number} has INDEX_FL flag set but is not a directory.\n`,
+      question: 'Clear HTree index',
+      action: 'takes the flag away',
+      safe: true,
+    });
+    if (isMended) Inode.i_flags.set(view, base, flags & ~InodeFlag.index);
     return isMended;
   }
 
@@ -313,22 +367,27 @@ class InodePass {
   }
 
   /** Blocks, size, attributes. Returns whether the inode was changed. */
-  #checkContent(number: number, type: number, view: DataView, base: number, flags: number): boolean {
+  #checkContent(number: number, type: number, view: DataView, base: number): boolean {
     const check = this.#check;
-    let isChanged = checkInodeAttributes(check, number, view, base);
+    const inner = checkInodeAttributes(check, number, view, base);
+    let isChanged = inner.isRemoved;
     const attributeBlock =
       Inode.i_file_acl_lo.get(view, base) +
       ((check.words.incompatible & IncompatibleFeature['64bit']) === 0
         ? 0
         : Inode.i_file_acl_high.get(view, base) * 0x1_0000_0000);
-    let extraBlocks = 0;
+    let extraBlocks = inner.charge;
     if (attributeBlock !== 0) {
-      if (checkAttributeBlock(check, number, attributeBlock)) {
+      const outer = checkAttributeBlock(check, number, attributeBlock);
+      if (outer.isRemoved) {
         Inode.i_file_acl_lo.set(view, base, 0);
         Inode.i_file_acl_high.set(view, base, 0);
         isChanged = true;
-      } else extraBlocks = 1;
+      } else extraBlocks += 1 + outer.charge;
     }
+    isChanged = checkInline(check, number, view, base) || isChanged;
+    isChanged = this.#checkIndexFlag(number, type, view, base) || isChanged;
+    const flags = Inode.i_flags.get(view, base);
     const isInline = (flags & InodeFlag.inlineData) !== 0;
     const isReserved = number < this.#firstInode && number !== ReservedInode.root;
     const hasContent =
@@ -362,11 +421,12 @@ class InodePass {
   #countBlocks(type: number, tally: BlockTally, flags: number, number: number): void {
     const check = this.#check;
     const { statistics } = check;
-    if (tally.isFragmented && number >= this.#firstInode) {
+    const hasExtents = (flags & InodeFlag.extents) !== 0;
+    if (tally.isFragmented && (hasExtents || number >= this.#firstInode)) {
       if (type === 2) check.fragmentedDirectories++;
       else check.fragmentedFiles++;
     }
-    if ((flags & InodeFlag.extents) !== 0) {
+    if (hasExtents) {
       statistics.extentDepths[tally.depth] = (statistics.extentDepths[tally.depth] ?? 0) + 1;
       return;
     }
@@ -390,8 +450,7 @@ class InodePass {
     if (type === 1 && size >= 0x8000_0000) check.statistics.largeFiles++;
     if (type >= 3 && type <= 6 && size !== 0) return this.#checkSpecialSize(number, view, base, size);
     if (tally === undefined) return false;
-    if (number < this.#firstInode && number !== ReservedInode.root && number !== ReservedInode.journal)
-      return false;
+    if (number < this.#firstInode && !SIZED.has(number)) return false;
     const after = (tally.last + 1) * blockSize;
     let isWrong: boolean;
     if (type === 2) isWrong = size !== after;
@@ -457,8 +516,6 @@ class InodePass {
       (this.#hasHugeFiles ? Inode.i_blocks_high.get(view, base) * 0x1_0000_0000 : 0);
     const expected = isHuge ? blocks : blocks * check.geometry.sectorsPerBlock;
     if (found === expected) return false;
-    // The kernel counts values in inodes of their own as well, which the driver does not know here.
-    if ((check.words.incompatible & IncompatibleFeature.ea_inode) !== 0 && found > expected) return false;
     const isMended = check.ask({
       code: 'ext-block-count',
       severity: 'warning',

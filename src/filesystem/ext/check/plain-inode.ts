@@ -3,7 +3,7 @@ import { EXTENT_MAGIC, MAX_WRITTEN } from '../extent-node.ts';
 import { Inode, InodeFlag, ReservedInode } from '../inode.ts';
 import { IncompatibleFeature, Superblock } from '../superblock.ts';
 import { XATTR_MAGIC } from '../xattr-format.ts';
-import { hasAttributeFault } from './attribute-check.ts';
+import { areAttributesPeculiar } from './attribute-check.ts';
 import type { ExtCheck } from './context.ts';
 
 const MODE = Inode.i_mode.offset >>> 1;
@@ -130,7 +130,7 @@ export class PlainInodes {
     if (128 + extra + 8 > this.#inodeSize) return true;
     if (this.#words[(base + 128 + extra) >>> 2] !== XATTR_MAGIC) return true;
     const start = base + 128 + extra + 4;
-    return !hasAttributeFault(this.#bytes.subarray(start, base + this.#inodeSize));
+    return !areAttributesPeculiar(this.#bytes.subarray(start, base + this.#inodeSize));
   }
 
   /** Blocks of an extent tree without levels; -1 when it is not plain. */
