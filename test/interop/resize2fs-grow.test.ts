@@ -57,8 +57,8 @@ afterEach(() => {
 describeWithTools(['resize2fs', 'mke2fs', 'e2fsck'], 'resize2fs beside the real tool, growing', () => {
   test.each(growths)('blocks of %i: %i become %s, %s', async (blockSize, before, size, options) => {
     makeImages([ours, theirs], NAME, blockSize, before, options.split(' '));
-    const expected = resizeTheirs(theirs, [NAME, size]);
-    expect(await resizeOurs(ours, [NAME, size])).toEqual(expected);
+    const expected = resizeTheirs(theirs, ['-p', NAME, size]);
+    expect(await resizeOurs(ours, ['-p', NAME, size])).toEqual(expected);
     const check = runTool('e2fsck', ['-fn', path.join(ours, NAME)], { env: RESIZE_CLOCK });
     expect(check.status, check.stdout).toBe(0);
     if (expected.stderr.includes('Nothing to do')) return;

@@ -1,6 +1,9 @@
 import fs from 'node:fs';
 import path from 'node:path';
 import { afterEach, expect, test } from 'vitest';
+import { extDriver } from '../../src/filesystem/ext/driver.ts';
+import type { FileSystem } from '../../src/filesystem/file-system.ts';
+import { FileDevice } from '../../src/host/file-device.ts';
 import { RESIZE_CLOCK, resizeOurs, resizeTheirs } from '../support/resize-runs.ts';
 import { describeWithTools, runTool, temporaryFolder } from '../support/tools.ts';
 
@@ -75,6 +78,21 @@ describeWithTools(['resize2fs', 'mke2fs', 'e2fsck', 'debugfs'], 'resize2fs with 
     }
   });
 
+  test('bars tell the same as those of the real tool', async () => {
+    makeImage(1024, 30000, '-t ext2 -g 2048 -N 2000', tree);
+    spread();
+    const copy = path.join(folder, 'copy.img');
+    fs.copyFileSync(image, copy);
+    for (const size of ['20000', '10000']) {
+      const expected = resizeTheirs(folder, ['-p', NAME, size]);
+      fs.copyFileSync(copy, image);
+      const { status, stdout, stderr } = await resizeOurs(folder, ['-p', NAME, size]);
+      expect({ status, stdout, stderr }, size).toEqual(expected);
+      expect(stdout).toContain(size === '10000' ? 'Begin pass 4 (max = ' : 'Begin pass 2 (max = ');
+      fs.copyFileSync(copy, image);
+    }
+  });
+
   test('what is too small is refused with the number, and nothing is written', async () => {
     makeImage(1024, 60000, '-t ext4', tree);
     const before = fs.readFileSync(image);
@@ -84,6 +102,37 @@ describeWithTools(['resize2fs', 'mke2fs', 'e2fsck', 'debugfs'], 'resize2fs with 
     expect(before.equals(fs.readFileSync(image))).toBe(true);
   });
 });
+
+/** Gives the last groups files and directories: those before are full when they are made. */
+function spread(): void {
+  const { freeBlocks, blockSize, freeNodes } = onVolume((volume) => volume.usage());
+  onVolume((volume) => {
+    const filler = volume.create(volume.root, 'filler', { kind: 'file', mode: 0o644 });
+    volume.write(filler, 0, new Uint8Array((freeBlocks - 6000) * blockSize).fill(1));
+    for (let file = 0; file < freeNodes - 400; file++) {
+      volume.create(volume.root, `none${file}`, { kind: 'file', mode: 0o644 });
+    }
+    for (let directory = 0; directory < 20; directory++) {
+      const made = volume.create(volume.root, `spread${directory}`, { kind: 'directory', mode: 0o755 });
+      const file = volume.create(made, 'file', { kind: 'file', mode: 0o644 });
+      volume.write(file, 0, new Uint8Array(30_000).fill(directory));
+    }
+    volume.unlink(volume.root, 'filler');
+    for (let file = 0; file < freeNodes - 400; file++) volume.unlink(volume.root, `none${file}`);
+  });
+}
+
+function onVolume<T>(body: (volume: FileSystem) => T): T {
+  const device = FileDevice.open(image);
+  const clock = () => ({ seconds: Number(RESIZE_CLOCK.E2FSPROGS_FAKE_TIME), nanoseconds: 0 });
+  const volume = extDriver.open(device, { clock });
+  try {
+    return body(volume);
+  } finally {
+    volume.close();
+    device.close();
+  }
+}
 
 function makeImage(blockSize: number, blocks: number, options: string, tree: string): void {
   fs.writeFileSync(image, '');

@@ -23,6 +23,7 @@ import { errorText, examineTarget, isMounted, type Target } from './mke2fs/targe
 import { requireChecked, requireFitting, requireReplayed, wantedBlocks } from './resize2fs/checks.ts';
 import { type CommandLine, OPTIONS, parseCommandLine } from './resize2fs/command-line.ts';
 import { openForResize } from './resize2fs/open.ts';
+import { ProgressBars } from './resize2fs/progress.ts';
 import { keepBefore } from '../resize/undo.ts';
 
 const BANNER = 'resize2fs 1.47.0 (5-Feb-2023)\n';
@@ -33,7 +34,7 @@ export const resize2fs = defineApplet({
   usage: ['resize2fs [OPTION]... DEVICE [SIZE]'],
   description: [
     'Makes the file system on DEVICE, a file or a block device, as large as SIZE: a number of its blocks, or with one of the suffixes s, K, M, G, T of sectors of 512 bytes, KiB and so on. Without SIZE it fills the device. A file that is too short is made longer; one whose file system became smaller is cut, unless an undo file is kept.',
-    'What is printed is what resize2fs of e2fsprogs 1.47.0 prints, and where nothing has to move the same bytes are written. The smallest size, of -M and -P, is not estimated as there but tried, and mostly less. SOURCE_DATE_EPOCH takes the place of the clock.',
+    'What is printed is what resize2fs of e2fsprogs 1.47.0 prints, and where nothing has to move the same bytes are written. The bars of -p count what is done here, which is less where the real tool moves more. The smallest size, of -M and -P, is not estimated as there but tried, and mostly less. SOURCE_DATE_EPOCH takes the place of the clock.',
     'Everything is worked out before the first write. Cut short at any moment, no file is lost: run e2fsck -fy, then resize again.',
   ],
   options: OPTIONS,
@@ -179,7 +180,8 @@ function perform(io: Io, command: CommandLine, job: Job): void {
       `Resizing the filesystem on ${command.device} to ${plan.blockCount} (${blockSize / 1024}k) blocks.\n`,
     );
     isStarted = true;
-    plan.apply(device);
+    const bars = new ProgressBars(io);
+    plan.apply(device, command.showProgress ? (step, share) => bars.show(step, share) : undefined);
     // What is behind the new end is given up; an undo file does not have it.
     if (isFile && !grows && command.undoFile === undefined) {
       fs.truncateSync(target.path, plan.blockCount * blockSize);

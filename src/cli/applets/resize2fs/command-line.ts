@@ -10,7 +10,7 @@ export const OPTIONS: readonly OptionSpec[] = [
   { short: 'F', description: 'have the system read the device anew; here that is always so' },
   { short: 'M', long: 'minimum', description: 'make it as small as its content allows' },
   { short: 'P', description: 'print how small it could become, in blocks, and end' },
-  { short: 'p', description: 'tell how far it is (not supported)' },
+  { short: 'p', description: 'draw a bar for each step of the work' },
   {
     short: 'z',
     argument: 'required',
@@ -40,6 +40,7 @@ export interface CommandLine {
   readonly force: boolean;
   readonly minimum: boolean;
   readonly printMinimum: boolean;
+  readonly showProgress: boolean;
   readonly undoFile: string | undefined;
 }
 
@@ -57,7 +58,6 @@ export function parseCommandLine(argv: readonly string[]): CommandLine {
   for (const [option, what] of [
     ['b', 'to switch 64bit on'],
     ['s', 'to switch 64bit off'],
-    ['p', 'to tell how far it is'],
     ['S', 'a stride'],
     ['d', 'debugging output'],
   ] as const) {
@@ -69,6 +69,7 @@ export function parseCommandLine(argv: readonly string[]): CommandLine {
     force: parsed.has('f'),
     minimum: parsed.has('M'),
     printMinimum: parsed.has('P'),
+    showProgress: parsed.has('p'),
     undoFile: parsed.value('z'),
   };
 }

@@ -24,6 +24,8 @@ export class DirectoryReferences {
   readonly places = new Map<number, { readonly block: NamingBlock; readonly at: number }[]>();
   /** The blocks of directories that have a new number, by the old one. */
   readonly ofMoved = new Map<number, NamingBlock[]>();
+  /** Blocks of all directories, those of their maps and trees included. */
+  blockCount = 0;
   readonly #volume: Volume;
   readonly #moves: ReadonlyMap<number, number>;
 

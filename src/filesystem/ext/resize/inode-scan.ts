@@ -107,6 +107,11 @@ export class InodeScan {
       if (isDirectory) this.#references.addInline(ref);
       return undefined;
     }
+    if (isDirectory) {
+      const sectors = Inode.i_blocks_lo.get(ref.view, ref.base);
+      const blocks = Math.floor(sectors / this.#volume.geometry.sectorsPerBlock);
+      this.#references.blockCount += blocks - (this.#inodes.attributeBlock(ref) === 0 ? 0 : 1);
+    }
     const hasExtents = this.#inodes.hasFlag(ref, InodeFlag.extents);
     // A target that is not in a block lies in i_block itself.
     if (mode === InodeKind.symlink && !hasExtents && this.#inodes.size(ref) < 60) return undefined;

@@ -5,6 +5,7 @@ import { hasCode } from '../../../errors.ts';
 import { Volume } from '../volume.ts';
 import { planSmallestPass } from './minimum-size.ts';
 import { PlannedDevice } from './planned-device.ts';
+import type { ResizeObserver } from './write-plan.ts';
 import { type Pass, planPass, type ResizeOptions } from './resize.ts';
 
 /** A resize that is known to work out: nothing is written before `apply`. */
@@ -20,7 +21,7 @@ export interface ResizePlan {
    * one leads to the copy. In between the file system says that it has errors; e2fsck gives back what is marked and not used. `onto`: the same device where
    * it was made longer since.
    */
-  apply(onto?: BlockDevice): void;
+  apply(onto?: BlockDevice, observe?: ResizeObserver): void;
 }
 
 /** Each pass frees what the one before could not use yet: tables of groups that went. */
@@ -94,8 +95,8 @@ class Passes {
       blockCount: last.blockCount,
       superblock: last.stages.at(-1)!.superblock!,
       ranges: () => stages.flatMap((stage) => stage.ranges(blockSize)),
-      apply: (onto = this.#device) => {
-        for (const stage of stages) stage.apply(onto, blockSize);
+      apply: (onto = this.#device, observe) => {
+        for (const stage of stages) stage.apply(onto, blockSize, observe);
       },
     };
   }

@@ -41,8 +41,11 @@ export function planPass(volume: Volume, options: ResizeOptions): Pass {
   refuseFeatures(volume, options.blockCount < volume.geometry.blockCount);
   const old = new GroupLayout(volume.superblock, volume.geometry);
   const layout = resizedLayout(old, usableBlockCount(old, options.blockCount));
-  const stages = new Resize(volume, old, layout, options).plan().filter((stage) => !stage.isEmpty);
-  return { stages, blockCount: layout.geometry.blockCount };
+  const stages = new Resize(volume, old, layout, options).plan();
+  return {
+    stages: stages.filter(({ isEmpty, steps }) => !isEmpty || steps.length > 0),
+    blockCount: layout.geometry.blockCount,
+  };
 }
 
 /** UnsupportedError when the volume is of a kind whose size cannot be changed. */
@@ -118,7 +121,7 @@ class Resize {
     this.#changeFronts();
     placeNewGroups(this.#descriptors, this.#use, this.#old.geometry.groupCount);
     writes.makeNewTables(this.#prepare);
-    moveTables({
+    const movedTables = moveTables({
       old: this.#oldDescriptors,
       descriptors: this.#descriptors,
       use: this.#use,
@@ -149,6 +152,7 @@ class Resize {
       if (start < stop) this.#use.mark(start, stop - start);
     }
     writes.finish(last);
+    this.#noteSteps(renumbered.at(-1), last, movedTables);
     return [
       begin,
       this.#prepare,
@@ -161,6 +165,22 @@ class Resize {
       writes.backups(),
       writes.end(),
     ];
+  }
+
+  #noteSteps(references: WriteStage | undefined, last: WriteStage, movedTables: number): void {
+    const oldGroups = this.#old.geometry.groupCount;
+    const newGroups = this.#layout.geometry.groupCount;
+    const { moved } = this.#mover;
+    const { steps } = this.#prepare;
+    if (newGroups > oldGroups && !this.#descriptors.hasFlags) {
+      steps.push({ name: 'new tables', total: newGroups - oldGroups });
+    }
+    if (moved > 0) steps.push({ name: 'relocation', total: moved });
+    if (moved > 0 || newGroups < oldGroups) steps.push({ name: 'scan', total: oldGroups });
+    if (this.#inodeUse.moves.size > 0) {
+      references?.steps.push({ name: 'references', total: this.#references.blockCount });
+    }
+    if (movedTables > 0) last.steps.push({ name: 'tables', total: movedTables });
   }
 
   /** Superblocks and descriptors of the groups that stay may take less or more; what is behind the new end is to be left. */

@@ -17,11 +17,13 @@ export interface TableMoves {
   vacate(start: number, count: number): void;
 }
 
-/** Moves bitmaps and inode tables of the groups that stay out of the vacated ranges. */
-export function moveTables(job: TableMoves): void {
+/** Moves bitmaps and inode tables of the groups that stay out of the vacated ranges. Returns of how many groups. */
+export function moveTables(job: TableMoves): number {
   const { old, descriptors, use, stage } = job;
   const groups = Math.min(old.layout.geometry.groupCount, descriptors.layout.geometry.groupCount);
+  let moved = 0;
   for (let group = 0; group < groups; group++) {
+    let stays = true;
     for (const table of TABLES) {
       const count = table === 'inode_table' ? old.layout.geometry.inodeTableBlocks : 1;
       const from = old.location(group, table);
@@ -32,8 +34,11 @@ export function moveTables(job: TableMoves): void {
       descriptors.setLocation(group, table, to);
       use.free(from, count);
       use.changed.add(group);
+      stays = false;
     }
+    if (!stays) moved++;
   }
+  return moved;
 }
 
 /** Takes `count` blocks in a row: in the group itself, which only flexible groups may leave. What is in the way there moves. */

@@ -6,6 +6,16 @@ import { SUPERBLOCK_OFFSET } from '../superblock.ts';
 /** Bytes that are copied at once. */
 const PIECE = 1 << 20;
 
+/** Work that the real tool tells the progress of, under these names. */
+export interface ResizeStep {
+  readonly name: 'new tables' | 'relocation' | 'scan' | 'references' | 'tables';
+  /** Groups, blocks, groups, blocks of directories, groups. */
+  readonly total: number;
+}
+
+/** Told how far a step is, from 0 to 1; the last time 1. */
+export type ResizeObserver = (step: ResizeStep, share: number) => void;
+
 /** Writes that may reach the device in any order; what comes in the next stage only when all of them are durable. */
 export class WriteStage {
   /** Blocks as they are to be, by number. */
@@ -15,6 +25,8 @@ export class WriteStage {
   readonly zeros: { readonly start: number; readonly count: number }[] = [];
   /** 1024 bytes for the superblock; comes last. */
   superblock: Uint8Array | undefined;
+  /** Steps that are done with this stage, in order. */
+  readonly steps: ResizeStep[] = [];
 
   get isEmpty(): boolean {
     return (
@@ -41,17 +53,23 @@ export class WriteStage {
     return ranges;
   }
 
-  apply(device: BlockDevice, blockSize: number): void {
+  apply(device: BlockDevice, blockSize: number, observe?: ResizeObserver): void {
     const piece = new Uint8Array(Math.max(PIECE, blockSize));
+    for (const { start, count } of this.zeros) zeroRange(device, start * blockSize, count * blockSize);
+    this.#tell(observe, 'new tables');
+    const all = this.copies.reduce((sum, { count }) => sum + count, 0) * blockSize;
+    const relocation = this.steps.find(({ name }) => name === 'relocation');
+    let copied = 0;
     for (const { from, to, count } of this.copies) {
       const length = count * blockSize;
       for (let done = 0; done < length; done += piece.length) {
         const part = piece.subarray(0, Math.min(piece.length, length - done));
         device.read(from * blockSize + done, part);
         writeSparse(device, to * blockSize + done, part);
+        copied += part.length;
+        if (relocation !== undefined && copied < all) observe?.(relocation, copied / all);
       }
     }
-    for (const { start, count } of this.zeros) zeroRange(device, start * blockSize, count * blockSize);
     const order = [...this.blocks.keys()].sort((a, b) => a - b);
     for (let index = 0; index < order.length;) {
       let end = index + 1;
@@ -65,6 +83,12 @@ export class WriteStage {
     }
     if (this.superblock !== undefined) device.write(SUPERBLOCK_OFFSET, this.superblock);
     device.flush();
+    for (const step of this.steps) if (step.name !== 'new tables') observe?.(step, 1);
+  }
+
+  #tell(observe: ResizeObserver | undefined, name: ResizeStep['name']): void {
+    const step = this.steps.find((each) => each.name === name);
+    if (step !== undefined) observe?.(step, 1);
   }
 }
 
