@@ -1,6 +1,5 @@
 import { viewOf } from '../../bytes/struct.ts';
 import type { BlockDevice } from '../../device/block-device.ts';
-import { UsageError } from '../../errors.ts';
 import { ExtCore } from '../../filesystem/ext/ext-core.ts';
 import type { MappedRun } from '../../filesystem/ext/file-map.ts';
 import { MultipleMountBlock } from '../../filesystem/ext/multiple-mount.ts';
@@ -10,11 +9,12 @@ import { CompatibleFeature, IncompatibleFeature, Superblock } from '../../filesy
 import { Volume } from '../../filesystem/ext/volume.ts';
 import { JournalSuperblock } from '../../filesystem/ext/journal/journal-superblock.ts';
 import { defineApplet } from '../applet.ts';
-import { getopt, type OptionSpec } from '../getopt.ts';
+import type { OptionSpec } from '../getopt.ts';
 import type { Io } from '../io.ts';
 import { GroupListing } from './dumpe2fs/groups.ts';
 import { journalListing } from './dumpe2fs/journal-listing.ts';
-import { Failure } from './mke2fs/failure.ts';
+import { parseOptions } from './e2fsprogs/command-line.ts';
+import { Failure } from './e2fsprogs/failure.ts';
 import { HOST_ACCOUNTS } from './tune2fs/accounts.ts';
 import { calendarTime } from './tune2fs/calendar.ts';
 import { superblockListing } from './tune2fs/listing.ts';
@@ -63,7 +63,7 @@ const NOT_FOUND = "Couldn't find valid filesystem superblock.\n";
 function run(io: Io, argv: readonly string[]): number {
   io.stderr.write(BANNER);
   try {
-    const parsed = getopt(argv, OPTIONS);
+    const parsed = parseOptions(argv, OPTIONS, { name: 'dumpe2fs', usage: USAGE });
     if (parsed.has('V')) {
       io.stderr.write('\tUsing EXT2FS Library version 1.47.0\n');
       return 0;
@@ -77,10 +77,6 @@ function run(io: Io, argv: readonly string[]): number {
     });
     return 0;
   } catch (error) {
-    if (error instanceof UsageError) {
-      io.stderr.write(`dumpe2fs: ${error.message}\n${USAGE}`);
-      return 1;
-    }
     if (!(error instanceof Failure)) throw error;
     if (!(error instanceof OpenFailure)) {
       io.stderr.write(error.message);

@@ -3,7 +3,7 @@ import { Superblock } from '../../filesystem/ext/superblock.ts';
 import { clockFromEnvironment } from '../../host/system.ts';
 import { defineApplet } from '../applet.ts';
 import type { Io } from '../io.ts';
-import { Failure } from './mke2fs/failure.ts';
+import { Failure } from './e2fsprogs/failure.ts';
 import { setLabel } from './tune2fs/changes.ts';
 import { withSuperblock } from './tune2fs/open.ts';
 

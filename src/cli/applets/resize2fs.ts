@@ -18,7 +18,7 @@ import { checkUndoFile } from '../check/apply.ts';
 import { refuseInUse } from '../device-use.ts';
 import type { Io } from '../io.ts';
 import { print } from '../verbs/print.ts';
-import { Failure } from './mke2fs/failure.ts';
+import { Failure } from './e2fsprogs/failure.ts';
 import { errorText, examineTarget, isMounted, type Target } from './mke2fs/target.ts';
 import { requireChecked, requireFitting, requireReplayed, wantedBlocks } from './resize2fs/checks.ts';
 import { type CommandLine, OPTIONS, parseCommandLine } from './resize2fs/command-line.ts';

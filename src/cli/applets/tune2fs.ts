@@ -2,7 +2,7 @@ import { UnsupportedError } from '../../errors.ts';
 import { clockFromEnvironment } from '../../host/system.ts';
 import { defineApplet } from '../applet.ts';
 import type { Io } from '../io.ts';
-import { Failure } from './mke2fs/failure.ts';
+import { Failure } from './e2fsprogs/failure.ts';
 import { applyChanges } from './tune2fs/changes.ts';
 import { OPTIONS, parseCommandLine } from './tune2fs/command-line.ts';
 import { withSuperblock } from './tune2fs/open.ts';

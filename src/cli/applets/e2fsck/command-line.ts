@@ -1,5 +1,6 @@
 import { UsageError } from '../../../errors.ts';
 import { getopt, type OptionSpec, type ParsedArguments } from '../../getopt.ts';
+import { type RefusedOptions, refusedOption } from '../../refused-options.ts';
 
 /** Extended options about how the tool goes about its work: what comes out is the same, so here they ask for nothing. */
 const IDLE_OPTIONS: ReadonlySet<string> = new Set([
@@ -95,7 +96,7 @@ export const OPTIONS: readonly OptionSpec[] = [
   },
 ];
 
-const REFUSED: readonly (readonly [option: string, what: string])[] = [
+const REFUSED: RefusedOptions = [
   ['c', 'the search for bad blocks (-c)'],
   ['C', 'progress on a descriptor (-C)'],
   ['d', 'debugging output (-d)'],
@@ -109,8 +110,8 @@ const REFUSED: readonly (readonly [option: string, what: string])[] = [
 
 export function parseCommandLine(argv: readonly string[]): CommandLine {
   const args = getopt(argv, OPTIONS);
-  for (const [option, what] of REFUSED)
-    if (args.has(option)) throw new UsageError(`${what} is not supported`);
+  const refused = refusedOption(args, REFUSED);
+  if (refused !== undefined) throw new UsageError(`${refused} is not supported`);
   checkExtendedOptions(args.value('E') ?? '');
   const [target, ...excess] = args.operands;
   const version = args.has('V');

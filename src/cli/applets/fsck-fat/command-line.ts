@@ -1,6 +1,7 @@
 import { UsageError } from '../../../errors.ts';
 import { CODE_PAGES, type CodePage } from '../../../filesystem/fat/code-page.ts';
 import { getopt, type OptionSpec } from '../../getopt.ts';
+import { type RefusedOptions, refusedOption } from '../../refused-options.ts';
 
 export interface CommandLine {
   readonly target: string;
@@ -69,7 +70,7 @@ export const OPTIONS: readonly OptionSpec[] = [
 ];
 
 /** What is refused, and what it would be. */
-const REFUSED: readonly (readonly [option: string, what: string])[] = [
+const REFUSED: RefusedOptions = [
   ['A', 'the Atari variant (-A)'],
   ['t', 'the test for bad clusters (-t)'],
   ['u', 'undeleting files (-u)'],
@@ -80,9 +81,8 @@ const REFUSED: readonly (readonly [option: string, what: string])[] = [
 export function parseCommandLine(argv: readonly string[]): CommandLine | 'help' {
   const args = getopt(argv, OPTIONS);
   if (args.has('help')) return 'help';
-  for (const [option, what] of REFUSED) {
-    if (args.has(option)) throw new UsageError(`${what} is not supported`);
-  }
+  const refused = refusedOption(args, REFUSED);
+  if (refused !== undefined) throw new UsageError(`${refused} is not supported`);
   const variant = args.value('variant');
   if (variant !== undefined && variant !== 'standard') {
     throw new UsageError(

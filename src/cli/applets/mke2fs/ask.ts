@@ -1,6 +1,6 @@
 import { FsError } from '../../../errors.ts';
 import type { Io } from '../../io.ts';
-import { Failure } from './failure.ts';
+import { Failure } from '../e2fsprogs/failure.ts';
 
 /** Runs the core; what it says of wrong options becomes the tool's message. */
 export function attempt<T>(work: () => T, message: (detail: string) => string): T {

@@ -4,7 +4,7 @@ import type { BlockDevice } from '../../../device/block-device.ts';
 import { hasCode } from '../../../errors.ts';
 import { backupGroupsOf, type ExtLayout, groupFirstBlock } from '../../../filesystem/ext/format/layout.ts';
 import type { Io } from '../../io.ts';
-import { Failure } from './failure.ts';
+import { Failure } from '../e2fsprogs/failure.ts';
 import { errorText } from './target.ts';
 
 /** Bytes read or written at a time. */

@@ -1,10 +1,11 @@
 import { CreatorOs, ErrorBehavior } from '../../../filesystem/ext/format/parameters.ts';
-import { UsageError } from '../../../errors.ts';
-import { getopt, type OptionSpec } from '../../getopt.ts';
+import type { OptionSpec } from '../../getopt.ts';
 import type { Io } from '../../io.ts';
-import { Failure, USAGE } from './failure.ts';
+import { parseOptions } from '../e2fsprogs/command-line.ts';
+import { Failure } from '../e2fsprogs/failure.ts';
+import { USAGE } from './usage.ts';
 import { type JournalChoice, parseJournalOptions } from './journal-options.ts';
-import { parseCount, parseUnsigned } from './numbers.ts';
+import { parseCount, parseReservedPercent, parseUnsigned } from '../e2fsprogs/numbers.ts';
 
 export const OPTIONS: readonly OptionSpec[] = [
   {
@@ -181,13 +182,7 @@ export function parseCommandLine(io: Io, argv: readonly string[], name: string):
     verbose: false,
     version: false,
   };
-  let parsed;
-  try {
-    parsed = getopt(argv, OPTIONS);
-  } catch (error) {
-    if (error instanceof UsageError) throw new Failure(`${name}: ${error.message}\n${USAGE}`);
-    throw error;
-  }
+  const parsed = parseOptions(argv, OPTIONS, { name, usage: USAGE });
   for (const { spec, value } of parsed.options) applyOption(io, result, spec.short!, value ?? '', name);
   const [device, size, ...more] = parsed.operands;
   if (device !== undefined) result.device = device;
@@ -278,12 +273,10 @@ function applyOption(io: Io, result: CommandLine, letter: string, value: string,
       }
       return;
     }
-    case 'm': {
-      const percent = /^\s*[-+]?(\d+\.?\d*|\.\d+)(e[-+]?\d+)?$/i.test(value) ? Number(value) : Number.NaN;
-      if (!(percent >= 0 && percent <= 50)) fail(`invalid reserved blocks percent - ${value}`);
-      result.reservedPercent = percent;
+    case 'm':
+      result.reservedPercent =
+        parseReservedPercent(value) ?? fail(`invalid reserved blocks percent - ${value}`);
       return;
-    }
     case 'M':
       result.lastMounted = Buffer.from(value).subarray(0, LAST_MOUNTED_LENGTH);
       return;

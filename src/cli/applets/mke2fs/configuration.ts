@@ -1,7 +1,7 @@
 import fs from 'node:fs';
 import { type ExtConfiguration, SHIPPED_CONFIGURATION } from '../../../filesystem/ext/format/profile.ts';
 import { hasCode } from '../../../errors.ts';
-import { Failure } from './failure.ts';
+import { Failure } from '../e2fsprogs/failure.ts';
 
 const CONFIGURATION_FILE = '/etc/mke2fs.conf';
 

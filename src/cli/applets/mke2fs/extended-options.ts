@@ -1,8 +1,8 @@
 import { parseUuid } from '../../../bytes/uuid.ts';
 import type { QuotaType } from '../../../filesystem/ext/format/parameters.ts';
 import type { Io } from '../../io.ts';
-import { Failure } from './failure.ts';
-import { parseCount, parseUnsigned } from './numbers.ts';
+import { Failure } from '../e2fsprogs/failure.ts';
+import { parseCount, parseUnsigned } from '../e2fsprogs/numbers.ts';
 
 /** What `-E` says. */
 export interface ExtendedOptions {

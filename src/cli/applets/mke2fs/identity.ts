@@ -1,7 +1,7 @@
 import { type Clock, fixedClock, type Timestamp } from '../../../bytes/time.ts';
 import { parseUuid, randomUuid } from '../../../bytes/uuid.ts';
 import { clockFromEnvironment, systemRandom } from '../../../host/system.ts';
-import { parseUnsigned } from './numbers.ts';
+import { parseUnsigned } from '../e2fsprogs/numbers.ts';
 
 /** The time of creation: E2FSPROGS_FAKE_TIME, else SOURCE_DATE_EPOCH, else the system's clock. */
 export function clockOf(env: Readonly<Record<string, string | undefined>>): Clock {

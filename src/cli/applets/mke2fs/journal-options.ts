@@ -1,5 +1,5 @@
 import type { Io } from '../../io.ts';
-import { Failure } from './failure.ts';
+import { Failure } from '../e2fsprogs/failure.ts';
 
 /** What `-J` says. */
 export interface JournalChoice {

@@ -19,9 +19,9 @@ import type { Io } from '../../io.ts';
 import { attempt, proceedOrFail } from './ask.ts';
 import { type CommandLine, parseCreatorOs } from './command-line.ts';
 import { type ExtendedOptions, parseExtendedOptions } from './extended-options.ts';
-import { Failure } from './failure.ts';
+import { Failure } from '../e2fsprogs/failure.ts';
 import { chooseUuid, clockOf } from './identity.ts';
-import { parseCount } from './numbers.ts';
+import { parseCount } from '../e2fsprogs/numbers.ts';
 
 /** What the kernel of most machines can mount. */
 const LARGEST_USUAL_BLOCK = 4096;

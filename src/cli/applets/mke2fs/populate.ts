@@ -13,7 +13,7 @@ import type { ExtLayout } from '../../../filesystem/ext/format/layout.ts';
 import type { FileSystem } from '../../../filesystem/file-system.ts';
 import { HostTree } from '../../../host/host-tree.ts';
 import type { Io } from '../../io.ts';
-import { Failure } from './failure.ts';
+import { Failure } from '../e2fsprogs/failure.ts';
 import { errorText } from './target.ts';
 
 /** What `-d` names, opened: a folder, or a tar archive. */

@@ -2,8 +2,8 @@ import type { BlockDevice } from '../../../device/block-device.ts';
 import type { SuperblockEditor } from '../../../filesystem/ext/superblock-editor.ts';
 import { IncompatibleFeature, Superblock } from '../../../filesystem/ext/superblock.ts';
 import { readWide } from '../../../filesystem/ext/resize/new-size.ts';
-import { Failure } from '../mke2fs/failure.ts';
-import { parseCount } from '../mke2fs/numbers.ts';
+import { Failure } from '../e2fsprogs/failure.ts';
+import { parseCount } from '../e2fsprogs/numbers.ts';
 import type { CommandLine } from './command-line.ts';
 
 /** `s_state`. */

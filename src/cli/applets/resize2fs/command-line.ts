@@ -1,6 +1,7 @@
-import { UsageError } from '../../../errors.ts';
-import { getopt, type OptionSpec } from '../../getopt.ts';
-import { Failure } from '../mke2fs/failure.ts';
+import type { OptionSpec } from '../../getopt.ts';
+import { type RefusedOptions, refusedOption } from '../../refused-options.ts';
+import { parseOptions } from '../e2fsprogs/command-line.ts';
+import { Failure } from '../e2fsprogs/failure.ts';
 
 export const USAGE =
   'Usage: resize2fs [-d debug_flags] [-f] [-F] [-M] [-P] [-p] device [-b|-s|new_size] [-S RAID-stride] [-z undo_file]\n\n';
@@ -44,25 +45,20 @@ export interface CommandLine {
   readonly undoFile: string | undefined;
 }
 
+const REFUSED: RefusedOptions = [
+  ['b', 'to switch 64bit on (-b)'],
+  ['s', 'to switch 64bit off (-s)'],
+  ['S', 'a stride (-S)'],
+  ['d', 'debugging output (-d)'],
+];
+
 /** Failure with the usage, or with the name of what is not supported. */
 export function parseCommandLine(argv: readonly string[]): CommandLine {
-  let parsed;
-  try {
-    parsed = getopt(argv, OPTIONS);
-  } catch (error) {
-    if (!(error instanceof UsageError)) throw error;
-    throw new Failure(`resize2fs: ${error.message}\n${USAGE}`);
-  }
+  const parsed = parseOptions(argv, OPTIONS, { name: 'resize2fs', usage: USAGE });
   const [device, size, ...rest] = parsed.operands;
   if (device === undefined || rest.length > 0) throw new Failure(USAGE);
-  for (const [option, what] of [
-    ['b', 'to switch 64bit on'],
-    ['s', 'to switch 64bit off'],
-    ['S', 'a stride'],
-    ['d', 'debugging output'],
-  ] as const) {
-    if (parsed.has(option)) throw new Failure(`resize2fs: ${what} (-${option}) is not supported here\n`);
-  }
+  const refused = refusedOption(parsed, REFUSED);
+  if (refused !== undefined) throw new Failure(`resize2fs: ${refused} is not supported here\n`);
   return {
     device,
     size,

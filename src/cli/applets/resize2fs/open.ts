@@ -3,7 +3,7 @@ import { CorruptImageError, FsError } from '../../../errors.ts';
 import { SuperblockEditor } from '../../../filesystem/ext/superblock-editor.ts';
 import type { Io } from '../../io.ts';
 import { openDevice } from '../../open-device.ts';
-import { Failure } from '../mke2fs/failure.ts';
+import { Failure } from '../e2fsprogs/failure.ts';
 import { errorText } from '../mke2fs/target.ts';
 
 /** The device and its superblock. Failure with the words of the tool. */

@@ -8,7 +8,7 @@ import {
 import { UnsupportedError } from '../../../errors.ts';
 import { systemRandom } from '../../../host/system.ts';
 import type { Io } from '../../io.ts';
-import { Failure } from '../mke2fs/failure.ts';
+import { Failure } from '../e2fsprogs/failure.ts';
 import { chooseUuid } from '../mke2fs/identity.ts';
 import { HOST_ACCOUNTS } from './accounts.ts';
 import { calendarTime } from './calendar.ts';

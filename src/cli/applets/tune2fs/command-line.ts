@@ -1,8 +1,8 @@
-import { UsageError } from '../../../errors.ts';
 import { ErrorBehavior } from '../../../filesystem/ext/format/parameters.ts';
-import { getopt, type OptionSpec } from '../../getopt.ts';
-import { Failure } from '../mke2fs/failure.ts';
-import { parseUnsigned } from '../mke2fs/numbers.ts';
+import type { OptionSpec } from '../../getopt.ts';
+import { parseOptions } from '../e2fsprogs/command-line.ts';
+import { Failure } from '../e2fsprogs/failure.ts';
+import { parseReservedPercent, parseSigned, parseUnsigned } from '../e2fsprogs/numbers.ts';
 import { accountId } from '../mount/account.ts';
 import { parseTime } from './calendar.ts';
 
@@ -136,7 +136,6 @@ export interface CommandLine {
 /** What `-c random` comes to in the tool: it never seeds its random numbers. */
 const RANDOM_MOUNT_COUNT = 23;
 const LARGEST_MOUNT_COUNT = 16_000;
-const LARGEST_PERCENT = 50;
 
 export const REFUSED: Readonly<Record<string, string>> = {
   j: 'making a journal (-j)',
@@ -148,13 +147,7 @@ export const REFUSED: Readonly<Record<string, string>> = {
 
 /** Failure with the tool's words. `now` in seconds since 1970. */
 export function parseCommandLine(argv: readonly string[], now: number): CommandLine {
-  let parsed;
-  try {
-    parsed = getopt(argv, OPTIONS);
-  } catch (error) {
-    if (error instanceof UsageError) throw new Failure(`tune2fs: ${error.message}\n${USAGE}`);
-    throw error;
-  }
+  const parsed = parseOptions(argv, OPTIONS, { name: 'tune2fs', usage: USAGE });
   const result: CommandLine = { device: '', list: false, force: false };
   for (const { spec, value } of parsed.options) applyOption(result, spec.short!, value ?? '', now);
   const [device, ...more] = parsed.operands;
@@ -202,12 +195,9 @@ function applyOption(result: CommandLine, letter: string, value: string, now: nu
     case 'L':
       result.label = Buffer.from(value);
       return;
-    case 'm': {
-      const percent = /^\s*[-+]?(\d+\.?\d*|\.\d+)(e[-+]?\d+)?$/i.test(value) ? Number(value) : Number.NaN;
-      if (!(percent >= 0 && percent <= LARGEST_PERCENT)) bad(`bad reserved block ratio - ${value}`);
-      result.reservedPercent = percent;
+    case 'm':
+      result.reservedPercent = parseReservedPercent(value) ?? bad(`bad reserved block ratio - ${value}`);
       return;
-    }
     case 'M':
       result.lastMounted = Buffer.from(value);
       return;
@@ -242,12 +232,6 @@ function applyOption(result: CommandLine, letter: string, value: string, now: nu
 
 function bad(message: string): never {
   throw new Failure(`tune2fs: ${message}\n${USAGE}`);
-}
-
-function parseSigned(text: string): number | undefined {
-  const negative = text.startsWith('-');
-  const value = parseUnsigned(negative ? text.slice(1) : text);
-  return value === undefined || !negative ? value : -value;
 }
 
 /** Seconds. */

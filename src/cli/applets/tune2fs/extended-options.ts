@@ -1,5 +1,5 @@
-import { parseUnsigned } from '../mke2fs/numbers.ts';
-import { Failure } from '../mke2fs/failure.ts';
+import { parseUnsigned } from '../e2fsprogs/numbers.ts';
+import { Failure } from '../e2fsprogs/failure.ts';
 
 export interface ExtendedOptions {
   /** Blocks. */

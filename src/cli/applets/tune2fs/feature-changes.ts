@@ -9,7 +9,7 @@ import {
   ReadOnlyCompatibleFeature as R,
   Superblock,
 } from '../../../filesystem/ext/superblock.ts';
-import { Failure } from '../mke2fs/failure.ts';
+import { Failure } from '../e2fsprogs/failure.ts';
 
 type Word = keyof FeatureWords;
 

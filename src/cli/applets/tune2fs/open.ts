@@ -4,7 +4,7 @@ import { IncompatibleFeature } from '../../../filesystem/ext/superblock.ts';
 import { SuperblockEditor } from '../../../filesystem/ext/superblock-editor.ts';
 import type { Io } from '../../io.ts';
 import { openDevice } from '../../open-device.ts';
-import { Failure } from '../mke2fs/failure.ts';
+import { Failure } from '../e2fsprogs/failure.ts';
 import { errorText, examineTarget, isMounted } from '../mke2fs/target.ts';
 
 /** The device could not be opened, or holds no such file system. */

@@ -1,14 +1,3 @@
-/** Ends the command with status 1. The message is printed as it is: the tool's own words, its prefix included. */
-export class Failure extends Error {
-  override readonly name = 'Failure';
-  readonly stream: 'stdout' | 'stderr';
-
-  constructor(message: string, stream: 'stdout' | 'stderr' = 'stderr') {
-    super(message);
-    this.stream = stream;
-  }
-}
-
 export const USAGE =
   'Usage: mke2fs [-c|-l filename] [-b block-size] [-C cluster-size]\n' +
   '\t[-i bytes-per-inode] [-I inode-size] [-J journal-options]\n' +

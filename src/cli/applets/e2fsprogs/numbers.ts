@@ -1,5 +1,7 @@
 /** Numbers as e2fsprogs' programs read them. */
 
+const LARGEST_PERCENT = 50;
+
 /** strtoul(3) with base 0 that must take the whole text; undefined when it does not. */
 export function parseUnsigned(text: string): number | undefined {
   const match = /^\s*\+?(0x[0-9a-f]+|0[0-7]*|[1-9]\d*)$/i.exec(text);
@@ -20,4 +22,18 @@ export function parseCount(text: string, unit: number): number {
   if (suffix === '') return number;
   const bytes = suffix === 's' ? 512 : 1024 ** ' kmgt'.indexOf(suffix);
   return Math.floor((number * bytes) / unit);
+}
+
+/** Likewise, with a sign. */
+export function parseSigned(text: string): number | undefined {
+  const negative = text.startsWith('-');
+  const value = parseUnsigned(negative ? text.slice(1) : text);
+  return value === undefined || !negative ? value : -value;
+}
+
+/** A share of the blocks that is kept for the superuser, in percent; undefined where it is none up to 50. */
+export function parseReservedPercent(text: string): number | undefined {
+  if (!/^\s*[-+]?(\d+\.?\d*|\.\d+)(e[-+]?\d+)?$/i.test(text)) return undefined;
+  const percent = Number(text);
+  return percent >= 0 && percent <= LARGEST_PERCENT ? percent : undefined;
 }
