@@ -28,11 +28,13 @@ export class WriteQueue implements ContentCopier {
   readonly #data = new Uint8Array(new SharedArrayBuffer(slotCount * slotSize));
   /** The file of each entry that is a piece of one. */
   readonly #files: (OutsideFile | undefined)[] = Array.from({ length: entryCount }, () => undefined);
-  /** The entry that has each slot, plus 1. */
+  /** The last entry that has something in each slot, plus 1. */
   readonly #slotUses = Array.from({ length: slotCount }, () => 0);
   #failed = new Set<OutsideFile>();
   #queued = 0;
-  #slotsQueued = 0;
+  /** Slots that were begun. The last one is filled up to `#filled` bytes. */
+  #slotsBegun = 0;
+  #filled: number = slotSize;
 
   readonly #device: FileBackedDevice;
 
@@ -59,16 +61,22 @@ export class WriteQueue implements ContentCopier {
 
   /** At most a slot. */
   push(offset: number, from: Uint8Array): void {
-    const slot = this.#slotsQueued % slotCount;
-    this.#waitUntil(this.#slotUses[slot]!);
+    const isNew = this.#filled + from.length > slotSize;
+    if (isNew) {
+      this.#waitUntil(this.#slotUses[this.#slotsBegun % slotCount]!);
+      this.#slotsBegun++;
+      this.#filled = 0;
+    }
     this.#raise();
+    const slot = (this.#slotsBegun - 1) % slotCount;
+    const start = slot * slotSize + this.#filled;
     const entry = this.#take(QueueLayout.content);
-    this.#entries[entry * entryWords + QueueLayout.slot] = slot;
-    this.#data.set(from, slot * slotSize);
+    this.#entries[entry * entryWords + QueueLayout.start] = start;
+    this.#data.set(from, start);
+    this.#filled += from.length;
     this.#place(entry, offset, from.length);
-    this.#slotsQueued++;
     this.#slotUses[slot] = this.#queued + 1;
-    this.#announce(this.#slotsQueued % WAKE_SLOTS === 0);
+    this.#announce(isNew && this.#slotsBegun % WAKE_SLOTS === 0);
   }
 
   copy(file: OutsideFile, pieces: readonly CopiedPiece[]): void {

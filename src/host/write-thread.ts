@@ -50,7 +50,8 @@ export const QueueLayout = {
   piece: 1,
   /** A kind: nothing more will come. */
   end: 2,
-  slot: 1,
+  /** Where the content starts in the slots, bytes. */
+  start: 1,
   /** Bytes of the path; 0 when it is the file of the entry before. */
   pathLength: 2,
   /** The last piece of its file. */
@@ -209,7 +210,7 @@ export function writeQueued(): void {
     }
     publish(index);
     if (kind === layout.content) {
-      const start = entries[entry + layout.slot]! * layout.slotSize;
+      const start = entries[entry + layout.start]!;
       write(numbers[number + layout.offset]!, data, start, numbers[number + layout.length]!);
     }
     publish(index + 1);

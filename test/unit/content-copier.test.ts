@@ -1,12 +1,12 @@
 import fs from 'node:fs';
 import path from 'node:path';
 import { beforeEach, describe, expect, test } from 'vitest';
-import type { ContentCopier, OutsideFile } from '../../src/device/content-copier.ts';
+import type { OutsideFile } from '../../src/device/content-copier.ts';
 import { SliceDevice } from '../../src/device/slice-device.ts';
 import { FsError } from '../../src/errors.ts';
 import { FileDevice } from '../../src/host/file-device.ts';
 import { WriteBehindDevice } from '../../src/host/write-behind-device.ts';
-import type { FileBackedDevice } from '../../src/host/write-queue.ts';
+import { copierOf, halfFullDevice, hasFullDevice } from '../support/second-thread.ts';
 import { temporaryFolder } from '../support/tools.ts';
 
 const MIB = 1 << 20;
@@ -19,16 +19,6 @@ beforeEach(() => {
   folder = temporaryFolder();
   image = path.join(folder, 'copied.img');
 });
-
-/** Its thread takes a moment to come up. */
-function copierOf(device: WriteBehindDevice | SliceDevice): ContentCopier {
-  for (let i = 0; i < 10_000; i++) {
-    const copier = device.copier!();
-    if (copier !== undefined) return copier;
-    if (i >= 64) Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 1);
-  }
-  throw new Error('The thread does not come up');
-}
 
 function makeFile(name: string, size: number, seed: number): OutsideFile {
   const file = path.join(folder, name);
@@ -147,30 +137,16 @@ describe('files are copied to a device', () => {
     }
   });
 
-  test.skipIf(!fs.existsSync('/dev/full'))(
-    'until a write fails, whose error comes with the next call',
-    () => {
-      const base = FileDevice.create(image, SIZE);
-      const full = fs.openSync('/dev/full', 'r+');
-      const failing: FileBackedDevice = {
-        size: SIZE,
-        sectorSize: 512,
-        readOnly: false,
-        read: (offset, into) => base.read(offset, into),
-        write: (offset, from) => base.write(offset, from),
-        flush: () => base.flush(),
-        close: () => base.close(),
-        fileRange: () => ({ fd: full, offset: 0 }),
-      };
-      const device = new WriteBehindDevice(failing);
-      const copier = copierOf(device);
-      const file = makeFile('file', 5000, 1);
-      copier.copy(file, [{ fileOffset: 0, deviceOffset: 0, length: 5000, padding: 0 }]);
-      expect(() => copier.failed({ wait: true })).toThrow(FsError);
-      expect(() => copier.copy(file, [])).toThrow('ENOSPC');
-      expect(() => device.flush()).toThrow('ENOSPC');
-      expect(() => device.close()).toThrow('ENOSPC');
-      fs.closeSync(full);
-    },
-  );
+  test.skipIf(!hasFullDevice)('until a write fails, whose error comes with the next call', () => {
+    const { device: failing, closeFull } = halfFullDevice(image, SIZE);
+    const device = new WriteBehindDevice(failing);
+    const copier = copierOf(device);
+    const file = makeFile('file', 5000, 1);
+    copier.copy(file, [{ fileOffset: 0, deviceOffset: 0, length: 5000, padding: 0 }]);
+    expect(() => copier.failed({ wait: true })).toThrow(FsError);
+    expect(() => copier.copy(file, [])).toThrow('ENOSPC');
+    expect(() => device.flush()).toThrow('ENOSPC');
+    expect(() => device.close()).toThrow('ENOSPC');
+    closeFull();
+  });
 });

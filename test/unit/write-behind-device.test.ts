@@ -5,7 +5,7 @@ import { MemoryDevice } from '../../src/device/memory-device.ts';
 import { FsError } from '../../src/errors.ts';
 import { FileDevice } from '../../src/host/file-device.ts';
 import { WriteBehindDevice } from '../../src/host/write-behind-device.ts';
-import type { FileBackedDevice } from '../../src/host/write-queue.ts';
+import { copierOf, halfFullDevice, hasFullDevice } from '../support/second-thread.ts';
 import { temporaryFolder } from '../support/tools.ts';
 
 const MIB = 1 << 20;
@@ -65,39 +65,50 @@ describe('a write-behind device', () => {
     for (let i = 0; i < 40; i++) expect(content[i * MIB + 77]).toBe(i + 1);
   });
 
-  test.skipIf(!fs.existsSync('/dev/full'))(
-    'tells the error of an earlier write, and writes nothing after it',
-    () => {
-      const file = path.join(temporaryFolder(), 'behind.img');
-      const base = FileDevice.create(file, SIZE);
-      const full = fs.openSync('/dev/full', 'r+');
-      const failing: FileBackedDevice = {
-        size: SIZE,
-        sectorSize: 512,
-        readOnly: false,
-        read: (offset, into) => base.read(offset, into),
-        write: (offset, from) => base.write(offset, from),
-        flush: () => base.flush(),
-        close: () => base.close(),
-        fileRange: () => ({ fd: full, offset: 0 }),
-      };
-      const device = new WriteBehindDevice(failing);
-      const buffer = new Uint8Array(MIB).fill(1);
-      let thrown: unknown;
-      try {
-        // The thread takes a while to come up, and only its writes meet /dev/full.
-        for (let i = 0; i < 20_000; i++) device.write((i % 40) * MIB, buffer);
-        device.flush();
-      } catch (error) {
-        thrown = error;
-      }
-      expect(thrown).toBeInstanceOf(FsError);
-      expect((thrown as FsError).code).toBe('ENOSPC');
-      expect(() => device.flush()).toThrow('ENOSPC');
-      expect(() => device.close()).toThrow('ENOSPC');
-      fs.closeSync(full);
-    },
-  );
+  test('many small writes, which share the memory between the threads, with long ones among them', () => {
+    const file = path.join(temporaryFolder(), 'behind.img');
+    const device = new WriteBehindDevice(FileDevice.create(file, SIZE));
+    const model = new MemoryDevice(SIZE);
+    const random = generator(0x51c5);
+    const source = new Uint8Array(2 * MIB).map((_, i) => (i * 13 + (i >> 7)) & 0xff);
+    device.write(0, source);
+    model.write(0, source);
+    copierOf(device);
+    for (let step = 0; step < 40_000; step++) {
+      const length = step % 1000 === 999 ? 1 + random(2 * MIB - 1) : 1 + random(4096);
+      const start = random(source.length - length + 1);
+      const offset = random(SIZE - length);
+      const part = source.subarray(start, start + length);
+      device.write(offset, part);
+      model.write(offset, part);
+      if (step % 5000 !== 4999) continue;
+      const found = new Uint8Array(length);
+      device.read(offset, found);
+      expect(Buffer.compare(found, part), `step ${step}`).toBe(0);
+    }
+    device.close();
+    expect(Buffer.compare(fs.readFileSync(file), model.toBytes())).toBe(0);
+  });
+
+  test.skipIf(!hasFullDevice)('tells the error of an earlier write, and writes nothing after it', () => {
+    const file = path.join(temporaryFolder(), 'behind.img');
+    const { device: failing, closeFull } = halfFullDevice(file, SIZE);
+    const device = new WriteBehindDevice(failing);
+    const buffer = new Uint8Array(MIB).fill(1);
+    let thrown: unknown;
+    try {
+      // The thread takes a while to come up, and only its writes meet /dev/full.
+      for (let i = 0; i < 20_000; i++) device.write((i % 40) * MIB, buffer);
+      device.flush();
+    } catch (error) {
+      thrown = error;
+    }
+    expect(thrown).toBeInstanceOf(FsError);
+    expect((thrown as FsError).code).toBe('ENOSPC');
+    expect(() => device.flush()).toThrow('ENOSPC');
+    expect(() => device.close()).toThrow('ENOSPC');
+    closeFull();
+  });
 
   test('refuses what lies outside, and a device that is read-only', () => {
     const file = path.join(temporaryFolder(), 'behind.img');
