@@ -108,3 +108,37 @@ test('blocks stay dirty when the sink fails, and freed blocks are told and dropp
   device.read(5 * 1024, back);
   expect([back[0], back[1023], back[1024]]).toEqual([0x55, 0x55, 0]);
 });
+
+test('blocks are read ahead in one go, but those that are here stay as they are', () => {
+  const memory = new MemoryDevice(16 * 1024);
+  for (let index = 0; index < 16; index++) memory.write(index * 1024, new Uint8Array(1024).fill(index + 1));
+  const reads: number[][] = [];
+  const device = Object.assign(Object.create(memory) as MemoryDevice, {
+    read(offset: number, into: Uint8Array): void {
+      reads.push([offset / 1024, into.length / 1024]);
+      if (offset + into.length > 12 * 1024) throw new Error('The medium is damaged from block 12 on');
+      memory.read(offset, into);
+    },
+  });
+  const cache = new BlockCache(device, 1024, () => {});
+  const changed = cache.create(6, WriteRank.inodeTable);
+  changed.bytes.fill(0x77);
+
+  const first = cache.getAhead(4, 4, WriteRank.inodeTable, () => undefined);
+  expect(reads).toEqual([[4, 4]]);
+  expect([first.index, first.bytes[0], first.bytes[1023], first.dirty]).toEqual([4, 5, 5, false]);
+  expect(cache.find(5)!.bytes[0]).toBe(6);
+  expect(cache.find(6)).toBe(changed);
+  expect(cache.find(7)!.bytes[512]).toBe(8);
+  // Here already: nothing is read.
+  expect(cache.getAhead(7, 4, WriteRank.inodeTable, () => undefined)).toBe(cache.find(7));
+  expect(reads.length).toBe(1);
+  // One of those ahead cannot be read: it is not the one that is wanted.
+  expect(cache.getAhead(10, 4, WriteRank.inodeTable, () => undefined).bytes[0]).toBe(11);
+  expect(reads.slice(1)).toEqual([
+    [10, 4],
+    [10, 1],
+  ]);
+  expect(cache.find(11)).toBeUndefined();
+  expect(() => cache.getAhead(12, 4, WriteRank.inodeTable, () => undefined)).toThrow('damaged');
+});

@@ -114,6 +114,36 @@ export class BlockCache {
     return block;
   }
 
+  /**
+   * The block, as `get`; where it is not here, `count` blocks from it on are read at once, for whoever is going to need them. `sealOf`
+   * gives the seal of each.
+   */
+  getAhead(
+    index: number,
+    count: number,
+    rank: WriteRank,
+    sealOf: (index: number) => BlockSeal | undefined,
+  ): CachedBlock {
+    const known = this.find(index);
+    if (known !== undefined || count < 2) return this.get(index, rank, sealOf(index));
+    const bytes = new Uint8Array(count * this.#blockSize);
+    try {
+      this.#device.read(index * this.#blockSize, bytes);
+    } catch {
+      // A block that cannot be read says so when it is the one that is needed.
+      return this.get(index, rank, sealOf(index));
+    }
+    for (let i = 0; i < count; i++) {
+      if (this.find(index + i) !== undefined) continue;
+      const part = bytes.subarray(i * this.#blockSize, (i + 1) * this.#blockSize);
+      const seal = sealOf(index + i);
+      const block = clean(index + i, part, rank, seal);
+      seal?.verify(block);
+      this.#young.set(index + i, block);
+    }
+    return this.find(index)!;
+  }
+
   /** The block if it is in memory. */
   find(index: number): CachedBlock | undefined {
     const young = this.#young.get(index);
@@ -225,7 +255,7 @@ export class BlockCache {
     }
     const bytes = this.#slab.subarray(this.#slabUsed, this.#slabUsed + this.#blockSize);
     this.#slabUsed += this.#blockSize;
-    return { index, bytes, view: viewOf(bytes), rank, dirty: false, seal, level: 0, hasFollowers: false };
+    return clean(index, bytes, rank, seal);
   }
 
   #drop(map: Map<number, CachedBlock>, index: number): void {
@@ -234,4 +264,8 @@ export class BlockCache {
     block.dirty = false;
     map.delete(index);
   }
+}
+
+function clean(index: number, bytes: Uint8Array, rank: WriteRank, seal: BlockSeal | undefined): CachedBlock {
+  return { index, bytes, view: viewOf(bytes), rank, dirty: false, seal, level: 0, hasFollowers: false };
 }

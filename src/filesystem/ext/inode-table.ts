@@ -3,6 +3,7 @@ import { CorruptImageError } from '../../errors.ts';
 import type { NodeKind } from '../file-system.ts';
 import { type CachedBlock, WriteRank } from './block-cache.ts';
 import { hex } from './geometry.ts';
+import type { Group } from './group-table.ts';
 import { Inode, InodeFlag, InodeKind } from './inode.ts';
 import { InodeBlockSeal } from './metadata-seals.ts';
 import { ReadOnlyCompatibleFeature, Superblock } from './superblock.ts';
@@ -29,6 +30,9 @@ const KINDS: Readonly<Record<number, NodeKind>> = {
 
 /** Longest size of a file that needs no `large_file`. */
 const SMALL_FILE = 0x7fff_ffff;
+
+/** Blocks of an inode table that are read at once. */
+const READ_AHEAD = 16;
 
 /** Finds inodes, and reads and writes those of their fields that are spread over several places. */
 export class InodeTable {
@@ -57,12 +61,28 @@ export class InodeTable {
     const index = group.inodeTable + (offset - within) / geometry.blockSize;
     let block = cache.find(index);
     if (block === undefined) {
-      const seal = seals?.inodes(number - within / geometry.inodeSize, geometry);
-      block = groups.isTableBlockUnused(group, index)
-        ? cache.blank(index, WriteRank.inodeTable, seal)
-        : cache.get(index, WriteRank.inodeTable, seal);
+      const first = number - within / geometry.inodeSize;
+      const inodesPerBlock = geometry.blockSize / geometry.inodeSize;
+      if (groups.isTableBlockUnused(group, index)) {
+        block = cache.blank(index, WriteRank.inodeTable, seals?.inodes(first, geometry));
+      } else {
+        const count = cache.find(index - 1) === undefined ? 1 : this.#ahead(group, index);
+        block = cache.getAhead(index, count, WriteRank.inodeTable, (at) =>
+          seals?.inodes(first + (at - index) * inodesPerBlock, geometry),
+        );
+      }
     }
     return { number, block, view: block.view, base: within };
+  }
+
+  /** Blocks that are worth reading at once by who goes through a table in order: those from `index` on that mean something. */
+  #ahead(group: Group, index: number): number {
+    const { groups, geometry } = this.#volume;
+    const end = group.inodeTable + geometry.inodeTableBlocks;
+    let count = 1;
+    while (count < READ_AHEAD && index + count < end && !groups.isTableBlockUnused(group, index + count))
+      count++;
+    return count;
   }
 
   markDirty(ref: InodeRef): void {
