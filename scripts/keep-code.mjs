@@ -31,7 +31,8 @@ async function keepCommandLine() {
   writeFileSync(floppy, '');
   truncateSync(floppy, 1440 << 10);
   mkdirSync(path.join(tree, 'folder'), { recursive: true });
-  for (let i = 0; i < 40; i++) writeFileSync(path.join(tree, 'folder', `file ${i}`), 'content');
+  // So many that the second thread begins to write, and more than goes into a block of the directory.
+  for (let i = 0; i < 300; i++) writeFileSync(path.join(tree, 'folder', `file ${i}`), 'content');
   try {
     // None of these attaches, mounts or writes anywhere else.
     for (const argv of [
