@@ -4,8 +4,11 @@ import fs from 'node:fs';
 const STEP_MILLISECONDS = 10;
 
 /** Waits until it holds; fails with `message` after half a minute. */
-export async function until(condition: () => boolean, message = 'It does not come true'): Promise<void> {
-  for (const end = performance.now() + 30_000; !condition();) {
+export async function until(
+  condition: () => boolean | Promise<boolean>,
+  message = 'It does not come true',
+): Promise<void> {
+  for (const end = performance.now() + 30_000; !(await condition());) {
     if (performance.now() > end) throw new Error(message);
     await new Promise((resolve) => setTimeout(resolve, STEP_MILLISECONDS));
   }
