@@ -1,11 +1,9 @@
 import fs from 'node:fs';
-import { timestampFromMilliseconds, type Timestamp } from '../bytes/time.ts';
-import { type DeviceFamily, type DeviceView, deviceViews } from '../disk/device-views.ts';
-import { ERRNO, FsError } from '../errors.ts';
+import type { DeviceFamily } from '../disk/device-views.ts';
+import { ERRNO } from '../errors.ts';
 import { answerInit } from '../fuse/init.ts';
 import {
   FallocateIn,
-  FATTR,
   FOPEN,
   FUSE_IOCTL_DIR,
   FUSE_ROOT_ID,
@@ -21,23 +19,22 @@ import {
   OpenIn,
   ReadIn,
   ReleaseIn,
-  SetattrIn,
   WriteIn,
 } from '../fuse/protocol.ts';
-import { DirentWriter, type FuseAttributes, type FuseReply, OUT_HEADER_SIZE } from '../fuse/reply.ts';
+import { type FuseReply, OUT_HEADER_SIZE } from '../fuse/reply.ts';
 import { type FuseRequest, IN_HEADER_SIZE } from '../fuse/request.ts';
 import { type DeviceShare, type SharedDevice, openShare, ShareWord } from '../host/device-share.ts';
 import type { FuseHandlers } from '../host/fuse-channel.ts';
 import type { SplicePipe } from '../host/splice-pipe.ts';
 import { extentsOf } from '../device/block-device.ts';
-import { MAX_WRITE, nodeIdOf } from './device-files-nodes.ts';
+import { DeviceFileNames } from './device-files-names.ts';
+import { MAX_WRITE } from './device-files-nodes.ts';
 import type { FilesState } from './device-files-state.ts';
+import { WaitingReplies } from './waiting-replies.ts';
 
 /** READs from this on are spliced: below, two more system calls cost more than the copy. */
 const SPLICE_FROM = 1 << 16;
 
-const S_IFDIR = 0o040000;
-const S_IFREG = 0o100000;
 const O_ACCMODE = 3;
 const O_RDONLY = 0;
 const SEEK_DATA = 3;
@@ -55,8 +52,6 @@ const Ioctl = {
   BLKBSZSET: 0x4008_1271,
 } as const;
 
-/** How long closing or syncing a device may take until the names of its partitions have followed what was written. */
-const PUBLISH_MILLISECONDS = 3000;
 const WISHES = {
   flags:
     InitFlag.ASYNC_READ |
@@ -68,15 +63,6 @@ const WISHES = {
   maxWrite: MAX_WRITE,
   maxBackground: 64,
 };
-
-/** An answer that waits until the names are in place. */
-interface Waiting {
-  readonly message: Uint8Array;
-  /** Of the request. */
-  readonly unique: number;
-  readonly generation: number;
-  readonly until: number;
-}
 
 export interface DeviceFilesServerOptions {
   readonly share: DeviceShare;
@@ -101,14 +87,8 @@ export class DeviceFilesServer implements FuseHandlers {
   readonly #device: SharedDevice;
   readonly #state: FilesState;
   readonly #file: number;
-  readonly #time: Timestamp = timestampFromMilliseconds(Date.now());
-  readonly #uid = process.getuid!();
-  readonly #gid = process.getgid!();
-  readonly #waiting: Waiting[] = [];
-  #views = new Map<number, DeviceView>();
-  #viewsGeneration: number | undefined;
-  #viewsSize = -1;
-  #dirents: DirentWriter | undefined;
+  readonly #names: DeviceFileNames;
+  readonly #waiting: WaitingReplies;
   #pipe: SplicePipe | undefined | null;
 
   constructor(options: DeviceFilesServerOptions) {
@@ -116,6 +96,12 @@ export class DeviceFilesServer implements FuseHandlers {
     this.#device = openShare(options.share);
     this.#state = options.state;
     this.#file = options.share.fd;
+    this.#names = new DeviceFileNames(this.#device, {
+      file: options.share.fd,
+      family: options.family,
+      unit: options.unit,
+    });
+    this.#waiting = new WaitingReplies(this.#device, options.send);
   }
 
   handle(request: FuseRequest, reply: FuseReply): number {
@@ -126,7 +112,7 @@ export class DeviceFilesServer implements FuseHandlers {
       request.view.getUint32(offset, true),
       request.view.getUint32(offset + 4, true),
     );
-    if (this.#waiting.length > 0) this.#answerWaiting(false);
+    if (this.#waiting.count > 0) this.#waiting.sendReady();
     const { opcode } = request;
     if (opcode === Opcode.READ) return this.#read(request, reply);
     if (opcode === Opcode.WRITE) return this.#write(request, reply);
@@ -135,12 +121,12 @@ export class DeviceFilesServer implements FuseHandlers {
 
   /** Answers that have waited are sent when it is time. Returns the milliseconds until it is worth looking again. */
   idle(): number | undefined {
-    this.#answerWaiting(false);
-    return this.#waiting.length > 0 ? 1 : undefined;
+    this.#waiting.sendReady();
+    return this.#waiting.count > 0 ? 1 : undefined;
   }
 
   close(): void {
-    this.#answerWaiting(true);
+    this.#waiting.sendAll();
     this.#pipe?.close();
   }
 
@@ -149,11 +135,11 @@ export class DeviceFilesServer implements FuseHandlers {
       case Opcode.INIT:
         return answerInit(request, reply, WISHES).length;
       case Opcode.LOOKUP:
-        return this.#lookup(request, reply);
+        return this.#names.lookup(request, reply);
       case Opcode.GETATTR:
-        return this.#attributes(request, reply);
+        return this.#names.attributes(request, reply);
       case Opcode.SETATTR:
-        return this.#setAttributes(request, reply);
+        return this.#names.setAttributes(request, reply);
       case Opcode.OPEN:
         return this.#open(request, reply);
       case Opcode.RELEASE:
@@ -172,7 +158,7 @@ export class DeviceFilesServer implements FuseHandlers {
       case Opcode.OPENDIR:
         return reply.open(request, 0, 0);
       case Opcode.READDIR:
-        return this.#readDirectory(request, reply);
+        return this.#names.readDirectory(request, reply);
       case Opcode.STATFS:
         // No blocks: df leaves it out.
         return reply.statfs(request, {
@@ -193,7 +179,7 @@ export class DeviceFilesServer implements FuseHandlers {
       case Opcode.BATCH_FORGET:
         return 0;
       case Opcode.INTERRUPT:
-        this.#interrupt(request);
+        this.#waiting.sendAtOnce(request.get(InterruptIn.unique));
         return 0;
       case Opcode.CREATE:
       case Opcode.MKNOD:
@@ -214,7 +200,7 @@ export class DeviceFilesServer implements FuseHandlers {
   // Data
 
   #read(request: FuseRequest, reply: FuseReply): number {
-    const view = this.#view(request.nodeId);
+    const view = this.#names.view(request.nodeId);
     const offset = request.get(ReadIn.offset);
     const length = Math.min(request.get(ReadIn.size), view.size - offset);
     if (length <= 0) return reply.done(request, 0);
@@ -251,7 +237,7 @@ export class DeviceFilesServer implements FuseHandlers {
   }
 
   #write(request: FuseRequest, reply: FuseReply): number {
-    const view = this.#view(request.nodeId);
+    const view = this.#names.view(request.nodeId);
     const device = this.#device;
     // As a read-only loop device: it can be opened for writing, and refuses.
     if (device.readOnly) return reply.error(request, ERRNO.EPERM[0]);
@@ -277,7 +263,7 @@ export class DeviceFilesServer implements FuseHandlers {
 
   /** As blkdev_fallocate() has it: zeros can be made anywhere, a device cannot be given space or length. */
   #fallocate(request: FuseRequest, reply: FuseReply): number {
-    const view = this.#view(request.nodeId);
+    const view = this.#names.view(request.nodeId);
     if (this.#device.readOnly) return reply.error(request, ERRNO.EPERM[0]);
     const mode = request.get(FallocateIn.mode);
     const keepsSize = (mode & FALLOC_FL_KEEP_SIZE) !== 0;
@@ -301,7 +287,7 @@ export class DeviceFilesServer implements FuseHandlers {
   }
 
   #seek(request: FuseRequest, reply: FuseReply): number {
-    const view = this.#view(request.nodeId);
+    const view = this.#names.view(request.nodeId);
     const offset = request.get(LseekIn.offset);
     const whence = request.get(LseekIn.whence);
     if (whence !== SEEK_DATA && whence !== SEEK_HOLE) return reply.error(request, ERRNO.EINVAL[0]);
@@ -317,104 +303,10 @@ export class DeviceFilesServer implements FuseHandlers {
     return reply.done(request, LseekOut.$size);
   }
 
-  // Names and attributes
-
-  /** The view behind a node; ENXIO when the partition is not there any more. */
-  #view(nodeId: number): DeviceView {
-    const view = this.#currentViews().get(nodeId);
-    if (view === undefined) throw new FsError('ENXIO', { detail: 'the partition is not there any more' });
-    return view;
-  }
-
-  #currentViews(): Map<number, DeviceView> {
-    const generation = Atomics.load(this.#device.words, ShareWord.tableGeneration);
-    const { size } = this.#device;
-    if (generation === this.#viewsGeneration && size === this.#viewsSize) return this.#views;
-    const { family, unit } = this.#options;
-    const views = deviceViews(this.#device, family, unit);
-    this.#views = new Map(views.map((view) => [nodeIdOf(view), view]));
-    this.#viewsGeneration = generation;
-    this.#viewsSize = size;
-    return this.#views;
-  }
-
-  #lookup(request: FuseRequest, reply: FuseReply): number {
-    if (request.nodeId !== FUSE_ROOT_ID) return reply.error(request, ERRNO.ENOTDIR[0]);
-    const name = request.name();
-    for (const [nodeId, view] of this.#currentViews()) {
-      if (view.name !== name) continue;
-      const attributes = this.#fileAttributes(view);
-      return reply.entry(request, { nodeId, generation: 0, entryValid: 0, attrValid: 0, attributes });
-    }
-    return reply.error(request, ERRNO.ENOENT[0]);
-  }
-
-  /** Never believed for longer than it takes: the table and the size change behind the kernel's back. */
-  #attributes(request: FuseRequest, reply: FuseReply): number {
-    return reply.attributes(request, this.#attributesOf(request.nodeId), 0);
-  }
-
-  #attributesOf(nodeId: number): FuseAttributes {
-    if (nodeId !== FUSE_ROOT_ID) return this.#fileAttributes(this.#view(nodeId));
-    return this.#make(FUSE_ROOT_ID, S_IFDIR | 0o500, 0, 0, 2);
-  }
-
-  #fileAttributes(view: DeviceView): FuseAttributes {
-    let blocks = Math.ceil(view.size / 512);
-    // cp and others look for holes only where fewer blocks are taken than the size needs.
-    if (view.partition === undefined && this.#device.isPlainFile)
-      blocks = Math.min(blocks, fs.fstatSync(this.#file).blocks);
-    return this.#make(view.id + 1, S_IFREG | 0o600, view.size, blocks, 1);
-  }
-
-  #make(ino: number, mode: number, size: number, blocks: number, nlink: number): FuseAttributes {
-    return {
-      ino,
-      size,
-      blocks,
-      atime: this.#time,
-      mtime: this.#time,
-      ctime: this.#time,
-      mode,
-      nlink,
-      uid: this.#uid,
-      gid: this.#gid,
-      rdev: 0,
-      blksize: 4096,
-    };
-  }
-
-  /** O_TRUNC and times go by without effect, as on a device; its owner and mode are not anybody's to change. */
-  #setAttributes(request: FuseRequest, reply: FuseReply): number {
-    const attributes = this.#attributesOf(request.nodeId);
-    const valid = request.get(SetattrIn.valid);
-    const isChange =
-      ((valid & FATTR.MODE) !== 0 && ((request.get(SetattrIn.mode) ^ attributes.mode) & 0o7777) !== 0) ||
-      ((valid & FATTR.UID) !== 0 && request.get(SetattrIn.uid) !== attributes.uid) ||
-      ((valid & FATTR.GID) !== 0 && request.get(SetattrIn.gid) !== attributes.gid);
-    if (isChange) return reply.error(request, ERRNO.EPERM[0]);
-    return reply.attributes(request, attributes, 0);
-  }
-
-  #readDirectory(request: FuseRequest, reply: FuseReply): number {
-    const writer = (this.#dirents ??= new DirentWriter(reply));
-    writer.start(request.get(ReadIn.size));
-    const entries: [name: string, ino: number, mode: number][] = [
-      ['.', FUSE_ROOT_ID, S_IFDIR],
-      ['..', FUSE_ROOT_ID, S_IFDIR],
-    ];
-    for (const view of this.#currentViews().values()) entries.push([view.name, view.id + 1, S_IFREG]);
-    const first = request.get(ReadIn.offset);
-    for (const [index, [name, ino, mode]] of entries.entries()) {
-      if (index >= first && !writer.add(name, ino, mode, index + 1)) break;
-    }
-    return reply.done(request, writer.length);
-  }
-
   // Opening and closing
 
   #open(request: FuseRequest, reply: FuseReply): number {
-    const view = this.#view(request.nodeId);
+    const view = this.#names.view(request.nodeId);
     const { words } = this.#device;
     const isCached = Atomics.load(words, ShareWord.mounts) === 0;
     const handle = this.#state.openHandle(view.id, request.pid, isCached);
@@ -445,30 +337,8 @@ export class DeviceFilesServer implements FuseHandlers {
   #whenPublished(request: FuseRequest, reply: FuseReply, bodyLength: number): number {
     const length = reply.done(request, bodyLength);
     if (this.#device.awaitPublished(0)) return length;
-    this.#waiting.push({
-      message: reply.bytes.slice(0, length),
-      unique: InHeader.unique.get(request.view, 0),
-      generation: Atomics.load(this.#device.words, ShareWord.tableGeneration),
-      until: Date.now() + PUBLISH_MILLISECONDS,
-    });
+    this.#waiting.add(request, reply.bytes.slice(0, length));
     return 0;
-  }
-
-  #interrupt(request: FuseRequest): void {
-    const unique = request.get(InterruptIn.unique);
-    const index = this.#waiting.findIndex((waiting) => waiting.unique === unique);
-    if (index >= 0) this.#options.send(this.#waiting.splice(index, 1)[0]!.message);
-  }
-
-  #answerWaiting(all: boolean): void {
-    if (this.#waiting.length === 0) return;
-    const published = Atomics.load(this.#device.words, ShareWord.publishedGeneration);
-    const now = Date.now();
-    for (const waiting of this.#waiting.splice(0)) {
-      if (all || published - waiting.generation >= 0 || now >= waiting.until)
-        this.#options.send(waiting.message);
-      else this.#waiting.push(waiting);
-    }
   }
 
   // ioctl(2)
@@ -476,7 +346,7 @@ export class DeviceFilesServer implements FuseHandlers {
   #ioctl(request: FuseRequest, reply: FuseReply): number {
     const isDirectory = (request.get(IoctlIn.flags) & FUSE_IOCTL_DIR) !== 0;
     if (isDirectory || request.nodeId === FUSE_ROOT_ID) return reply.error(request, ERRNO.ENOTTY[0]);
-    const view = this.#view(request.nodeId);
+    const view = this.#names.view(request.nodeId);
     reply.clear(IoctlOut.$size + 8);
     const value = OUT_HEADER_SIZE + IoctlOut.$size;
     switch (request.get(IoctlIn.cmd)) {
