@@ -58,7 +58,7 @@ function makeTree(folder: string): string {
 function makeLargeDirectories(folder: string): string {
   const tree = path.join(folder, 'large');
   for (const name of ['big', 'small']) fs.mkdirSync(path.join(tree, name), { recursive: true });
-  for (let i = 1; i <= 4000; i++)
+  for (let i = 1; i <= 2800; i++)
     fs.writeFileSync(path.join(tree, 'big', `a long name of a file with the number ${i}`), '');
   for (let i = 1; i <= 400; i++) fs.writeFileSync(path.join(tree, 'small', `file ${i}`), '');
   return tree;
@@ -130,6 +130,39 @@ describeWithTools(['e2fsck', 'mke2fs', 'debugfs'], 'e2fsck on structures that so
       }
     });
   }
+
+  it('makes indexes anew, over all names', async () => {
+    const INDEX = 0x1000;
+    const namesOf = (directory: string): string[] =>
+      runTool('debugfs', ['-R', `ls -p ${directory}`, file])
+        .stdout.split('\n')
+        .map((line) => line.split('/')[5] ?? '')
+        .toSorted();
+    for (const { image, where } of good.filter(({ kind }) => kind === 'indexed')) {
+      fs.writeFileSync(file, image);
+      const names = ['/big', '/small'].map(namesOf);
+      for (const damage of [
+        'the count of an index',
+        'a block of an index',
+        'the count of a node',
+        'a hash of a node',
+      ]) {
+        for (let seed = 1; seed < 3; seed++) {
+          fs.writeFileSync(file, damageStructure(image, damage, seededRandom(seed)));
+          await userloop(['e2fsck', '-fy', file]);
+          const told = `${where}, ${damage}, seed ${seed}`;
+          expect(runTool('e2fsck', ['-fn', file]).status, told).toBe(0);
+          expect(['/big', '/small'].map(namesOf), told).toEqual(names);
+          for (const directory of ['/big', '/small']) {
+            const flags = /Flags: 0x([0-9a-f]+)/.exec(
+              runTool('debugfs', ['-R', `stat ${directory}`, file]).stdout,
+            );
+            expect(Number.parseInt(flags![1]!, 16) & INDEX, told).toBe(INDEX);
+          }
+        }
+      }
+    }
+  });
 
   it('gives up a journal that cannot be read before anything is replayed from it', async () => {
     const { image } = good.find(({ kind }) => kind === 'journal')!;

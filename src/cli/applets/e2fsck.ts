@@ -55,7 +55,7 @@ export const e2fsck = defineApplet({
     '-j: an external journal',
     '-t: times',
     'file systems with bigalloc',
-    'contents of quota files, misplaced bitmaps and tables, a new index for a directory whose index is wrong: it goes without, a new journal where neither its inode nor the copy in the superblock can be used: the volume goes without',
+    'contents of quota files, misplaced bitmaps and tables, a new journal where neither its inode nor the copy in the superblock can be used: the volume goes without',
     'copies of more than 64 MiB of multiply-claimed blocks in one run: what is beyond is asked to be deleted',
   ],
   run,

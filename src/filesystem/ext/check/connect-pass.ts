@@ -3,6 +3,7 @@ import { Inode, InodeFlag, ReservedInode } from '../inode.ts';
 import { ReadOnlyCompatibleFeature } from '../superblock.ts';
 import type { ExtCheck } from './context.ts';
 import { directorySeed, hasTail, PathFinder, writeTail } from './directory-blocks.ts';
+import { IndexRebuild } from './index-rebuild.ts';
 import { isNameless } from './inode-pass.ts';
 import { LostAndFound } from './lost-found.ts';
 import { checkValueUses } from './value-check.ts';
@@ -43,7 +44,7 @@ export function checkConnections(check: ExtCheck): void {
     const dotdot = dotdots.get(directory);
     if (parent !== 0 && dotdot !== parent) checkDotdot(check, paths, directory, dotdot, parent);
   }
-  clearIndexes(check);
+  mendIndexes(check);
 }
 
 function checkRoot(check: ExtCheck): boolean {
@@ -137,11 +138,16 @@ function setDotdot(check: ExtCheck, directory: number, block: number, parent: nu
   check.writeBlock(block, bytes);
 }
 
-/** A directory whose index is wrong goes without; the next round gives its blocks the checksums of leaves. */
-function clearIndexes(check: ExtCheck): void {
+/** A directory whose index is wrong gets a new one, or goes without: then the next round gives its blocks the checksums of leaves. */
+function mendIndexes(check: ExtCheck): void {
+  let rebuild: IndexRebuild | undefined;
   check.badIndexes.each((directory) => {
+    if (rebuild === undefined) check.observer.tell('Pass 3A: Optimizing directories\n');
+    rebuild ??= new IndexRebuild(check);
     const inode = check.readInode(directory);
-    Inode.i_flags.set(inode, 0, Inode.i_flags.get(inode, 0) & ~InodeFlag.index);
+    const flags = Inode.i_flags.get(inode, 0);
+    const hasIndex = rebuild.rebuild(directory, inode);
+    Inode.i_flags.set(inode, 0, hasIndex ? flags | InodeFlag.index : flags & ~InodeFlag.index);
     check.writeInode(directory, inode);
   });
 }

@@ -149,7 +149,7 @@ export class IndexCheck {
       meaning: `The index of directory inode ${this.#directory} is wrong, so names that are there may not be found`,
       text: `${this.#problem}HTREE directory inode ${this.#directory} (${this.#path()}) is invalid.  `,
       question: 'Clear HTree index',
-      action: 'gives up the index: the names stay',
+      action: 'makes a new index: the names stay',
     });
     if (isMended) check.badIndexes.set(this.#directory);
   }
