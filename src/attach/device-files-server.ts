@@ -2,25 +2,20 @@ import fs from 'node:fs';
 import type { DeviceFamily } from '../disk/device-views.ts';
 import { ERRNO } from '../errors.ts';
 import { answerInit } from '../fuse/init.ts';
+import { FOPEN, FUSE_IOCTL_DIR, FUSE_ROOT_ID, InitFlag, InitFlag2, Opcode } from '../fuse/protocol.ts';
 import {
   FallocateIn,
-  FOPEN,
-  FUSE_IOCTL_DIR,
-  FUSE_ROOT_ID,
   InHeader,
-  InitFlag,
-  InitFlag2,
   InterruptIn,
   IoctlIn,
   IoctlOut,
   LseekIn,
   LseekOut,
-  Opcode,
   OpenIn,
   ReadIn,
   ReleaseIn,
   WriteIn,
-} from '../fuse/protocol.ts';
+} from '../fuse/structures.ts';
 import { type FuseReply, OUT_HEADER_SIZE } from '../fuse/reply.ts';
 import { type FuseRequest, IN_HEADER_SIZE } from '../fuse/request.ts';
 import { type DeviceShare, type SharedDevice, openShare, ShareWord } from '../host/device-share.ts';

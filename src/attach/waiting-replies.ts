@@ -1,4 +1,4 @@
-import { InHeader } from '../fuse/protocol.ts';
+import { InHeader } from '../fuse/structures.ts';
 import type { FuseRequest } from '../fuse/request.ts';
 import { type SharedDevice, ShareWord } from '../host/device-share.ts';
 

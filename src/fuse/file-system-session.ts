@@ -4,17 +4,8 @@ import type { FileSystem, NodeId, NodeKind } from '../filesystem/file-system.ts'
 import { type FuseAgreement, answerInit } from './init.ts';
 import { OpenDirectoryHandles } from './open-directories.ts';
 import { KIND_MODE } from './presentation.ts';
-import {
-  BatchForgetIn,
-  FOPEN,
-  ForgetIn,
-  ForgetOne,
-  FUSE_ROOT_ID,
-  InitFlag,
-  Opcode,
-  ReadIn,
-  ReleaseIn,
-} from './protocol.ts';
+import { FOPEN, FUSE_ROOT_ID, InitFlag, Opcode } from './protocol.ts';
+import { BatchForgetIn, ForgetIn, ForgetOne, ReadIn, ReleaseIn } from './structures.ts';
 import { DirentWriter, type FuseEntry, type FuseReply } from './reply.ts';
 import type { FuseRequest } from './request.ts';
 import { AttributeRequests } from './session-attributes.ts';

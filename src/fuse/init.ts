@@ -6,9 +6,8 @@ import {
   FUSE_OLDEST_MINOR_VERSION,
   InitFlag,
   InitFlag2,
-  InitIn,
-  InitOut,
 } from './protocol.ts';
+import { InitIn, InitOut } from './structures.ts';
 import type { FuseReply } from './reply.ts';
 import type { FuseRequest } from './request.ts';
 

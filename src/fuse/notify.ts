@@ -1,13 +1,13 @@
 import { viewOf } from '../bytes/struct.ts';
 import { encodeUtf8Into, utf8Length } from '../bytes/utf8.ts';
+import { Notify } from './protocol.ts';
 import {
-  Notify,
   NotifyDeleteOut,
   NotifyInvalEntryOut,
   NotifyInvalInodeOut,
   NotifyStoreOut,
   OutHeader,
-} from './protocol.ts';
+} from './structures.ts';
 
 /**
  * What a server tells the kernel unasked. Each function gives the bytes for one write(2) to /dev/fuse; that fails with ENOENT when the kernel

@@ -14,7 +14,7 @@ import {
   OpenOut,
   OutHeader,
   WriteOut,
-} from './protocol.ts';
+} from './structures.ts';
 import type { FuseRequest } from './request.ts';
 
 /** Bytes before the body of a reply. */

@@ -1,7 +1,7 @@
 import type { Field } from '../bytes/struct.ts';
 import { viewOf } from '../bytes/struct.ts';
 import { decodeUtf8 } from '../bytes/utf8.ts';
-import { InHeader } from './protocol.ts';
+import { InHeader } from './structures.ts';
 
 /** Bytes before the body of a request. */
 export const IN_HEADER_SIZE = InHeader.$size;

@@ -3,15 +3,14 @@ import type { Timestamp } from '../bytes/time.ts';
 import { FsError } from '../errors.ts';
 import type { AttributeChanges, NodeId } from '../filesystem/file-system.ts';
 import { withoutSetId } from './presentation.ts';
+import { FATTR, InitFlag } from './protocol.ts';
 import {
-  FATTR,
   FUSE_COMPAT_SETXATTR_IN_SIZE,
   GetxattrIn,
   GetxattrOut,
-  InitFlag,
   SetattrIn,
   SetxattrIn,
-} from './protocol.ts';
+} from './structures.ts';
 import type { Field } from '../bytes/struct.ts';
 import { type FuseReply, OUT_HEADER_SIZE } from './reply.ts';
 import { type FuseRequest, IN_HEADER_SIZE } from './request.ts';

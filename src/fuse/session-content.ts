@@ -1,7 +1,8 @@
 import { FsError } from '../errors.ts';
 import type { NodeId } from '../filesystem/file-system.ts';
 import { withoutSetId } from './presentation.ts';
-import { FallocateIn, FUSE_WRITE_KILL_SUIDGID, LseekIn, LseekOut, ReadIn, WriteIn } from './protocol.ts';
+import { FUSE_WRITE_KILL_SUIDGID } from './protocol.ts';
+import { FallocateIn, LseekIn, LseekOut, ReadIn, WriteIn } from './structures.ts';
 import { type FuseReply, OUT_HEADER_SIZE } from './reply.ts';
 import type { FuseRequest } from './request.ts';
 import type { SessionCore } from './session-core.ts';

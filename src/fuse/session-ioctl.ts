@@ -1,6 +1,6 @@
 import { struct, u64le } from '../bytes/struct.ts';
 import { FsError } from '../errors.ts';
-import { IoctlIn, IoctlOut } from './protocol.ts';
+import { IoctlIn, IoctlOut } from './structures.ts';
 import { type FuseReply, OUT_HEADER_SIZE } from './reply.ts';
 import type { FuseRequest } from './request.ts';
 import type { SessionCore } from './session-core.ts';

@@ -1,7 +1,7 @@
 import { FsError } from '../errors.ts';
 import type { CreateOptions, DeviceNumber, NodeId, NodeKind } from '../filesystem/file-system.ts';
 import { kindOfMode } from './presentation.ts';
-import { LinkIn, MkdirIn, MknodIn, Rename2In, RenameIn } from './protocol.ts';
+import { LinkIn, MkdirIn, MknodIn, Rename2In, RenameIn } from './structures.ts';
 import { type FuseReply, majorOf, minorOf } from './reply.ts';
 import type { FuseRequest } from './request.ts';
 import type { SessionCore } from './session-core.ts';

@@ -2,6 +2,7 @@ import fs from 'node:fs';
 import path from 'node:path';
 import { expect, it } from 'vitest';
 import * as protocol from '../../src/fuse/protocol.ts';
+import * as structures from '../../src/fuse/structures.ts';
 import { describeWithTools, runTool, temporaryFolder } from '../support/tools.ts';
 
 /** The compiler and the kernel's header say where every field lies. */
@@ -36,7 +37,7 @@ function isTable(value: unknown): value is Table {
   return typeof value === 'object' && value !== null && '$fields' in value;
 }
 
-const tables = Object.values(protocol).filter(isTable) as unknown as Table[];
+const tables = Object.values(structures).filter(isTable) as unknown as Table[];
 
 describeWithTools(['gcc'], 'The FUSE protocol as the kernel header declares it', () => {
   it('has every structure, field and number where the compiler puts it', () => {
@@ -62,8 +63,8 @@ describeWithTools(['gcc'], 'The FUSE protocol as the kernel header declares it',
         say(minor, `${$name}.${name}:`, `sizeof(((struct ${$name} *)0)->${member})`, length);
       }
     }
-    say(0, 'entry attr', 'offsetof(struct fuse_entry_out, attr)', protocol.ENTRY_ATTR);
-    say(0, 'attr attr', 'offsetof(struct fuse_attr_out, attr)', protocol.ATTR_OUT_ATTR);
+    say(0, 'entry attr', 'offsetof(struct fuse_entry_out, attr)', structures.ENTRY_ATTR);
+    say(0, 'attr attr', 'offsetof(struct fuse_attr_out, attr)', structures.ATTR_OUT_ATTR);
     const prefixes: [string, Record<string, number>, Record<string, number>][] = [
       ['FUSE_', protocol.Opcode, { STATX: 39, COPY_FILE_RANGE_64: 45 }],
       ['FUSE_NOTIFY_', protocol.Notify, { INC_EPOCH: 44 }],
@@ -80,7 +81,7 @@ describeWithTools(['gcc'], 'The FUSE protocol as the kernel header declares it',
       // Debian's header of 7.38 lacks what 7.38 got at last.
       say(old.indexOf(name) >= 0 && name !== 'CREATE_SUPP_GROUP' ? 0 : 43, name, `FUSE_${name} >> 32`, value);
     }
-    for (const [name, value] of Object.entries(protocol)) {
+    for (const [name, value] of Object.entries({ ...protocol, ...structures })) {
       if (typeof value !== 'number' || !name.startsWith('FUSE_') || /VERSION|OLDEST/.test(name)) continue;
       say(0, name, name, value);
     }

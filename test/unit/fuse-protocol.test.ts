@@ -3,19 +3,17 @@ import { viewOf } from '../../src/bytes/struct.ts';
 import { UnsupportedError } from '../../src/errors.ts';
 import { answerInit, requestBufferSize } from '../../src/fuse/init.ts';
 import { notifyDelete, notifyInvalEntry, notifyInvalInode, notifyStore } from '../../src/fuse/notify.ts';
+import { InitFlag, InitFlag2, Opcode } from '../../src/fuse/protocol.ts';
 import {
   Attr,
   ENTRY_ATTR,
   EntryOut,
   InHeader,
-  InitFlag,
-  InitFlag2,
   InitIn,
   InitOut,
-  Opcode,
   ReadIn,
   RenameIn,
-} from '../../src/fuse/protocol.ts';
+} from '../../src/fuse/structures.ts';
 import {
   deviceNumber,
   DirentWriter,
