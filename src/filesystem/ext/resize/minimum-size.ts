@@ -4,22 +4,23 @@ import { nextClear, nextSet } from '../bitmap.ts';
 import type { Volume } from '../volume.ts';
 import { GroupLayout } from './group-layout.ts';
 import { usableBlockCount } from './new-size.ts';
-import { type Pass, planPass, refuseFeatures } from './resize.ts';
+import { planChain } from './chain.ts';
+import { type Pass, refuseFeatures } from './resize.ts';
 
 /** Sizes that are tried beyond what adding up gives, until one is known to work out. */
 const MAX_TRIALS = 24;
 
 /**
- * The pass that leaves the fewest blocks; undefined when none makes the volume smaller. Adding up gives a lower bound; what moves needs some blocks
+ * The passes of which the last leaves the fewest blocks; undefined when none makes the volume smaller. Adding up gives a lower bound; what moves needs some blocks
  * more for trees that are built anew, so it is tried, without writing anything.
  */
-export function planSmallestPass(volume: Volume, clock: () => Timestamp): Pass | undefined {
+export function planSmallestPass(volume: Volume, clock: () => Timestamp): readonly Pass[] | undefined {
   refuseFeatures(volume, true);
   const old = new GroupLayout(volume.superblock, volume.geometry);
-  let enough: Pass | undefined;
+  let enough: readonly Pass[] | undefined;
   const fits = (blockCount: number): boolean => {
     try {
-      enough = planPass(volume, { blockCount, clock });
+      enough = planChain(volume, { blockCount, clock });
       return true;
     } catch (error) {
       // What cannot be moved has to stay: then it is no smaller.

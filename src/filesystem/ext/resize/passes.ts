@@ -3,10 +3,10 @@ import type { BlockDevice } from '../../../device/block-device.ts';
 import type { StagedRange } from '../../../device/staging-device.ts';
 import { hasCode } from '../../../errors.ts';
 import { Volume } from '../volume.ts';
+import { planChain, volumeAfter } from './chain.ts';
 import { planSmallestPass } from './minimum-size.ts';
-import { PlannedDevice } from './planned-device.ts';
 import type { ResizeObserver } from './write-plan.ts';
-import { type Pass, planPass, type ResizeOptions } from './resize.ts';
+import type { Pass, ResizeOptions } from './resize.ts';
 
 /** A resize that is known to work out: nothing is written before `apply`. */
 export interface ResizePlan {
@@ -35,12 +35,12 @@ export function planResize(device: BlockDevice, options: ResizeOptions): ResizeP
   const passes = new Passes(device, options.clock);
   for (let pass = 1; ; pass++) {
     try {
-      passes.add(planPass(passes.volume, options));
+      passes.add(planChain(passes.volume, options));
       return passes.plan()!;
     } catch (error) {
       if (!hasCode(error, 'ENOSPC') || options.blockCount >= passes.volume.geometry.blockCount) throw error;
       const least = pass < MAX_PASSES ? planSmallestPass(passes.volume, options.clock) : undefined;
-      if (least === undefined || least.blockCount <= options.blockCount) throw error;
+      if (least === undefined || least.at(-1)!.blockCount <= options.blockCount) throw error;
       passes.add(least);
     }
   }
@@ -67,23 +67,22 @@ class Passes {
   /** As the passes so far leave it. */
   volume: Volume;
   readonly #device: BlockDevice;
-  readonly #clock: () => Timestamp;
   readonly #passes: Pass[] = [];
   readonly #blockSize: number;
 
   constructor(device: BlockDevice, clock: () => Timestamp) {
     this.#device = device;
-    this.#clock = clock;
     this.volume = Volume.open(device, clock);
     this.#blockSize = this.volume.geometry.blockSize;
   }
 
-  add(pass: Pass): void {
-    this.#passes.push(pass);
-    // What grows is done with one pass, and may be longer than the device is now.
-    if (pass.blockCount > this.volume.geometry.blockCount) return;
-    const planned = new PlannedDevice(this.volume.device, pass, this.#blockSize);
-    this.volume = Volume.open(planned, this.#clock);
+  add(chain: readonly Pass[]): void {
+    for (const pass of chain) {
+      this.#passes.push(pass);
+      // What grows is done with that, and may be longer than the device is now.
+      if (pass.blockCount > this.volume.geometry.blockCount) return;
+      this.volume = volumeAfter(this.volume, pass);
+    }
   }
 
   plan(): ResizePlan | undefined {

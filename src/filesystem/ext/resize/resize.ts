@@ -31,6 +31,14 @@ export interface Pass {
   readonly stages: readonly WriteStage[];
   /** Blocks that the volume will have. */
   readonly blockCount: number;
+  /** It only makes room: the size is changed by another one after it. */
+  readonly isPreparation: boolean;
+}
+
+/** A run of blocks. */
+interface Run {
+  readonly start: number;
+  readonly count: number;
 }
 
 /**
@@ -42,10 +50,13 @@ export function planPass(volume: Volume, options: ResizeOptions): Pass {
   const old = new GroupLayout(volume.superblock, volume.geometry);
   const layout = resizedLayout(old, usableBlockCount(old, options.blockCount));
   const stages = new Resize(volume, old, layout, options).plan();
-  return {
-    stages: stages.filter(({ isEmpty, steps }) => !isEmpty || steps.length > 0),
-    blockCount: layout.geometry.blockCount,
-  };
+  if ('wanting' in stages) {
+    const same = resizedLayout(old, old.geometry.blockCount);
+    const cleared = new Resize(volume, old, same, options, stages.wanting).plan();
+    if ('wanting' in cleared) throw new TypeError('to make room has no tables to move');
+    return { stages: cleared, blockCount: old.geometry.blockCount, isPreparation: true };
+  }
+  return { stages, blockCount: layout.geometry.blockCount, isPreparation: false };
 }
 
 /** UnsupportedError when the volume is of a kind whose size cannot be changed. */
@@ -88,11 +99,20 @@ class Resize {
   readonly #prepare = new WriteStage();
   readonly #references: DirectoryReferences;
   readonly #writes: GroupWrites;
+  /** Runs that are to be free in the end. */
+  readonly #clear: readonly Run[];
   /** Blocks in use in the vacated ranges. */
   #vacatedInUse = 0;
   #doubleIndirect = 0;
 
-  constructor(volume: Volume, old: GroupLayout, layout: GroupLayout, options: ResizeOptions) {
+  constructor(
+    volume: Volume,
+    old: GroupLayout,
+    layout: GroupLayout,
+    options: ResizeOptions,
+    clear: readonly Run[] = [],
+  ) {
+    this.#clear = clear;
     this.#volume = volume;
     this.#old = old;
     this.#layout = layout;
@@ -115,20 +135,22 @@ class Resize {
     });
   }
 
-  plan(): WriteStage[] {
+  /** What is to be done; or the runs that have to be free before that. */
+  plan(): readonly WriteStage[] | { readonly wanting: readonly Run[] } {
     const writes = this.#writes;
     const begin = writes.begin();
     this.#changeFronts();
     placeNewGroups(this.#descriptors, this.#use, this.#old.geometry.groupCount);
     writes.makeNewTables(this.#prepare);
-    const movedTables = moveTables({
+    const tables = moveTables({
       old: this.#oldDescriptors,
       descriptors: this.#descriptors,
       use: this.#use,
       stage: this.#prepare,
       isVacated: (start, count) => this.#vacated.overlaps(start, count),
-      vacate: (start, count) => this.#vacate(start, count),
     });
+    if (tables.wanting.length > 0) return tables;
+    for (const { start, count } of this.#clear) this.#vacate(start, count);
     this.#freeOldTables();
     if (hasResizeInode(this.#volume.superblock)) this.#doubleIndirect = doubleIndirectOf(this.#inodes);
     const moved = this.#vacated.isEmpty ? [] : this.#moveContent();
@@ -145,15 +167,16 @@ class Resize {
       rebuildResizeInode(this.#volume, this.#layout, this.#edits, this.#doubleIndirect, last);
       for (const [block, bytes] of this.#edits.take()) last.blocks.set(block, bytes);
     }
+    for (const { start, count } of this.#clear) this.#use.free(start, count);
     this.#use.release();
     for (const { start, end } of this.#vacated) {
       // What descriptors and tables have got is not free because somebody has left it.
       const stop = Math.min(end, this.#layout.geometry.blockCount);
-      if (start < stop) this.#use.mark(start, stop - start);
+      if (start < stop && this.#clear.length === 0) this.#use.mark(start, stop - start);
     }
     writes.finish(last);
-    this.#noteSteps(renumbered.at(-1), last, movedTables);
-    return [
+    this.#noteSteps(renumbered.at(-1), last, tables.groups);
+    const stages = [
       begin,
       this.#prepare,
       taken,
@@ -165,6 +188,7 @@ class Resize {
       writes.backups(),
       writes.end(),
     ];
+    return stages.filter(({ isEmpty, steps }) => !isEmpty || steps.length > 0);
   }
 
   #noteSteps(references: WriteStage | undefined, last: WriteStage, movedTables: number): void {

@@ -13,14 +13,20 @@ export interface TableMoves {
   readonly stage: WriteStage;
   /** Must these blocks be left? */
   isVacated(start: number, count: number): boolean;
-  /** Has everything leave them that is there now, and keeps them. */
-  vacate(start: number, count: number): void;
 }
 
-/** Moves bitmaps and inode tables of the groups that stay out of the vacated ranges. Returns of how many groups. */
-export function moveTables(job: TableMoves): number {
+export interface MovedTables {
+  /** Groups of which something moves. */
+  readonly groups: number;
+  /** Runs that content has to leave first, in a pass of its own: where tables have to go that found no room. */
+  readonly wanting: readonly { readonly start: number; readonly count: number }[];
+}
+
+/** Moves bitmaps and inode tables of the groups that stay out of the vacated ranges. */
+export function moveTables(job: TableMoves): MovedTables {
   const { old, descriptors, use, stage } = job;
   const groups = Math.min(old.layout.geometry.groupCount, descriptors.layout.geometry.groupCount);
+  const wanting: { start: number; count: number }[] = [];
   let moved = 0;
   for (let group = 0; group < groups; group++) {
     let stays = true;
@@ -28,7 +34,12 @@ export function moveTables(job: TableMoves): number {
       const count = table === 'inode_table' ? old.layout.geometry.inodeTableBlocks : 1;
       const from = old.location(group, table);
       if (!job.isVacated(from, count)) continue;
-      const to = findPlace(job, group, count);
+      const to = findFree(job, group, count);
+      if (to === undefined) {
+        wanting.push({ start: findClearable(job, group, count, wanting), count });
+        continue;
+      }
+      use.mark(to, count);
       if (table !== 'block_bitmap') stage.copies.push({ from, to, count });
       old.setLocation(group, table, to);
       descriptors.setLocation(group, table, to);
@@ -38,27 +49,29 @@ export function moveTables(job: TableMoves): number {
     }
     if (!stays) moved++;
   }
-  return moved;
+  return { groups: moved, wanting };
 }
 
-/** Takes `count` blocks in a row: in the group itself, which only flexible groups may leave. What is in the way there moves. */
-function findPlace(job: TableMoves, group: number, count: number): number {
-  const { descriptors, use } = job;
+/** Finds `count` free blocks in a row: in the group itself, which only flexible groups may leave. */
+function findFree({ descriptors, use }: TableMoves, group: number, count: number): number | undefined {
   const { layout } = descriptors;
   const first = layout.firstBlock(group);
   const end = first + layout.blockCount(group);
   const isFlexible = flexibleGroups(layout.superblock) > 1;
-  const found =
+  return (
     use.findRun(first, end - count + 1, count) ??
-    (isFlexible ? use.findRun(0, layout.geometry.blockCount, count) : undefined);
-  if (found !== undefined) {
-    use.mark(found, count);
-    return found;
-  }
+    (isFlexible ? use.findRun(0, layout.geometry.blockCount, count) : undefined)
+  );
+}
+
+/** Finds `count` blocks in a row in the group that nothing but content is in. ENOSPC when there are none. */
+function findClearable(job: TableMoves, group: number, count: number, taken: MovedTables['wanting']): number {
+  const { layout } = job.descriptors;
+  const first = layout.firstBlock(group);
+  const end = first + layout.blockCount(group);
   for (let start = end - count; start >= first + layout.frontBlocks(group); start -= count) {
-    if (job.isVacated(start, count) || isOccupied(job, start, count)) continue;
-    job.vacate(start, count);
-    return start;
+    const isTaken = taken.some((run) => run.start < start + count && start < run.start + run.count);
+    if (!isTaken && !job.isVacated(start, count) && !isOccupied(job, start, count)) return start;
   }
   throw new FsError('ENOSPC', {
     detail: `no ${count} blocks in a row can be made free for the inode table of group ${group}`,
