@@ -47,7 +47,7 @@ export const resize2fs = defineApplet({
   notSupported: [
     'changing a mounted file system, or one whose journal has to be replayed',
     'file systems with bigalloc or shared_blocks; moving blocks of one with bad blocks',
-    'moving inodes that hold attribute values (ea_inode), or that directories with inline_data name',
+    'moving inodes that hold attribute values (ea_inode)',
     '-b, -s: switching 64bit. -S: a stride. -d: debugging output',
   ],
   run,

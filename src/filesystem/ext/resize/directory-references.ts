@@ -1,11 +1,12 @@
 import { viewOf } from '../../../bytes/struct.ts';
 import { readBytes } from '../../../device/block-device.ts';
-import { CorruptImageError, UnsupportedError } from '../../../errors.ts';
+import { CorruptImageError } from '../../../errors.ts';
 import { entryLength } from '../directory-block.ts';
 import { Inode } from '../inode.ts';
 import type { InodeRef } from '../inode-table.ts';
 import type { Volume } from '../volume.ts';
 import { WriteRank } from '../block-cache.ts';
+import { inlineReferences } from './inline-references.ts';
 
 /** A block of a directory that names inodes with new numbers, or whose own inode has one. */
 export interface NamingBlock {
@@ -22,6 +23,8 @@ export interface NamingBlock {
 export class DirectoryReferences {
   /** Where an inode is named: byte offsets in blocks. */
   readonly places = new Map<number, { readonly block: NamingBlock; readonly at: number }[]>();
+  /** Where it is named in the inode of a directory (by its old number): byte offsets in that. */
+  readonly inodePlaces = new Map<number, { readonly directory: number; readonly at: number }[]>();
   /** The blocks of directories that have a new number, by the old one. */
   readonly ofMoved = new Map<number, NamingBlock[]>();
   /** Blocks of all directories, those of their maps and trees included. */
@@ -57,12 +60,18 @@ export class DirectoryReferences {
     }
   }
 
+  /** Looks at a directory that lies in its inode. */
   addInline(ref: InodeRef): void {
     if (this.#moves.size === 0) return;
-    throw new UnsupportedError(
-      `Inodes would have to move, and directory ${ref.number} keeps their numbers in its inode: that is not supported`,
-      ['inline_data'],
-    );
+    const { inodeSize } = this.#volume.geometry;
+    const record = ref.block.bytes.subarray(ref.base, ref.base + inodeSize);
+    for (const { at, number } of inlineReferences(ref.number, record)) {
+      if (!this.#moves.has(number)) continue;
+      const list = this.inodePlaces.get(number);
+      const place = { directory: ref.number, at };
+      if (list === undefined) this.inodePlaces.set(number, [place]);
+      else list.push(place);
+    }
   }
 
   /** Brings the block's checksum up to date for the number that its directory has at this point. */

@@ -17,6 +17,7 @@ export function planInodeMoves(
 ): WriteStage[] {
   const stages: WriteStage[] = [];
   const switched = new Set<number>();
+  const records = new Map(moved.map((inode) => [inode.number, inode]));
   let before = new WriteStage();
   for (let first = 0; first < moved.length;) {
     let end = first;
@@ -32,6 +33,14 @@ export function planInodeMoves(
         viewOf(block.bytes).setUint32(at, newNumber, true);
         changed.add(block);
       }
+    }
+    // Of those that come to life now or later, what is to be written already says so.
+    const inInodes = part.flatMap(({ number, newNumber }) =>
+      (references.inodePlaces.get(number) ?? []).map((place) => ({ ...place, newNumber })),
+    );
+    for (const { directory, at, newNumber } of inInodes) {
+      const record = records.get(directory)?.record;
+      if (record !== undefined) viewOf(record).setUint32(at, newNumber, true);
     }
     for (const { number, newNumber } of part) {
       for (const block of references.ofMoved.get(number) ?? []) {
@@ -52,6 +61,18 @@ export function planInodeMoves(
       references.seal(block, isSwitched ? block.newDirectory : block.directory);
       entries.blocks.set(isSwitched ? block.newBlock : block.oldBlock, block.bytes.slice());
     }
+    for (const { directory, at, newNumber } of inInodes) {
+      const inode = records.get(directory);
+      const { view, base } =
+        inode === undefined
+          ? edits.kept.edit(directory)
+          : switched.has(directory)
+            ? edits.kept.edit(inode.newNumber)
+            : edits.old.edit(directory);
+      view.setUint32(base + at, newNumber, true);
+    }
+    for (const [block, bytes] of edits.kept.take()) entries.blocks.set(block, bytes);
+    for (const [block, bytes] of edits.old.take()) entries.blocks.set(block, bytes);
     stages.push(before, alive, entries);
     before = new WriteStage();
     for (const { number, record } of part) {
