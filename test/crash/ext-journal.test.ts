@@ -1,7 +1,7 @@
 import fs from 'node:fs';
 import path from 'node:path';
 import { expect, test } from 'vitest';
-import { MemoryDevice } from '../../src/device/memory-device.ts';
+import type { BlockDevice } from '../../src/device/block-device.ts';
 import { extDriver } from '../../src/filesystem/ext/driver.ts';
 import { runWorkload, stateAfterCut } from '../support/crash-workload.ts';
 import { runOnKernelMount } from '../support/dirty-journals.ts';
@@ -9,7 +9,7 @@ import { steppingClock } from '../support/ext-driver-images.ts';
 import { Random } from '../support/ext-driver-model.ts';
 import { treeOfVolume, type TreeLines } from '../support/ext-driver-trees.ts';
 import { canUseKernelLoops } from '../../src/attach/backend-choice.ts';
-import { cutKinds, RecordedDevice } from '../support/recorded-device.ts';
+import { BytesDevice, cutKinds, RecordedDevice } from '../support/recorded-device.ts';
 import { describeWithTools, runTool, memoryFolder } from '../support/tools.ts';
 
 /**
@@ -111,9 +111,9 @@ function cutWorkload(
     const what = `seed ${seed}, ${kind} of the writes after flush ${epoch}`;
     totals.cuts++;
     // The session has not begun to use the journal before its first commit.
-    const replayed = MemoryDevice.from(cut);
-    const shown = readTree(MemoryDevice.from(cut, { readOnly: true }));
-    const volume = extDriver.open(replayed, { clock: steppingClock() });
+    const replayed = cut.slice();
+    const shown = readTree(new BytesDevice(cut, { readOnly: true }));
+    const volume = extDriver.open(new BytesDevice(replayed), { clock: steppingClock() });
     expect(volume.readOnlyReason, what).toBeUndefined();
     const tree = treeOfVolume(volume, { xattrs: true });
     volume.close();
@@ -121,7 +121,7 @@ function cutWorkload(
     const state = stateAfterCut(states, epoch, tree);
     expect(state, what).toBeTypeOf('number');
     if (typeof state === 'number' && states[state]!.flushes > epoch) totals.later++;
-    if (random.below(TOOL_EVERY) === 0) judgeByTool(cut, replayed.toBytes(), tree, what);
+    if (random.below(TOOL_EVERY) === 0) judgeByTool(cut, replayed, tree, what);
     if (random.below(KERNEL_EVERY) === 0 && canUseKernelLoops()) judgeByKernel(cut, tree, what);
   });
 }
@@ -135,9 +135,7 @@ function judgeByTool(cut: Uint8Array, replayed: Uint8Array, tree: TreeLines, wha
   const preened = runTool('e2fsck', ['-p', file]);
   expect(preened.status, `${what}: e2fsck -p says ${preened.stdout}`).toBeLessThanOrEqual(1);
   expectClean(file, `${what}, after e2fsck -p`);
-  expect(readTree(MemoryDevice.from(new Uint8Array(fs.readFileSync(file)))), `${what}, by e2fsck`).toEqual(
-    tree,
-  );
+  expect(readTree(new BytesDevice(fs.readFileSync(file))), `${what}, by e2fsck`).toEqual(tree);
 }
 
 function judgeByKernel(cut: Uint8Array, tree: TreeLines, what: string): void {
@@ -146,10 +144,7 @@ function judgeByKernel(cut: Uint8Array, tree: TreeLines, what: string): void {
   fs.writeFileSync(file, cut);
   runOnKernelMount(file, '', 'true');
   expectClean(file, `${what}, after the kernel`);
-  expect(
-    readTree(MemoryDevice.from(new Uint8Array(fs.readFileSync(file)))),
-    `${what}, by the kernel`,
-  ).toEqual(tree);
+  expect(readTree(new BytesDevice(fs.readFileSync(file))), `${what}, by the kernel`).toEqual(tree);
 }
 
 function expectClean(file: string, what: string): void {
@@ -157,6 +152,6 @@ function expectClean(file: string, what: string): void {
   expect(status, `${what}: ${stdout}`).toBe(0);
 }
 
-function readTree(device: MemoryDevice): TreeLines {
+function readTree(device: BlockDevice): TreeLines {
   return treeOfVolume(extDriver.open(device, { readOnly: true }), { xattrs: true });
 }

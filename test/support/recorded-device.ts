@@ -12,6 +12,35 @@ interface RecordedWrite {
   readonly bytes: Uint8Array;
 }
 
+/** Bytes as they are, without a copy: `MemoryDevice` would take one for each of very many states. */
+export class BytesDevice implements BlockDevice {
+  readonly sectorSize = SECTOR;
+  readonly readOnly: boolean;
+  readonly #bytes: Uint8Array;
+
+  constructor(bytes: Uint8Array, options: { readonly readOnly?: boolean } = {}) {
+    this.#bytes = bytes;
+    this.readOnly = options.readOnly === true;
+  }
+
+  get size(): number {
+    return this.#bytes.length;
+  }
+
+  read(offset: number, into: Uint8Array): void {
+    into.set(this.#bytes.subarray(offset, offset + into.length));
+  }
+
+  write(offset: number, from: Uint8Array): void {
+    if (this.readOnly) throw new Error(`A write at byte ${offset} of a device that is only to be read`);
+    this.#bytes.set(from, offset);
+  }
+
+  flush(): void {}
+
+  close(): void {}
+}
+
 /** What of the writes since the last flush is on the medium when the power fails. */
 export type CutKind = 'none' | 'first' | 'some' | 'torn';
 

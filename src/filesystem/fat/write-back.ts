@@ -22,11 +22,12 @@ const MAX_DIRTY_PAGES = 128;
  * 5. FATs: the ends of former chains go on to that |
  * 6. the other directories, where what a rename brought still shows what was there before |
  * 7. `..` of directories that moved, then | what renames brought |
- * 8. FATs: chains that were cut or freed; until here their clusters were not given to anybody
- * 9. FSInfo
+ * 8. FATs: the ends of chains that were cut |
+ * 9. FATs: clusters that were cut off or freed; until here they were not given to anybody
+ * 10. FSInfo
  */
 export class WriteBack {
-  /** Clusters that step 8 will free. */
+  /** Clusters that step 9 will free. */
   pendingClusters = 0;
   readonly #table: AllocationTable;
   readonly #allocator: ClusterAllocator;
@@ -138,8 +139,8 @@ export class WriteBack {
     this.#grown.clear();
     if (this.hasPending) {
       this.#flush();
-      this.#applyPending();
-      this.#table.writeDirty();
+      this.#applyCuts();
+      this.#applyFrees();
     }
     this.#state.writeHints(this.#allocator.cursor);
   }
@@ -168,20 +169,28 @@ export class WriteBack {
     for (const directory of arrivals) directory.storage.writeArrivals();
   }
 
-  #applyPending(): void {
+  /** No chain may go on to a cluster that the device takes for free. */
+  #applyCuts(): void {
+    if (this.#cuts.length === 0) return;
     for (const [node, last] of this.#cuts) {
       node.isCut = false;
       // From now on the table says the same.
       if (node.directory === undefined) node.chain = undefined;
       this.#table.set(last, this.#table.codec.end);
     }
+    this.#cuts = [];
+    this.#table.writeDirty();
+    if (this.#frees.length > 0) this.#flush();
+  }
+
+  #applyFrees(): void {
     for (let i = 0; i < this.#frees.length; i += 2) {
       this.#table.free(this.#frees[i]!, this.#frees[i + 1]!);
       this.#allocator.freed(this.#frees[i]!);
       this.#state.freed(this.#frees[i + 1]!);
     }
-    this.#cuts = [];
     this.#frees = [];
     this.pendingClusters = 0;
+    this.#table.writeDirty();
   }
 }
