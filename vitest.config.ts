@@ -13,6 +13,7 @@ const KERNEL_LOOPS = [
   'test/interop/ext-driver.test.ts',
   'test/interop/ext-extents-kernel.test.ts',
   'test/interop/ext-journal-replay.test.ts',
+  'test/interop/ext-kernel-images.test.ts',
   'test/interop/mbr.test.ts',
   'test/interop/trees.test.ts',
 ];
