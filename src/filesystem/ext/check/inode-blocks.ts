@@ -2,7 +2,6 @@ import { viewOf } from '../../../bytes/struct.ts';
 import { crc32c } from '../../../bytes/crc32c.ts';
 import { extentTail, inodeSeed } from '../checksum.ts';
 import {
-  EXTENT_MAGIC,
   ExtentHeader,
   isUnwritten,
   keyOf,
@@ -13,6 +12,7 @@ import {
 } from '../extent-node.ts';
 import { Inode, InodeFlag, ReservedInode } from '../inode.ts';
 import type { ExtCheck } from './context.ts';
+import { headerFault } from './extent-header.ts';
 
 const NO_BLOCK = -1;
 /** Pointers to data in an inode; then come the single, the double and the triple indirect block. */
@@ -432,37 +432,4 @@ function emptyTally(): BlockTally {
     depth: 0,
     isHopeless: false,
   };
-}
-
-interface HeaderFault {
-  readonly field: string;
-  readonly found: string;
-  readonly expected: string;
-}
-
-function headerFault(
-  view: DataView,
-  start: number,
-  size: number,
-  depth: number | undefined,
-): HeaderFault | undefined {
-  const magic = ExtentHeader.eh_magic.get(view, start);
-  if (magic !== EXTENT_MAGIC)
-    return { field: 'eh_magic', found: `0x${magic.toString(16)}`, expected: '0xf30a' };
-  const entries = ExtentHeader.eh_entries.get(view, start);
-  const max = ExtentHeader.eh_max.get(view, start);
-  const capacity = Math.floor(size / 12) - 1;
-  if (max > capacity || max === 0 || (depth !== undefined && capacity - max > 2))
-    return { field: 'eh_max', found: `${max}`, expected: `${capacity}` };
-  if (entries > max) return { field: 'eh_entries', found: `${entries}`, expected: `at most ${max}` };
-  const found = ExtentHeader.eh_depth.get(view, start);
-  if (depth === undefined ? found > MAX_EXTENT_DEPTH : found !== depth)
-    return {
-      field: 'eh_depth',
-      found: `${found}`,
-      expected: depth === undefined ? `at most ${MAX_EXTENT_DEPTH}` : `${depth}`,
-    };
-  if (depth !== undefined && entries === 0)
-    return { field: 'eh_entries', found: '0', expected: 'at least 1' };
-  return undefined;
 }

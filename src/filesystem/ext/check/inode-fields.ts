@@ -1,0 +1,213 @@
+import { hasHighChecksum, inodeChecksum } from '../checksum.ts';
+import { Inode, InodeFlag, InodeKind, ReservedInode } from '../inode.ts';
+import { CompatibleFeature, Superblock } from '../superblock.ts';
+import type { ExtCheck } from './context.ts';
+
+/** Below this, `i_dtime` of an inode without links is the next of the orphan list. */
+const PAGE = 4096;
+
+/** By type of a directory entry: those that have no content. */
+const SPECIAL_NAMES: readonly (string | undefined)[] = [
+  undefined,
+  undefined,
+  undefined,
+  'character device',
+  'block device',
+  'FIFO',
+  'socket',
+];
+
+/** Single fields of an inode: its checksum, times, mode and flags. */
+export class InodeFields {
+  readonly #check: ExtCheck;
+  readonly #firstInode: number;
+
+  constructor(check: ExtCheck) {
+    this.#check = check;
+    this.#firstInode = check.geometry.firstInode;
+  }
+
+  checkUnused(number: number, mode: number, view: DataView, base: number): void {
+    if (mode === 0 || number < this.#firstInode) return;
+    const deletion = Inode.i_dtime.get(view, base);
+    if (deletion !== 0) return;
+    const check = this.#check;
+    const isMended = check.ask({
+      code: 'ext-deleted-without-time',
+      severity: 'warning',
+      structure: 'inode',
+      field: 'i_dtime',
+      offset: check.inodeOffset(number) + Inode.i_dtime.offset,
+      found: '0',
+      expected: 'the time at which it was deleted',
+      meaning: `Inode ${number} has no links, so it was deleted, but the time of that is missing`,
+      text: `Deleted inode ${number} has zero dtime.  `,
+      question: 'Fix',
+      action: 'writes a time',
+      safe: true,
+    });
+    if (!isMended) return;
+    const copy = check.readInode(number);
+    Inode.i_dtime.set(copy, 0, Math.max(PAGE, Superblock.s_wtime.get(check.superblock, 0)));
+    check.writeInode(number, copy);
+  }
+
+  /** Returns false when the inode is to be written. */
+  checkSeal(number: number, view: DataView, base: number): boolean {
+    const check = this.#check;
+    const { inodeSize } = check.geometry;
+    const bytes = new Uint8Array(view.buffer, view.byteOffset, view.byteLength);
+    const isWide = hasHighChecksum(bytes, base, inodeSize);
+    const expected = inodeChecksum(check.seed!, number, bytes, base, inodeSize);
+    const found =
+      Inode.i_checksum_lo.get(view, base) + (isWide ? Inode.i_checksum_hi.get(view, base) * 0x10000 : 0);
+    const wanted = isWide ? expected : expected & 0xffff;
+    if (found === wanted) return true;
+    return !check.ask({
+      code: 'ext-inode-checksum',
+      structure: 'inode',
+      field: 'i_checksum_lo',
+      offset: check.inodeOffset(number) + Inode.i_checksum_lo.offset,
+      found: `0x${found.toString(16)}`,
+      expected: `0x${wanted.toString(16)}`,
+      meaning: `Inode ${number} does not have its checksum: a field of it may be wrong`,
+      text: `Inode ${number} passes checks, but checksum does not match inode.  `,
+      question: 'Fix',
+      action: 'writes the checksum',
+    });
+  }
+
+  checkTimes(number: number, view: DataView, base: number): boolean {
+    const check = this.#check;
+    const deletion = Inode.i_dtime.get(view, base);
+    let isChanged = false;
+    if (deletion !== 0 && Inode.i_links_count.get(view, base) > 0) {
+      isChanged = check.ask({
+        code: 'ext-deletion-time',
+        severity: 'warning',
+        structure: 'inode',
+        field: 'i_dtime',
+        offset: check.inodeOffset(number) + Inode.i_dtime.offset,
+        found: `${deletion}`,
+        expected: '0',
+        meaning: `Inode ${number} is in use, but has a time at which it was deleted`,
+        text: `Inode ${number} is in use, but has dtime set.  `,
+        question: 'Fix',
+        action: 'writes 0',
+        safe: true,
+      });
+      if (isChanged) Inode.i_dtime.set(view, base, 0);
+    }
+    if (check.geometry.inodeSize > 128) {
+      const extra = Inode.i_extra_isize.get(view, base);
+      if (extra !== 0 && (extra < 4 || extra > check.geometry.inodeSize - 128 || extra % 4 !== 0)) {
+        const isMended = check.ask({
+          code: 'ext-extra-size',
+          structure: 'inode',
+          field: 'i_extra_isize',
+          offset: check.inodeOffset(number) + Inode.i_extra_isize.offset,
+          found: `${extra}`,
+          expected: `a multiple of 4 up to ${check.geometry.inodeSize - 128}`,
+          meaning: `Inode ${number} has ${extra} bytes of extra fields, and there is room for ${check.geometry.inodeSize - 128}`,
+          text: `Inode ${number} has a extra size (${extra}) which is invalid\n`,
+          question: 'Fix',
+          action: 'writes 32',
+          safe: true,
+        });
+        if (isMended) Inode.i_extra_isize.set(view, base, 32);
+        isChanged ||= isMended;
+      }
+    }
+    return isChanged;
+  }
+
+  /** Reserved inodes are files. Returns whether the mode was mended. */
+  checkReservedMode(number: number, type: number, mode: number, view: DataView, base: number): boolean {
+    if (number >= this.#firstInode || number === ReservedInode.root || mode === 0 || type === 1) return false;
+    const check = this.#check;
+    const isMended = check.ask({
+      code: 'ext-reserved-mode',
+      structure: 'inode',
+      field: 'i_mode',
+      offset: check.inodeOffset(number),
+      found: `0${mode.toString(8)}`,
+      expected: `0${(InodeKind.file | 0o600).toString(8)}`,
+      meaning: `Inode ${number} has a fixed job, and is something else than a file`,
+      text: `Reserved inode ${number} has invalid mode.  `,
+      question: 'Clear',
+      action: 'makes it a file',
+      safe: true,
+    });
+    if (isMended) Inode.i_mode.set(view, base, InodeKind.file | 0o600);
+    return isMended;
+  }
+
+  /** Modes that do not exist, and devices with content. Returns whether the inode was cleared. */
+  isImpossible(number: number, type: number, mode: number, flags: number): boolean {
+    if (number < this.#firstInode && number !== ReservedInode.root) return false;
+    const name = SPECIAL_NAMES[type];
+    const hasContent = name !== undefined && (flags & (InodeFlag.extents | InodeFlag.index)) !== 0;
+    if (type !== 0 && !hasContent) return false;
+    const isMended = this.#check.ask({
+      code: 'ext-mode',
+      structure: 'inode',
+      field: type === 0 ? 'i_mode' : 'i_flags',
+      offset: this.#check.inodeOffset(number),
+      found: type === 0 ? `0${mode.toString(8)}` : 'extents or an index',
+      expected: type === 0 ? 'a file, a directory or another type that exists' : 'no content',
+      meaning:
+        type === 0
+          ? `Inode ${number} has the mode 0${mode.toString(8)}, which no type of file has`
+          : `Inode ${number} is a ${name!} with content, which none has`,
+      text:
+        type === 0
+          ? `Inode ${number} has invalid mode (0${mode.toString(8)}).\n`
+          : `Inode ${number} is an illegal ${name!}.\n`,
+      question: 'Clear',
+      action: `clears inode ${number}`,
+    });
+    if (isMended) this.#check.clearInode(number);
+    return isMended;
+  }
+
+  /** Only directories have an index. Returns whether the flag was taken away. */
+  checkIndexFlag(number: number, type: number, view: DataView, base: number): boolean {
+    const check = this.#check;
+    const flags = Inode.i_flags.get(view, base);
+    if ((flags & InodeFlag.index) === 0 || number < this.#firstInode) return false;
+    const isDirectory = type === 2;
+    if (isDirectory && (check.words.compatible & CompatibleFeature.dir_index) !== 0) return false;
+    const isMended = check.ask({
+      code: 'ext-index-flag',
+      severity: 'warning',
+      structure: 'inode',
+      field: 'i_flags',
+      offset: check.inodeOffset(number) + Inode.i_flags.offset,
+      found: 'INDEX_FL',
+      expected: isDirectory ? 'no index, since the volume has none' : 'no index, since it is no directory',
+      meaning: `Inode ${number} says that it is a directory with an index, and ${isDirectory ? 'the volume has none' : 'it is no directory'}`,
+      text: isDirectory
+        ? `Inode ${number} has INDEX_FL flag set on filesystem without htree support.\n`
+        : `Inode ${number} has INDEX_FL flag set but is not a directory.\n`,
+      question: 'Clear HTree index',
+      action: 'takes the flag away',
+      safe: true,
+    });
+    if (isMended) Inode.i_flags.set(view, base, flags & ~InodeFlag.index);
+    return isMended;
+  }
+
+  reportExtentsFlag(number: number): void {
+    this.#check.ask({
+      code: 'ext-extents-without-feature',
+      structure: 'inode',
+      field: 'i_flags',
+      offset: this.#check.inodeOffset(number) + Inode.i_flags.offset,
+      found: 'EXTENTS_FL',
+      expected: 'no extents, since the volume does not have them',
+      meaning: `Inode ${number} says that it has extents, and the volume does not have them`,
+      text: `Inode ${number} has EXTENTS_FL flag set on filesystem without extents support.\n`,
+      question: 'Clear',
+    });
+  }
+}
