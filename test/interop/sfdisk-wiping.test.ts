@@ -1,3 +1,4 @@
+import fs from 'node:fs';
 import { describe, expect, test } from 'vitest';
 import { type SfdiskCall, SfdiskPairs } from '../support/sfdisk-runs.ts';
 import { describeWithTools, runTool, temporaryFolder } from '../support/tools.ts';
@@ -50,9 +51,9 @@ function copyInto(image: string, offset: number, make: (file: string) => void): 
 }
 
 describeWithTools(['sfdisk', 'mke2fs', 'mkfs.fat', 'mkswap'], 'sfdisk wipes what util-linux wipes', () => {
-  const pairs = new SfdiskPairs(temporaryFolder());
-
   async function compare(prepare: (image: string) => void, calls: readonly SfdiskCall[]): Promise<void> {
+    const folder = temporaryFolder();
+    const pairs = new SfdiskPairs(folder);
     pairs.reset(40 * MIB);
     prepare(pairs.images[0]);
     runTool('cp', ['--sparse=always', ...pairs.images]);
@@ -61,10 +62,11 @@ describeWithTools(['sfdisk', 'mke2fs', 'mkfs.fat', 'mkswap'], 'sfdisk wipes what
       expect({ each, ...ours }).toEqual({ each, ...reference });
       expect({ each, difference }).toEqual({ each, difference: undefined });
     }
+    fs.rmSync(folder, { recursive: true });
   }
 
   const whole = Object.entries({ ...SIGNATURES, ...TABLES });
-  describe.each(whole)('on a disk with %s', (_, make) => {
+  describe.concurrent.each(whole)('on a disk with %s', (_, make) => {
     test.each(MODES)('--wipe %s', async (mode) => {
       for (const quiet of QUIET) {
         for (const script of SCRIPTS) {
@@ -74,7 +76,7 @@ describeWithTools(['sfdisk', 'mke2fs', 'mkfs.fat', 'mkswap'], 'sfdisk wipes what
     });
   });
 
-  describe.each(Object.entries(SIGNATURES))('in a partition with %s', (_, make) => {
+  describe.concurrent.each(Object.entries(SIGNATURES))('in a partition with %s', (_, make) => {
     test.each(MODES)('--wipe-partitions %s', async (mode) => {
       for (const quiet of QUIET) {
         await compare(
