@@ -90,18 +90,20 @@ const SESSIONS: Readonly<Record<string, Session>> = {
 };
 
 describeWithTools(['sfdisk', 'python3', 'mke2fs'], 'sfdisk at a terminal', () => {
-  const pairs = new SfdiskPairs(temporaryFolder());
-
-  describe('asks and says what util-linux does', () => {
-    test.each(Object.entries(SESSIONS))('for %s', (_, { keys, args = [], prepare }) => {
+  describe.concurrent('asks and says what util-linux does', () => {
+    test.each(Object.entries(SESSIONS))('for %s', async (_, { keys, args = [], prepare }) => {
+      const pairs = new SfdiskPairs(temporaryFolder());
       pairs.reset(20 * MIB);
       const [image] = pairs.images;
       prepare?.(image);
       runTool('cp', [...pairs.images]);
       const run = { prompt: PROMPT, keys };
       const rest = ['--color=never', ...args, 'disk.img'];
-      const ours = runAtTerminal([process.execPath, PROGRAM, 'sfdisk', ...rest], { ...run, cwd: pairs.ours });
-      const reference = runAtTerminal([findTool('sfdisk')!, ...rest], { ...run, cwd: pairs.reference });
+      const ours = await runAtTerminal([process.execPath, PROGRAM, 'sfdisk', ...rest], {
+        ...run,
+        cwd: pairs.ours,
+      });
+      const reference = await runAtTerminal([findTool('sfdisk')!, ...rest], { ...run, cwd: pairs.reference });
       adoptIdentifiers(...pairs.images);
       expect(masked(ours.status, ours.output, '')).toEqual(masked(reference.status, reference.output, ''));
       expect(firstSparseDifference(...pairs.images)).toBeUndefined();

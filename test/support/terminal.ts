@@ -1,4 +1,6 @@
-import { spawnSync } from 'node:child_process';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { text } from 'node:stream/consumers';
 import { findTool } from './tools.ts';
 
 /**
@@ -48,15 +50,20 @@ export interface TerminalRun {
 }
 
 /** Runs a program at a terminal: its status, and all that it wrote there. */
-export function runAtTerminal(
+export async function runAtTerminal(
   command: readonly string[],
   { prompt, keys, cwd, env = {} }: TerminalRun,
-): { readonly status: number; readonly output: string } {
-  const result = spawnSync(findTool('python3')!, ['-c', TERMINAL, prompt, keys, ...command], {
+): Promise<{ readonly status: number; readonly output: string }> {
+  const child = spawn(findTool('python3')!, ['-c', TERMINAL, prompt, keys, ...command], {
     cwd,
-    encoding: 'utf8',
     env: { PATH: process.env['PATH'], LC_ALL: 'C.UTF-8', TERM: 'dumb', HOME: cwd, ...env },
+    stdio: ['ignore', 'pipe', 'pipe'],
   });
-  if (result.stderr !== '') throw new Error(result.stderr);
-  return { status: result.status ?? 128, output: result.stdout };
+  const [output, stderr, [status]] = await Promise.all([
+    text(child.stdout),
+    text(child.stderr),
+    once(child, 'close') as Promise<[number | null]>,
+  ]);
+  if (stderr !== '') throw new Error(stderr);
+  return { status: status ?? 128, output };
 }
