@@ -66,6 +66,9 @@ const cases: readonly (readonly [number, string])[] = [
   [3100, '-t ext4 -O ^has_journal'],
   [12000, '-t ext4 -O ^has_journal'],
   [0, '-t ext4 -O ^has_journal'],
+  [3100, '-t ext4 -O ^has_journal,inline_data -I 256'],
+  // e2fsck waits for a quarter of a minute at each.
+  ...(ROUNDS > 1 ? ([[3100, '-t ext4 -O ^has_journal,mmp']] as const) : []),
   [3100, '-t ext2'],
   [12000, '-t ext2 -O ^resize_inode'],
 ];

@@ -60,7 +60,7 @@ function run(io: Io, argv: readonly string[]): number {
     const target = examineTarget(io, command.device);
     if (isMounted(target)) {
       throw new Failure(
-        `resize2fs: ${command.device} is mounted; to change its size meanwhile is not supported here\n`,
+        `resize2fs: ${command.device} is mounted: unmount it first; to change its size meanwhile is not supported here\n`,
       );
     }
     checkUndo(io, command);
