@@ -13,6 +13,8 @@ const ROOT_ENTRIES = 0x20;
 const NODE_ENTRIES = 0x08;
 const ENTRY = 8;
 const UNSIGNED_HASH = 2;
+/** Bytes of a directory whose names are held in memory to sort them. */
+const MAX_SIZE = 64 << 20;
 /** A lowest bit of 1 says that names with this very hash are also in the leaf before. */
 const CONTINUED = 1;
 
@@ -68,7 +70,7 @@ export class IndexRebuild {
     if ((Inode.i_flags.get(inode, 0) & (InodeFlag.casefold | InodeFlag.encrypted)) !== 0) return false;
     const blocks = this.#blocks.get(directory) ?? [];
     const nodes = this.#nodesFor(blocks.length);
-    if (nodes === undefined) return false;
+    if (nodes === undefined || blocks.length * this.#blockSize > MAX_SIZE) return false;
     for (let position = 0; position < blocks.length; position++) if (!(position in blocks)) return false;
     const names = this.#namesOf(blocks);
     const leaves = names && this.#distribute(names, blocks.length - 1 - nodes);

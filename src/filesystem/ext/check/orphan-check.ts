@@ -17,6 +17,8 @@ import type { ExtCheck } from './context.ts';
 import { eachRun } from './file-runs.ts';
 import { writeSuperblock } from './superblock-pass.ts';
 
+/** Bytes of a file of orphans that Linux takes. */
+const MAX_SIZE = 8 << 20;
 /** Inodes of the list that are told of. */
 const MAX_LISTED = 1000;
 
@@ -106,15 +108,16 @@ export function checkOrphanFile(check: ExtCheck): void {
     return;
   }
   const size = Inode.i_size_lo.get(inode, 0) + Inode.i_size_high.get(inode, 0) * 0x1_0000_0000;
-  if (size % geometry.blockSize !== 0) {
-    const text = `Orphan file (inode ${number}) size is not multiple of block size.\n`;
+  if (size % geometry.blockSize !== 0 || size > MAX_SIZE) {
+    const text = `Orphan file (inode ${number}) size is ${size > MAX_SIZE ? 'too big' : 'not multiple of block size'}.\n`;
     giveUp(check, number, `a file of ${size} bytes`, text);
     return;
   }
   const blocks: number[] = [];
   const isSound = eachRun(check, inode, (position, start, length) => {
     if (position !== blocks.length) return;
-    for (let block = start; block < start + length; block++) blocks.push(block);
+    const room = size / geometry.blockSize - blocks.length;
+    for (let block = start; block < start + Math.min(length, room); block++) blocks.push(block);
   });
   if (!isSound || blocks.length * geometry.blockSize < size) {
     giveUp(check, number, 'a file with holes', `Orphan file (inode ${number}) has a hole.\n`);
