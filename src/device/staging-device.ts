@@ -3,6 +3,10 @@ import { type BlockDevice, checkRange } from './block-device.ts';
 const PAGE = 4096;
 /** Sectors of this size are what a change is reported and written in. */
 const GRAIN = 512;
+/** Bytes of memory taken at once for pages: many small allocations outside of the heap are slow. */
+const SLAB = 1 << 18;
+/** Longest single read or write of pages that are neighbours. */
+const MERGE = 1 << 20;
 
 /** A range of the device below that is to become something else, bytes. */
 export interface StagedRange {
@@ -20,6 +24,8 @@ export class StagingDevice implements BlockDevice {
   readonly readOnly = false;
   readonly #base: BlockDevice;
   readonly #pages = new Map<number, Uint8Array>();
+  #slab: Uint8Array = new Uint8Array(0);
+  #slabUsed = 0;
 
   constructor(base: BlockDevice) {
     this.#base = base;
@@ -35,24 +41,16 @@ export class StagingDevice implements BlockDevice {
   read(offset: number, into: Uint8Array): void {
     checkRange(this, 'read', offset, into.length);
     this.#base.read(offset, into);
-    if (this.#pages.size === 0) return;
-    const end = offset + into.length;
-    for (let index = Math.floor(offset / PAGE); index * PAGE < end; index++) {
-      const page = this.#pages.get(index);
-      if (page === undefined) continue;
-      const start = Math.max(offset, index * PAGE);
-      const stop = Math.min(end, index * PAGE + page.length);
-      into.set(page.subarray(start - index * PAGE, stop - index * PAGE), start - offset);
-    }
+    if (this.#pages.size > 0) this.#putStaged(offset, into);
   }
 
   write(offset: number, from: Uint8Array): void {
     checkRange(this, 'write', offset, from.length);
     const end = offset + from.length;
     for (let index = Math.floor(offset / PAGE); index * PAGE < end; index++) {
-      const page = this.#pages.get(index) ?? this.#stage(index);
       const start = Math.max(offset, index * PAGE);
-      const stop = Math.min(end, index * PAGE + page.length);
+      const stop = Math.min(end, (index + 1) * PAGE);
+      const page = this.#pages.get(index) ?? this.#stage(index, stop - start);
       page.set(from.subarray(start - offset, stop - offset), start - index * PAGE);
     }
   }
@@ -60,19 +58,20 @@ export class StagingDevice implements BlockDevice {
   /** What differs from the device below, in order, in whole sectors, neighbours merged. */
   changes(): StagedRange[] {
     const found: { offset: number; length: number }[] = [];
-    const below = new Uint8Array(PAGE);
-    for (const index of [...this.#pages.keys()].sort((a, b) => a - b)) {
-      const page = this.#pages.get(index)!;
-      const old = below.subarray(0, page.length);
-      this.#base.read(index * PAGE, old);
-      for (let at = 0; at < page.length; at += GRAIN) {
-        const stop = Math.min(at + GRAIN, page.length);
-        if (isSame(page, old, at, stop)) continue;
-        const offset = index * PAGE + at;
-        const last = found.at(-1);
-        if (last !== undefined && last.offset + last.length === offset) last.length += stop - at;
-        else found.push({ offset, length: stop - at });
+    const below = new Uint8Array(MERGE);
+    const indexes = Float64Array.from(this.#pages.keys()).sort();
+    for (let from = 0; from < indexes.length;) {
+      const first = indexes[from]!;
+      let count = 1;
+      while (count < MERGE / PAGE && indexes[from + count] === first + count) count++;
+      const length = Math.min(count * PAGE, this.size - first * PAGE);
+      this.#base.read(first * PAGE, below.subarray(0, length));
+      for (let i = 0; i < count; i++) {
+        const page = this.#pages.get(first + i)!;
+        const old = below.subarray(i * PAGE, i * PAGE + page.length);
+        noteChanges(page, old, (first + i) * PAGE, found);
       }
+      from += count;
     }
     return found;
   }
@@ -82,12 +81,16 @@ export class StagingDevice implements BlockDevice {
     this.#pages.clear();
   }
 
-  /** Writes the changes to `target`, which is the device below or the same bytes opened for writing; flushes, and forgets them. */
-  apply(target: BlockDevice): void {
-    for (const { offset, length } of this.changes()) {
-      const content = new Uint8Array(length);
-      this.read(offset, content);
-      target.write(offset, content);
+  /** Writes the changes to `target`, which is the device below or the same bytes opened for writing; flushes, and forgets them. `ranges`: what `changes` has told. */
+  apply(target: BlockDevice, ranges: readonly StagedRange[] = this.changes()): void {
+    const buffer = new Uint8Array(MERGE);
+    for (const { offset, length } of ranges) {
+      for (let done = 0; done < length; done += MERGE) {
+        // All of it is staged.
+        const content = buffer.subarray(0, Math.min(length - done, MERGE));
+        this.#putStaged(offset + done, content);
+        target.write(offset + done, content);
+      }
     }
     target.flush();
     this.#pages.clear();
@@ -100,11 +103,47 @@ export class StagingDevice implements BlockDevice {
     this.#base.close();
   }
 
-  #stage(index: number): Uint8Array {
-    const page = new Uint8Array(Math.min(PAGE, this.size - index * PAGE));
-    this.#base.read(index * PAGE, page);
+  /** Puts what is staged of a range over it. */
+  #putStaged(offset: number, into: Uint8Array): void {
+    const end = offset + into.length;
+    for (let index = Math.floor(offset / PAGE); index * PAGE < end; index++) {
+      const page = this.#pages.get(index);
+      if (page === undefined) continue;
+      const start = Math.max(offset, index * PAGE);
+      const stop = Math.min(end, index * PAGE + page.length);
+      into.set(page.subarray(start - index * PAGE, stop - index * PAGE), start - offset);
+    }
+  }
+
+  /** A page in memory, of which `written` bytes are about to be replaced. */
+  #stage(index: number, written: number): Uint8Array {
+    if (this.#slabUsed === this.#slab.length) {
+      // The first pages one by one: mostly there are few.
+      this.#slab = new Uint8Array(this.#pages.size < SLAB / PAGE ? PAGE : SLAB);
+      this.#slabUsed = 0;
+    }
+    const length = Math.min(PAGE, this.size - index * PAGE);
+    const page = this.#slab.subarray(this.#slabUsed, this.#slabUsed + length);
+    this.#slabUsed += PAGE;
+    if (written < page.length) this.#base.read(index * PAGE, page);
     this.#pages.set(index, page);
     return page;
+  }
+}
+
+/** Adds the sectors in which a page differs from what is below; `origin`: where it lies, bytes. */
+function noteChanges(
+  page: Uint8Array,
+  old: Uint8Array,
+  origin: number,
+  found: { offset: number; length: number }[],
+): void {
+  for (let at = 0; at < page.length; at += GRAIN) {
+    const stop = Math.min(at + GRAIN, page.length);
+    if (isSame(page, old, at, stop)) continue;
+    const last = found.at(-1);
+    if (last !== undefined && last.offset + last.length === origin + at) last.length += stop - at;
+    else found.push({ offset: origin + at, length: stop - at });
   }
 }
 

@@ -20,7 +20,7 @@ export function applyStaged(
   const ranges = staged.changes();
   if (ranges.length === 0) return;
   if (undoFile !== undefined) keepUndo(io, undoFile, device, staged, ranges);
-  staged.apply(device);
+  staged.apply(device, ranges);
 }
 
 /** Has the new file `undoFile` keep, durably, what the ranges of `device` hold; `after` is the device as it will be. Ranges: bytes, ascending. */

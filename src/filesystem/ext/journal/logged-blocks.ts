@@ -65,14 +65,18 @@ export class LoggedBlocks {
     if (this.#copies.size === 0) return;
     const blocks = Float64Array.from(this.#copies.keys()).sort();
     const merge = (this.#merge ??= new Uint8Array(Math.max(MERGE, this.#blockSize)));
-    const most = merge.length / this.#blockSize;
-    for (let from = 0; from < blocks.length;) {
-      let count = 1;
-      while (count < most && from + count < blocks.length && blocks[from + count] === blocks[from]! + count)
-        count++;
+    const most = Math.floor(merge.length / this.#blockSize);
+    for (let from = 0; from < blocks.length; from += most) {
+      const count = Math.min(most, blocks.length - from);
       this.#gather(blocks, from, count, merge);
-      this.#device.write(blocks[from]! * this.#blockSize, merge.subarray(0, count * this.#blockSize));
-      from += count;
+      for (let i = 0; i < count;) {
+        const home = blocks[from + i]!;
+        let length = 1;
+        while (i + length < count && blocks[from + i + length] === home + length) length++;
+        const bytes = merge.subarray(i * this.#blockSize, (i + length) * this.#blockSize);
+        this.#device.write(home * this.#blockSize, bytes);
+        i += length;
+      }
     }
   }
 
