@@ -7,6 +7,7 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { makeCorpus } from './corpus.mjs';
+import { makeDirtyJournal } from './dirty-journal.mjs';
 import { compare } from './measure.mjs';
 import { benchNbd } from './transport-nbd.mjs';
 
@@ -118,6 +119,16 @@ const rows = [
     ours: `${userloop} check ${img('c.img')}`,
     peer: `e2fsck -fn ${img('c.img')}`,
   })),
+  {
+    // Both end with an fsync of the image. Each round has a fresh copy of the same image.
+    name: 'replay of a journal of 64 MiB: e2fsck -p, ours / theirs',
+    goal: '>= 0.5',
+    needs: 'debugfs',
+    once: () => makeDirtyJournal(img('j.img')),
+    prepare: () => sh(`cp --sparse=always ${img('j.img')} ${img('replay.img')} && sync ${img('replay.img')}`),
+    ours: `${userloop} e2fsck -p ${img('replay.img')}`,
+    peer: `e2fsck -p ${img('replay.img')}`,
+  },
   {
     // cp ends with an fsync of the image, as mke2fs does; mcopy does not, so its image is synced for it.
     name: 'populate FAT32: cp -r / mcopy -s and sync',
