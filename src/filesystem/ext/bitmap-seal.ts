@@ -1,5 +1,5 @@
 import { crc32c } from '../../bytes/crc32c.ts';
-import type { BlockSeal, CachedBlock } from './block-cache.ts';
+import type { BlockContent, BlockSeal } from './block-cache.ts';
 import type { Group } from './group-table.ts';
 import { requireEqual } from './metadata-seals.ts';
 import type { Volume } from './volume.ts';
@@ -18,11 +18,11 @@ export class BitmapSeal implements BlockSeal {
     this.#bitmap = bitmap;
   }
 
-  seal({ bytes }: CachedBlock): void {
+  seal({ bytes }: BlockContent): void {
     this.#volume.groups.setBitmapChecksum(this.#group, this.#bitmap, this.#checksum(bytes));
   }
 
-  verify({ index, bytes }: CachedBlock): void {
+  verify({ index, bytes }: BlockContent): void {
     const { groups, geometry } = this.#volume;
     const whole = this.#checksum(bytes);
     requireEqual(

@@ -19,10 +19,14 @@ export const WriteRank = {
 
 export type WriteRank = (typeof WriteRank)[keyof typeof WriteRank];
 
-export interface CachedBlock {
+/** A block of the volume with what it holds. */
+export interface BlockContent {
   readonly index: number;
   readonly bytes: Uint8Array;
   readonly view: DataView;
+}
+
+export interface CachedBlock extends BlockContent {
   rank: WriteRank;
   dirty: boolean;
   seal: BlockSeal | undefined;
@@ -35,9 +39,9 @@ export interface CachedBlock {
 /** What keeps the checksum of one kind of block. */
 export interface BlockSeal {
   /** Brings the checksum up to date: once, right before the block goes out. May make descriptors dirty, nothing else. */
-  seal(block: CachedBlock): void;
+  seal(block: BlockContent): void;
   /** CorruptImageError when the block, as it came from the device, does not have the checksum that it should. */
-  verify(block: CachedBlock): void;
+  verify(block: BlockContent): void;
 }
 
 /** Where blocks go: to the device as they are, or into a journal. */

@@ -1,6 +1,6 @@
 import { CorruptImageError } from '../../errors.ts';
 import { nextClear, nextSet, setRange } from './bitmap.ts';
-import { type CachedBlock, WriteRank } from './block-cache.ts';
+import { type BlockContent, type CachedBlock, WriteRank } from './block-cache.ts';
 import { BitmapSeal, type GroupBitmap } from './bitmap-seal.ts';
 import { descriptorChecksum } from './checksum.ts';
 import { hasGroupFlags } from './features.ts';
@@ -220,7 +220,7 @@ export class GroupTable {
   }
 
   /** Only those that have changed: a damaged neighbour is not made to look sound. */
-  #sealDescriptors({ bytes, view }: CachedBlock, firstGroup: number): void {
+  #sealDescriptors({ bytes, view }: BlockContent, firstGroup: number): void {
     const { superblock, features, geometry } = this.#volume;
     for (let index = firstGroup; index < firstGroup + geometry.descriptorsPerBlock; index++) {
       const group = this.#groups.get(index);

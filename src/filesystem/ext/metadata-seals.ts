@@ -1,6 +1,6 @@
 import { crc32c } from '../../bytes/crc32c.ts';
 import { CorruptImageError } from '../../errors.ts';
-import type { BlockSeal, CachedBlock } from './block-cache.ts';
+import type { BlockContent, BlockSeal } from './block-cache.ts';
 import {
   DIRECTORY_TAIL,
   INDEX_TAIL,
@@ -65,7 +65,7 @@ class DirectoryBlockSeal implements BlockSeal {
     this.#inode = inode;
   }
 
-  seal({ view, bytes }: CachedBlock): void {
+  seal({ view, bytes }: BlockContent): void {
     const counts = indexNode(view);
     if (counts === 0) {
       const tail = bytes.length - DIRECTORY_TAIL;
@@ -80,7 +80,7 @@ class DirectoryBlockSeal implements BlockSeal {
     view.setUint32(tail + 4, checksum, true);
   }
 
-  verify(block: CachedBlock): void {
+  verify(block: BlockContent): void {
     const { view, bytes } = block;
     const structure = `directory block ${block.index} of inode ${this.#inode}`;
     const origin = block.index * bytes.length;
@@ -128,12 +128,12 @@ class ExtentBlockSeal implements BlockSeal {
     this.#inode = inode;
   }
 
-  seal({ view, bytes }: CachedBlock): void {
+  seal({ view, bytes }: BlockContent): void {
     const tail = extentTail(view);
     view.setUint32(tail, crc32c(this.#seed, bytes, 0, tail), true);
   }
 
-  verify(block: CachedBlock): void {
+  verify(block: BlockContent): void {
     const { view, bytes } = block;
     const structure = `extent block ${block.index} of inode ${this.#inode}`;
     const tail = extentTail(view);
@@ -160,11 +160,11 @@ class AttributeBlockSeal implements BlockSeal {
     this.#seed = seed;
   }
 
-  seal({ index, view, bytes }: CachedBlock): void {
+  seal({ index, view, bytes }: BlockContent): void {
     view.setUint32(XATTR_CHECKSUM, attributeBlockChecksum(this.#seed, index, bytes), true);
   }
 
-  verify({ index, view, bytes }: CachedBlock): void {
+  verify({ index, view, bytes }: BlockContent): void {
     const expected = attributeBlockChecksum(this.#seed, index, bytes);
     const offset = index * bytes.length + XATTR_CHECKSUM;
     requireEqual(
@@ -205,7 +205,7 @@ export class InodeBlockSeal implements BlockSeal {
   }
 
   /** CorruptImageError unless the inode at this byte has its checksum; one of zeros was never used and needs none. */
-  verifyInode(block: CachedBlock, at: number): void {
+  verifyInode(block: BlockContent, at: number): void {
     const slot = at / this.#inodeSize;
     if (this.#verified[slot] === 1) return;
     const { view, bytes } = block;
@@ -222,7 +222,7 @@ export class InodeBlockSeal implements BlockSeal {
     this.#verified[slot] = 1;
   }
 
-  seal({ view, bytes }: CachedBlock): void {
+  seal({ view, bytes }: BlockContent): void {
     for (let slot = 0; slot < this.#changed.length; slot++) {
       if (this.#changed[slot] === 0) continue;
       this.#changed[slot] = 0;

@@ -5,7 +5,6 @@ import { entryLength } from '../directory-block.ts';
 import { Inode } from '../inode.ts';
 import type { InodeRef } from '../inode-table.ts';
 import type { Volume } from '../volume.ts';
-import { WriteRank } from '../block-cache.ts';
 import { inlineReferences } from './inline-references.ts';
 
 /** A block of a directory that names inodes with new numbers, or whose own inode has one. */
@@ -77,17 +76,7 @@ export class DirectoryReferences {
   /** Brings the block's checksum up to date for the number that its directory has at this point. */
   seal({ generation, newBlock, bytes }: NamingBlock, directory: number): void {
     const seal = this.#volume.seals?.directory(directory, generation);
-    const rank = WriteRank.directory;
-    seal?.seal({
-      index: newBlock,
-      bytes,
-      view: viewOf(bytes),
-      rank,
-      dirty: false,
-      level: 0,
-      hasFollowers: false,
-      seal,
-    });
+    seal?.seal({ index: newBlock, bytes, view: viewOf(bytes) });
   }
 
   #entries(block: NamingBlock): void {

@@ -193,16 +193,7 @@ function buildTree(
     const target = viewOf(content);
     fill(target, Math.floor((blockSize - 12) / 12), depth, count, (at, index) => write(target, at, index));
     const index = mover.take();
-    seal?.seal({
-      index,
-      bytes: content,
-      view: target,
-      rank: WriteRank.mapping,
-      dirty: false,
-      level: 0,
-      hasFollowers: false,
-      seal,
-    });
+    seal?.seal({ index, bytes: content, view: target });
     mover.put(content, index);
     blocks++;
     return { key, block: index };
