@@ -120,7 +120,9 @@ function asKernelShows(tree: TreeLines): TreeLines {
 
 function expectClean(image: string, what: string): void {
   const { status, stdout } = runTool('e2fsck', ['-fn', image]);
-  expect(stdout, what).not.toMatch(/\? no\n|WARNING/);
+  // A tree that could have fewer nodes side by side is no fault: the kernel leaves such, too.
+  const told = stdout.replaceAll(/^.* could be narrower\..*$/gm, '');
+  expect(told, what).not.toMatch(/\? no\n|WARNING/);
   expect(status, `${what}: ${stdout}`).toBe(0);
 }
 
@@ -158,7 +160,7 @@ function operate(volume: FileSystem, random: Random, largest: number): ExtModel 
 
 function fillUp(volume: FileSystem, random: Random): void {
   const model = new ExtModel(volume, random, { largest: 20_000, names: NAMES });
-  model.fill(60_000);
+  model.fill(120_000);
   for (let i = 0; i < OPERATIONS; i++) model.step();
   model.verify();
 }
