@@ -1,4 +1,5 @@
-import { CopyStopped, TreeCopy } from '../../disk/tree/copy-tree.ts';
+import { CopyStopped } from '../../disk/tree/copy-stopped.ts';
+import { TreeCopy } from '../../disk/tree/copy-tree.ts';
 import { ImageTree } from '../../disk/tree/image-tree.ts';
 import { FsError, UsageError } from '../../errors.ts';
 import type { FileSystem, NodeId } from '../../filesystem/file-system.ts';

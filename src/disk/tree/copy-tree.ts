@@ -1,4 +1,4 @@
-import { CorruptImageError, FsError, hasCode, isOwnError } from '../../errors.ts';
+import { FsError, hasCode, isOwnError } from '../../errors.ts';
 import type { CreateOptions } from '../../filesystem/file-system.ts';
 import { type ContentCopy, type CopyPhase, copyContent } from './copy-content.ts';
 import {
@@ -9,6 +9,8 @@ import {
   leaveOwner,
   wantedNode,
 } from './copy-options.ts';
+import { CopyStopped, isFatal } from './copy-stopped.ts';
+import { ExistingNodes } from './existing-nodes.ts';
 import { HandedFile, handOver, handOverPath } from './hand-over.ts';
 import {
   type FileIdentity,
@@ -18,17 +20,7 @@ import {
   type TreeTarget,
   nameKind,
 } from './tree.ts';
-
-/** The target cannot take any more; the listener has been told why. */
-export class CopyStopped extends Error {
-  override readonly name = 'CopyStopped';
-}
-
-/** Deeper trees are refused: only damaged images have them, and each level costs stack. */
-const MAX_DEPTH = 2000;
-
-/** As often symlinks may lead to one directory, when they are followed: ends what doubles with each level. */
-const MAX_VISITS = 1000;
+import { VisitedDirectories } from './visited-directories.ts';
 
 const BUFFER_SIZE = 1 << 20;
 
@@ -46,10 +38,8 @@ export class TreeCopy<S, T> {
   readonly #sameTree: boolean;
   /** Files with several names, by identity, to the first copy. */
   readonly #links = new Map<FileIdentity, T>();
-  /** How often each directory of the operand was entered. */
-  readonly #entered = new Map<FileIdentity, number>();
-  /** The directories above the one that is being copied, itself included. */
-  readonly #above = new Set<FileIdentity>();
+  readonly #visited: VisitedDirectories;
+  readonly #existing: ExistingNodes<T>;
   /** Directories of the target in which it all ends up: when the source holds one of them, it holds its own copy. */
   #targetAncestors: ReadonlySet<FileIdentity> = new Set();
   readonly #phase: CopyPhase = { reading: true, grew: false };
@@ -75,6 +65,8 @@ export class TreeCopy<S, T> {
       progress: listener.progress === undefined ? undefined : (bytes) => listener.progress?.(bytes),
     };
     this.#sameTree = (source as unknown) === target;
+    this.#visited = new VisitedDirectories({ followsAll: options.follow === 'all' });
+    this.#existing = new ExistingNodes(target, options, { sameTree: this.#sameTree });
   }
 
   /** Copies one operand to `name` in `directory`. `created`: entries of that directory that earlier operands have made. */
@@ -112,7 +104,7 @@ export class TreeCopy<S, T> {
 
   #start(directory: T): void {
     this.#targetAncestors = new Set(this.#sameTree ? this.#target.ancestors(directory) : []);
-    this.#entered.clear();
+    this.#visited.clear();
   }
 
   #copyNode(place: S, directory: T, name: string, created: Set<FileIdentity>, depth: number): void {
@@ -181,7 +173,7 @@ export class TreeCopy<S, T> {
       created.add(this.#target.entryKey(made, name));
     } catch (error) {
       if (!hasCode(error, 'EEXIST')) throw error;
-      made = this.#existing(directory, name, created);
+      made = this.#existing.find(directory, name, created);
       if (this.#target.kind(made) !== 'directory') {
         throw new FsError('ENOTDIR', { detail: 'a directory cannot replace what is there and is none' });
       }
@@ -198,16 +190,7 @@ export class TreeCopy<S, T> {
 
   /** What is in a directory, unless it was read before. */
   #enter(place: S, { identity }: TreeAttributes, depth: number): readonly TreeChild<S>[] {
-    // A directory has one name. Where a damaged image gives it two, following both could go on forever; so could the
-    // symlinks of an image that was made for that.
-    const count = this.#entered.get(identity) ?? 0;
-    if (this.#above.has(identity) || count >= (this.#options.follow === 'all' ? MAX_VISITS : 1)) {
-      throw new FsError('ELOOP', { detail: 'the directory was reached before under another name' });
-    }
-    if (depth >= MAX_DEPTH) {
-      throw new FsError('ENAMETOOLONG', { detail: `directories are nested more than ${MAX_DEPTH} deep` });
-    }
-    this.#entered.set(identity, count + 1);
+    this.#visited.enter(identity, depth);
     return this.#source.children(place);
   }
 
@@ -218,12 +201,9 @@ export class TreeCopy<S, T> {
     created: Set<FileIdentity>,
     depth: number,
   ): void {
-    this.#above.add(identity);
-    try {
+    this.#visited.within(identity, () => {
       for (const { place, name } of children) this.#copyNode(place, directory, name, created, depth + 1);
-    } finally {
-      this.#above.delete(identity);
-    }
+    });
   }
 
   /** Returns undefined when what is there was to stay. */
@@ -317,7 +297,7 @@ export class TreeCopy<S, T> {
     node: WantedNode,
     created: Set<FileIdentity>,
   ): T | undefined {
-    const existing = this.#claim(attributes, directory, name, created);
+    const existing = this.#existing.claim(attributes, directory, name, created);
     if (existing === undefined) return undefined;
     if (this.#target.kind(existing) === 'file') {
       try {
@@ -356,7 +336,7 @@ export class TreeCopy<S, T> {
       made = this.#target.make(directory, name, node);
     } catch (error) {
       if (!hasCode(error, 'EEXIST')) throw error;
-      if (this.#claim(attributes, directory, name, created) === undefined) return undefined;
+      if (this.#existing.claim(attributes, directory, name, created) === undefined) return undefined;
       this.#target.unlink(directory, name);
       made = this.#target.make(directory, name, node);
     }
@@ -383,43 +363,13 @@ export class TreeCopy<S, T> {
         return false;
       }
       if (!hasCode(error, 'EEXIST')) throw error;
-      if (this.#claim(attributes, directory, name, created) === undefined) return true;
+      if (this.#existing.claim(attributes, directory, name, created) === undefined) return true;
       this.#target.unlink(directory, name);
       this.#target.link(first, directory, name);
     }
     // Its node is in the set already where nodes are the keys; where names are, this one counts.
     created.add(this.#target.entryKey(first, name));
     return true;
-  }
-
-  /** What is in the way of something that is no directory and may be replaced; undefined when it has to stay. */
-  #claim(attributes: TreeAttributes, directory: T, name: string, created: Set<FileIdentity>): T | undefined {
-    const existing = this.#existing(directory, name, created);
-    if (this.#options.noClobber) return undefined;
-    if (this.#target.kind(existing) === 'directory') {
-      throw new FsError('EISDIR', {
-        detail: 'a directory is there, which nothing but a directory can replace',
-      });
-    }
-    const identity = this.#target.identity(existing);
-    if (this.#sameTree && identity === attributes.identity) {
-      throw new FsError('EINVAL', { detail: 'source and target are the same file' });
-    }
-    if (this.#options.excluded?.has(identity) === true) {
-      throw new FsError('EBUSY', { detail: 'it is the image itself' });
-    }
-    return existing;
-  }
-
-  #existing(directory: T, name: string, created: Set<FileIdentity>): T {
-    const existing = this.#target.find(directory, name);
-    if (existing === undefined) throw new FsError('EEXIST');
-    if (created.has(this.#target.entryKey(existing, name))) {
-      throw new FsError('EEXIST', {
-        detail: `${this.#target.capabilities.name} cannot tell this name from one that was copied just before`,
-      });
-    }
-    return existing;
   }
 
   #copyXattrs(place: S, made: T): void {
@@ -449,12 +399,4 @@ export class TreeCopy<S, T> {
     const [source, target] = [this.#source.capabilities, this.#target.capabilities];
     return wantedNode(attributes, this.#options, source, target, this.losses);
   }
-}
-
-/** Nothing more can be written after one of these. */
-function isFatal(error: unknown): boolean {
-  return (
-    error instanceof CorruptImageError ||
-    ['ENOSPC', 'EROFS', 'EIO', 'EDQUOT', 'ENXIO'].some((code) => hasCode(error, code))
-  );
 }
