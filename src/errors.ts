@@ -102,6 +102,7 @@ export const ERRNO = {
   ESTALE: [116, 'Stale file handle'],
   EUCLEAN: [117, 'Structure needs cleaning'],
   ENOMEDIUM: [123, 'No medium found'],
+  ETIMEDOUT: [110, 'Connection timed out'],
 } as const satisfies Record<string, readonly [errno: number, text: string]>;
 
 export type ErrnoCode = keyof typeof ERRNO;

@@ -13,9 +13,12 @@ export interface DetachOptions {
   readonly force?: boolean;
 }
 
+/** How long a process that does not answer may take to end by itself, milliseconds. */
+const ENDING = 3000;
+
 /**
  * Resolves when everything is flushed and gone: `gone`; or when it is to go later: `later`. DeviceBusyError when somebody holds it
- * and neither `lazy` nor `force` is set.
+ * and neither `lazy` nor `force` is set; ETIMEDOUT when its process lives and cannot be asked, unless `force` is set.
  */
 export async function detachDevice(
   state: DeviceState,
@@ -23,15 +26,32 @@ export async function detachDevice(
 ): Promise<'gone' | 'later'> {
   const answer = await askControl<'gone' | 'later'>(state.controlSocket!, { operation: 'detach', options });
   if (answer?.value === 'later') return 'later';
-  await untilGone(state);
+  // It has let go of everything by now and is about to end.
+  if (answer !== undefined) await isGoneWithin(state, Infinity);
+  else if (!(await isGoneWithin(state, ENDING))) await endUnreachable(state, options);
   return 'gone';
 }
 
-/** The process has let go of everything by now and is about to end. */
-async function untilGone(state: DeviceState): Promise<void> {
+async function isGoneWithin(state: DeviceState, milliseconds: number): Promise<boolean> {
+  const end = Date.now() + milliseconds;
   for (let wait = 1; isAlive(state); wait = Math.min(2 * wait, 50)) {
+    if (Date.now() >= end) return false;
     await new Promise((resolve) => setTimeout(resolve, wait));
   }
+  return true;
+}
+
+/** Somebody has removed the socket: the signal has the process do what `force` does. */
+async function endUnreachable(state: DeviceState, options: DetachOptions): Promise<void> {
+  if (options.force !== true) {
+    throw new FsError('ETIMEDOUT', {
+      syscall: 'detach',
+      path: state.controlSocket!,
+      detail: `${state.name} is served by process ${state.pid}, which cannot be asked there any more; detach it with --force`,
+    });
+  }
+  process.kill(state.pid, 'SIGTERM');
+  await isGoneWithin(state, Infinity);
 }
 
 export async function mountDevice(state: DeviceState, request: MountRequest): Promise<MountState> {

@@ -133,6 +133,18 @@ describeWithDevices(['sfdisk', 'mke2fs', 'e2fsck', 'mkfs.fat', 'fsck.fat'], 'an 
     await until(() => test.leftovers().length === 0);
   });
 
+  it('does not wait for ever for a process that cannot be asked, and ends it when told to', async () => {
+    const state = await attach(test.image('a.img', MIB));
+    fs.unlinkSync(state.controlSocket!);
+    await expect(detachDevice(state)).rejects.toMatchObject({
+      code: 'ETIMEDOUT',
+      message: expect.stringContaining(`process ${state.pid}`) as string,
+    });
+    expect(test.list()).toHaveLength(1);
+    expect(await detachDevice(state, { force: true })).toBe('gone');
+    await until(() => test.leftovers().length === 0);
+  });
+
   it('goes right after its last client has gone, whether or not that was seen yet', async () => {
     const state = await attach(test.image('a.img', MIB));
     const clients = Array.from({ length: 12 }, () => openNbdDevice(`nbd+unix:///?socket=${state.nbdSocket}`));
