@@ -226,7 +226,7 @@ export const REGISTRY: readonly RegistryEntry[] = [
   {
     names: ['mke2fs', 'mkfs.ext2', 'mkfs.ext3', 'mkfs.ext4'],
     kind: 'applet',
-    summary: 'make an ext2 file system',
+    summary: 'make an ext2, ext3 or ext4 file system',
     load: async () => (await import('./applets/mke2fs.ts')).mke2fs,
   },
   {
