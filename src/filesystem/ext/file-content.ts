@@ -251,8 +251,10 @@ export class FileContent {
       let length = Math.min(run.length * blockSize - within, end - at);
       const head = headIsNew && at === offset ? within : 0;
       const tail = tailIsNew && at + length === end ? blockSize - (end % blockSize) : 0;
-      if (data.isSmall(head + length + tail)) {
-        const target = data.place(where - head, head + length + tail);
+      const whole = head + length + tail;
+      // A block is at most 64 KiB; less than one has to be filled up, which is done in place.
+      if (data.isSmall(whole) || whole <= blockSize) {
+        const target = data.place(where - head, whole);
         if (head > 0) target.fill(0, 0, head);
         target.set(length === from.length ? from : from.subarray(at - offset, at - offset + length), head);
         if (tail > 0) target.fill(0, head + length);
