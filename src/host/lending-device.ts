@@ -16,7 +16,8 @@ const SHORTEST_LENT = 1 << 16;
 
 /**
  * Long writes from certain memory are left to a second thread, without a copy: who has asked for them is answered meanwhile. There are several such
- * memories, used in turn: one is filled while others are still being written. All other writes wait until these are done, so that everything reaches the file in the order in which it was given; reads wait for what they overlap.
+ * memories, used in turn: one is filled while others are still being written. All other writes wait until these are done, so that everything
+ * reaches the file in the order in which it was given; reads wait for what they overlap.
  * An error comes with a later call, `flush` at last, and nothing is lost by it: see `LentWrites`.
  *
  * The thread is started with the 4th MiB of such writes; until it runs every write is made at once.
