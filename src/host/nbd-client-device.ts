@@ -45,7 +45,11 @@ function connect(address: NbdAddress): ClosableStream {
     address.socket === undefined
       ? sockets.connectTcp(address.host!, address.port)
       : sockets.connectUnix(address.socket);
-  return new DescriptorStream(fd, (each) => sockets.close(each));
+  return new DescriptorStream(fd, (each) => {
+    // A process that another thread is just starting may hold a copy: the server is to see the end all the same.
+    sockets.shutdown(each, 'both');
+    sockets.close(each);
+  });
 }
 
 /** Does what the handshake asks for, on a blocking stream. */
