@@ -38,7 +38,7 @@ export const shell = defineApplet({
   description: [
     'Opens your shell, or runs COMMAND, in a namespace of its own in which you are root. There the devices of all three families are paths that ' +
       'any program can open: /dev/loop0 to /dev/loop7 and /dev/vnd0c to /dev/vnd3c (with rvnd, and the letters a, i and j) from the start, the others, /dev/md0 and partitions, as ' +
-      'they appear. losetup, mount, umount, mdconfig, newfs_msdos and vnconfig are those of userloop; every other command is the one of the machine, and those which ' +
+      'they appear. losetup, mount, umount, fdisk, mdconfig, newfs_msdos and vnconfig are those of userloop; every other command is the one of the machine, and those which ' +
       'the machine lacks are there, too.',
     'In it /dev is a copy made when it was opened, without the loop devices of the host. /etc/fstab is a copy that can be added to, and /mnt, where you may not write to it, a folder in which directories ' +
       'can be made. Nothing of this is seen outside, and it ends with the shell. All other files are those that are always there, with your rights and no others: being root goes as far as ' +
