@@ -7,6 +7,8 @@ const GRAIN = 512;
 const SLAB = 1 << 18;
 /** Longest single read or write of pages that are neighbours. */
 const MERGE = 1 << 20;
+/** The start of a device, where file systems say what they are and in what state: FAT in the first two sectors, ext from byte 1024 to here. */
+const HEAD = 2048;
 
 /** A range of the device below that is to become something else, bytes. */
 export interface StagedRange {
@@ -81,18 +83,25 @@ export class StagingDevice implements BlockDevice {
     this.#pages.clear();
   }
 
-  /** Writes the changes to `target`, which is the device below or the same bytes opened for writing; flushes, and forgets them. `ranges`: what `changes` has told. */
-  apply(target: BlockDevice, ranges: readonly StagedRange[] = this.changes()): void {
-    const buffer = new Uint8Array(MERGE);
-    for (const { offset, length } of ranges) {
-      for (let done = 0; done < length; done += MERGE) {
-        // All of it is staged.
-        const content = buffer.subarray(0, Math.min(length - done, MERGE));
-        this.#putStaged(offset + done, content);
-        target.write(offset + done, content);
-      }
+  /**
+   * Writes the changes to `target`, which is the device below or the same bytes opened for writing; flushes, and forgets them. The start of the
+   * device is written last, when everything else is durable: a file system says there that it is in order.
+   */
+  apply(target: BlockDevice): void {
+    const ranges = this.changes();
+    const split = ranges.findIndex(({ offset, length }) => offset + length > HEAD);
+    const behind = split < 0 ? [] : ranges.slice(split);
+    const head = split < 0 ? ranges : ranges.slice(0, split);
+    const [first] = behind;
+    if (first !== undefined && first.offset < HEAD) {
+      head.push({ offset: first.offset, length: HEAD - first.offset });
+      behind[0] = { offset: HEAD, length: first.offset + first.length - HEAD };
     }
-    target.flush();
+    for (const part of [behind, head]) {
+      if (part.length === 0) continue;
+      this.#writeStaged(target, part);
+      target.flush();
+    }
     this.#pages.clear();
   }
 
@@ -101,6 +110,18 @@ export class StagingDevice implements BlockDevice {
 
   close(): void {
     this.#base.close();
+  }
+
+  /** Ranges of which every byte is staged. */
+  #writeStaged(target: BlockDevice, ranges: readonly StagedRange[]): void {
+    const buffer = new Uint8Array(MERGE);
+    for (const { offset, length } of ranges) {
+      for (let done = 0; done < length; done += MERGE) {
+        const content = buffer.subarray(0, Math.min(length - done, MERGE));
+        this.#putStaged(offset + done, content);
+        target.write(offset + done, content);
+      }
+    }
   }
 
   /** Puts what is staged of a range over it. */

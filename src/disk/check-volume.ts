@@ -12,7 +12,7 @@ import {
 } from '../filesystem/check.ts';
 import { probeFileSystem } from '../filesystem/drivers.ts';
 import { checkExt } from '../filesystem/ext/check/check.ts';
-import { recover } from '../filesystem/ext/journal/recovery.ts';
+import { isReplayPending, recover } from '../filesystem/ext/journal/recovery.ts';
 import { IncompatibleFeature, Superblock, SUPERBLOCK_OFFSET } from '../filesystem/ext/superblock.ts';
 import { checkFat } from '../filesystem/fat/check/check.ts';
 
@@ -83,15 +83,9 @@ export function checkVolume(device: BlockDevice, options: CheckVolumeOptions = {
     summary = undefined;
   }
   const { findings, counts, leftCount, mendCount } = recorder;
-  const isDropped = journal === 'unusable' && !isJournalPending(staged);
+  const isDropped = journal === 'unusable' && !isReplayPending(staged);
   const state = isDropped ? 'dropped' : journal;
   return { type, findings, counts, leftCount, mendCount, staged, journal: state, summary };
-}
-
-function isJournalPending(device: BlockDevice): boolean {
-  const superblock = readBytes(device, SUPERBLOCK_OFFSET, Superblock.$size);
-  const features = Superblock.s_feature_incompat.get(viewOf(superblock), 0);
-  return (features & IncompatibleFeature.needs_recovery) !== 0;
 }
 
 interface Staged {

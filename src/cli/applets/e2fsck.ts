@@ -6,7 +6,7 @@ import { CheckEnd, type CheckFinding, type CheckObserver, LEAVE } from '../../fi
 import { checkExt, type ExtCheckResult } from '../../filesystem/ext/check/check.ts';
 import { sealSuperblock } from '../../filesystem/ext/checksum.ts';
 import { readFeatures } from '../../filesystem/ext/features.ts';
-import { recover } from '../../filesystem/ext/journal/recovery.ts';
+import { isReplayPending, recover } from '../../filesystem/ext/journal/recovery.ts';
 import { IncompatibleFeature, Superblock, SUPERBLOCK_OFFSET } from '../../filesystem/ext/superblock.ts';
 import { clockFromEnvironment } from '../../host/system.ts';
 import { defineApplet } from '../applet.ts';
@@ -105,8 +105,10 @@ function run(io: Io, argv: readonly string[], calledAs: string): number {
 
 function checkDevice(io: Io, command: CommandLine, calledAs: string, device: BlockDevice): number {
   const staged = new StagingDevice(device);
-  const isPending = isJournalPending(device);
-  const problem = isPending && command.manner !== 'no' ? replay(staged) : undefined;
+  const isPending = isReplayPending(device);
+  // What the undo file is to keep must be known before anything is written.
+  const target = command.undoFile === undefined ? device : staged;
+  const problem = isPending && command.manner !== 'no' ? replay(target) : undefined;
   if (isPending && command.manner !== 'no' && problem === undefined)
     print(io, `${command.target}: recovering journal\n`);
   const isSkipped = isPending && command.manner === 'no';
@@ -136,7 +138,7 @@ function checkDevice(io: Io, command: CommandLine, calledAs: string, device: Blo
   }
   if (talker.isStopped) return Status.left;
   // Unless the check has mended the journal, nothing may be written that its replay would undo.
-  if (problem !== undefined && isJournalPending(staged)) {
+  if (problem !== undefined && isReplayPending(staged)) {
     io.stderr.write(`${calledAs}: ${command.target}: the journal cannot be replayed: ${problem}\n`);
     return Status.failed;
   }
@@ -202,10 +204,10 @@ function markChecked(io: Io, staged: StagingDevice, isClean: boolean): void {
   staged.write(SUPERBLOCK_OFFSET, new Uint8Array(superblock.buffer, 0, Superblock.$size));
 }
 
-/** Replays the journal onto the staging device; why it cannot be, or undefined. */
-function replay(staged: StagingDevice): string | undefined {
+/** What keeps the journal from being replayed, if anything does. */
+function replay(device: BlockDevice): string | undefined {
   try {
-    const { journal, problem } = recover(staged, 'write');
+    const { journal, problem } = recover(device, 'write');
     return journal === undefined
       ? (problem ?? 'the file system has features that are not written to')
       : undefined;
@@ -223,10 +225,6 @@ function superblockOf(device: BlockDevice): DataView {
 
 function featuresOf(device: BlockDevice): ReturnType<typeof readFeatures> {
   return readFeatures(superblockOf(device));
-}
-
-function isJournalPending(device: BlockDevice): boolean {
-  return (featuresOf(device).incompatible & IncompatibleFeature.needs_recovery) !== 0;
 }
 
 /** Closed cleanly, and no check is due. */

@@ -2,6 +2,7 @@ import fs from 'node:fs';
 import path from 'node:path';
 import type { BlockDevice } from '../../device/block-device.ts';
 import type { StagedRange, StagingDevice } from '../../device/staging-device.ts';
+import { applyCheck } from '../../disk/apply-check.ts';
 import { FsError } from '../../errors.ts';
 import { applyUndo, writeUndo } from '../../filesystem/undo-file.ts';
 import { FileDevice } from '../../host/file-device.ts';
@@ -17,10 +18,12 @@ export function applyStaged(
   staged: StagingDevice,
   undoFile: string | undefined,
 ): void {
-  const ranges = staged.changes();
-  if (ranges.length === 0) return;
-  if (undoFile !== undefined) keepUndo(io, undoFile, device, staged, ranges);
-  staged.apply(device, ranges);
+  if (undoFile !== undefined) {
+    const ranges = staged.changes();
+    if (ranges.length === 0) return;
+    keepUndo(io, undoFile, device, staged, ranges);
+  }
+  applyCheck(device, staged);
 }
 
 /** Has the new file `undoFile` keep, durably, what the ranges of `device` hold; `after` is the device as it will be. Ranges: bytes, ascending. */

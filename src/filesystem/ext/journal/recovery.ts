@@ -5,7 +5,13 @@ import { viewOf } from '../../../bytes/struct.ts';
 import { testBit } from '../bitmap.ts';
 import { sealSuperblock } from '../checksum.ts';
 import { readFeatures, readOnlyReason, refuseUnknownFeatures } from '../features.ts';
-import { CompatibleFeature, IncompatibleFeature, SUPERBLOCK_OFFSET, Superblock } from '../superblock.ts';
+import {
+  CompatibleFeature,
+  IncompatibleFeature,
+  Superblock,
+  SUPERBLOCK_MAGIC,
+  SUPERBLOCK_OFFSET,
+} from '../superblock.ts';
 import { Volume } from '../volume.ts';
 import { readFastCommits } from './fast-commit.ts';
 import { replayFastCommits } from './fast-commit-replay.ts';
@@ -48,6 +54,17 @@ export interface Recovered {
 
 /** `s_state`: errors were found. */
 const ERRORS = 2;
+
+/** Whether what is on the device says that it is an ext volume whose journal has something to replay. */
+export function isReplayPending(device: BlockDevice): boolean {
+  if (device.size < SUPERBLOCK_OFFSET + Superblock.$size) return false;
+  const bytes = new Uint8Array(Superblock.$size);
+  device.read(SUPERBLOCK_OFFSET, bytes);
+  const superblock = viewOf(bytes);
+  const features = Superblock.s_feature_incompat.get(superblock, 0);
+  const isExt = Superblock.s_magic.get(superblock, 0) === SUPERBLOCK_MAGIC;
+  return isExt && (features & IncompatibleFeature.needs_recovery) !== 0;
+}
 
 /**
  * Gives a volume what its journal still has for it: on the device when the volume is going to be written to, else only to the
