@@ -31,6 +31,8 @@ export interface CheckFinding {
   readonly meaning: string;
   /** The reference tool's words, with newlines; empty where it says nothing. */
   readonly toolText: string;
+  /** What it writes to its standard error before that, if anything. */
+  readonly toolErrorText?: string;
   readonly mend?: Mend;
 }
 

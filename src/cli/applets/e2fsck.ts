@@ -55,7 +55,7 @@ export const e2fsck = defineApplet({
     '-j: an external journal',
     '-t: times',
     'file systems with bigalloc',
-    'contents of quota files, misplaced bitmaps and tables, a new journal where neither its inode nor the copy in the superblock can be used: the volume goes without',
+    'misplaced bitmaps and tables, a new journal where neither its inode nor the copy in the superblock can be used: the volume goes without',
     'copies of more than 64 MiB of multiply-claimed blocks in one run: what is beyond is asked to be deleted',
   ],
   run,
@@ -274,14 +274,16 @@ class Talker implements CheckObserver {
   }
 
   report(finding: CheckFinding): number {
-    const { severity, mend, toolText } = finding;
+    const { severity, mend, toolText, toolErrorText = '' } = finding;
     if (finding.code === 'ext-superblock' && severity === 'fatal') this.isSuperblockLost = true;
     const { manner } = this.#command;
     // With -n, what is only unfinished is no fault.
     if (severity === 'note' && (finding.code !== 'ext-orphans' || manner === 'no')) return LEAVE;
+    if (!this.#isSilent && !this.isStopped) this.#io.stderr.write(toolErrorText);
     if (manner === 'preen') return this.#preen(finding);
     let answer = mend !== undefined && manner === 'yes';
-    if (mend === undefined) this.#say(toolText);
+    if (mend === undefined && finding.code === 'ext-quota') this.#say(`${toolText}? no\n\n`);
+    else if (mend === undefined) this.#say(toolText);
     else if (!mend.asks) {
       answer = manner !== 'no';
       this.#say(toolText);
@@ -302,7 +304,8 @@ class Talker implements CheckObserver {
   #preen({ mend, toolText }: CheckFinding): number {
     const { target } = this.#command;
     if (mend?.safe === true && !this.isStopped) {
-      this.#say(`${target}: ${toolText.trimEnd()} ${mend.asks ? 'FIXED.' : ''}\n`);
+      const done = mend.choices[0]!.label === '' && mend.asks ? '.' : ` ${mend.asks ? 'FIXED.' : ''}`;
+      this.#say(`${target}: ${toolText.trimEnd()}${done}\n`);
       return this.#count(true);
     }
     if (!this.isStopped) {

@@ -273,6 +273,7 @@ function jsonOf(text: string, job: Job, report: VolumeReport): object {
     findings: report.findings.map((finding) => ({
       ...finding,
       toolText: undefined,
+      toolErrorText: undefined,
       mend: undefined,
       ...(finding.mend !== undefined && { losesData: !finding.mend.safe }),
     })),

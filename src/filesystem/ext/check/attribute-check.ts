@@ -11,10 +11,12 @@ export interface AttributeTally {
   readonly isRemoved: boolean;
   /** Blocks that their inode is charged for values that are elsewhere. */
   readonly charge: number;
+  /** How many values those are. */
+  readonly values: number;
 }
 
-const NOTHING: AttributeTally = { isRemoved: false, charge: 0 };
-const REMOVED: AttributeTally = { isRemoved: true, charge: 0 };
+const NOTHING: AttributeTally = { isRemoved: false, charge: 0, values: 0 };
+const REMOVED: AttributeTally = { isRemoved: true, charge: 0, values: 0 };
 
 /** The attributes in the inode itself, behind its extra fields: they are taken out of `view` where they are to go. */
 export function checkInodeAttributes(
@@ -55,7 +57,8 @@ function tallyOf(check: ExtCheck, region: Uint8Array, start: number): AttributeT
   if ('field' in entries) return NOTHING;
   countValues(check, entries);
   const charge = chargeOf(check, entries);
-  return charge === 0 ? NOTHING : { isRemoved: false, charge };
+  const values = entries.filter(({ valueInode }) => valueInode !== 0).length;
+  return values === 0 ? NOTHING : { isRemoved: false, charge, values };
 }
 
 /** The block of attributes, which inodes may share. */
@@ -63,14 +66,14 @@ export function checkAttributeBlock(check: ExtCheck, number: number, block: numb
   const uses = check.attributeUses.get(block);
   if (uses !== undefined) {
     check.attributeUses.set(block, uses + 1);
-    return { isRemoved: false, charge: check.attributeCharges.get(block) ?? 0 };
+    return check.attributeCharges.get(block) ?? NOTHING;
   }
   if (isBlockGivenUp(check, number, block)) return REMOVED;
   if (!check.attributeUses.has(block)) return NOTHING;
   const bytes = new Uint8Array(check.geometry.blockSize);
   check.readBlock(block, bytes);
   const tally = tallyOf(check, bytes, XattrHeader.$size);
-  if (tally.charge > 0) check.attributeCharges.set(block, tally.charge);
+  if (tally.values > 0) check.attributeCharges.set(block, tally);
   return tally;
 }
 

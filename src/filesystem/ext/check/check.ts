@@ -7,6 +7,8 @@ import { checkDirectories } from './directory-pass.ts';
 import { checkInodes } from './inode-pass.ts';
 import { checkJournal } from './journal-check.ts';
 import { checkOrphanFile, finishOrphans } from './orphan-check.ts';
+import { checkQuotaFiles } from './quota-check.ts';
+import { checkQuotaNumbers } from './quota-inode.ts';
 import { checkResizeInode } from './resize-check.ts';
 import { checkShared } from './shared-pass.ts';
 import { openCheck } from './superblock-pass.ts';
@@ -32,6 +34,11 @@ export function checkExt(
   let check = openCheck(device, observer, options);
   checkJournal(check);
   if (finishOrphans(check)) check = openCheck(device, observer, options);
+  if (checkQuotaNumbers(check)) {
+    const muted = new MutedObserver(observer);
+    check = openCheck(device, muted, options);
+    muted.isMuted = false;
+  }
   observer.tell('Pass 1: Checking inodes, blocks, and sizes\n');
   checkInodes(check);
   checkResizeInode(check);
@@ -51,6 +58,7 @@ export function checkExt(
   observer.tell('Pass 5: Checking group summary information\n');
   const { usedBlocks, usedInodes } = checkSummary(check);
   checkOrphanFile(check);
+  checkQuotaFiles(check);
   const { geometry, fragmentedFiles, fragmentedDirectories, statistics } = check;
   return {
     usedInodes,

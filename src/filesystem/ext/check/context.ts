@@ -6,7 +6,9 @@ import type { FeatureWords } from '../features.ts';
 import type { Geometry } from '../geometry.ts';
 import { Inode } from '../inode.ts';
 import { ReadOnlyCompatibleFeature } from '../superblock.ts';
+import type { AttributeTally } from './attribute-check.ts';
 import type { CheckedGroups } from './groups.ts';
+import { QuotaUsage } from './quota-usage.ts';
 import { NumberList, SparseBitmap, SparseNumbers } from './sparse.ts';
 
 export interface ExtCheckOptions {
@@ -62,6 +64,8 @@ export interface Problem {
   readonly meaning: string;
   /** The reference tool's words up to its question. */
   readonly text: string;
+  /** What it says on its standard error before that. */
+  readonly errorText?: string;
   /** Its question: `Fix`. */
   readonly question?: string;
   /** For a person; without it nothing can be done. */
@@ -110,10 +114,12 @@ export class ExtCheck {
   readonly badIndexes = new SparseBitmap();
   /** How often an attribute block is used, and in `attributeBlocks` which those are. */
   readonly attributeUses = new Map<number, number>();
-  /** Blocks that each inode with it is charged for values that are elsewhere. */
-  readonly attributeCharges = new Map<number, number>();
+  /** What each inode with such a block is charged for values that are elsewhere. */
+  readonly attributeCharges = new Map<number, AttributeTally>();
   /** How many attributes have their value in an inode. */
   readonly valueUses = new Map<number, number>();
+  /** Who uses how much, where the volume counts it. */
+  readonly quota: QuotaUsage;
   fragmentedFiles = 0;
   fragmentedDirectories = 0;
   readonly statistics: ExtStatistics = {
@@ -143,6 +149,7 @@ export class ExtCheck {
     this.words = parts.words;
     this.geometry = parts.geometry;
     this.groups = parts.groups;
+    this.quota = new QuotaUsage(this.superblock, this.words, this.geometry);
     const hasChecksums = (this.words.readOnlyCompatible & ReadOnlyCompatibleFeature.metadata_csum) !== 0;
     this.seed = hasChecksums ? checksumSeed(this.superblock, this.words) : undefined;
   }
@@ -227,11 +234,12 @@ export class ExtCheck {
 
 /** Tells a problem; returns whether it is to be mended. */
 export function ask(observer: CheckObserver, problem: Problem): boolean {
-  const { severity = 'damage', text, question, action, safe = false, silent, ...rest } = problem;
+  const { severity = 'damage', text, errorText, question, action, safe = false, silent, ...rest } = problem;
   const finding: CheckFinding = {
     ...rest,
     severity,
     toolText: silent === true ? '' : text,
+    ...(errorText !== undefined && { toolErrorText: errorText }),
     ...(action !== undefined && {
       mend: {
         choices: [{ label: question ?? '', action }],

@@ -3,6 +3,7 @@ import {
   childOf,
   EXTENT_MAGIC,
   ExtentHeader,
+  isUnwritten,
   keyOf,
   lengthOf,
   MAX_EXTENT_DEPTH,
@@ -16,8 +17,8 @@ const DIRECT = 12;
 /** Blocks of a map that are read for one file: of files with a fixed job no map is larger. */
 const MAX_NODES = 100_000;
 
-/** Position in the file, block on the device, how many. */
-export type VisitRun = (position: number, start: number, length: number) => void;
+/** Position in the file, block on the device, how many; those that are not written yet read as zeros. */
+export type VisitRun = (position: number, start: number, length: number, isUnwritten: boolean) => void;
 
 /** Every run of data of an inode whose map may be anything, in the order of the file. Returns false when a part of the map cannot be. */
 export function eachRun(check: ExtCheck, inode: DataView, visit: VisitRun): boolean {
@@ -65,7 +66,7 @@ class RunWalk {
       const start = startOf(view, at);
       const length = lengthOf(view, at);
       if (this.#check.isDataBlock(start) && this.#check.isDataBlock(start + length - 1))
-        this.#visit(keyOf(view, base, index), start, length);
+        this.#visit(keyOf(view, base, index), start, length, isUnwritten(view, at));
       else this.isSound = false;
     }
   }
@@ -76,7 +77,7 @@ class RunWalk {
     const span = perBlock ** level;
     if (block === 0) this.#position += span;
     else if (level === 0) {
-      if (this.#check.isDataBlock(block)) this.#visit(this.#position, block, 1);
+      if (this.#check.isDataBlock(block)) this.#visit(this.#position, block, 1, false);
       else this.isSound = false;
       this.#position++;
     } else {

@@ -9,6 +9,7 @@ import { type BlockTally, BlockWalker } from './inode-blocks.ts';
 import { InodeFields } from './inode-fields.ts';
 import { InodeSizes } from './inode-size.ts';
 import { PlainInodes } from './plain-inode.ts';
+import { checkQuotaInode, isQuotaInode } from './quota-inode.ts';
 import { checkSymlink, hasNoBlocks } from './symlink-check.ts';
 
 /** Bytes of an inode table that are read at once. */
@@ -87,6 +88,7 @@ class InodePass {
 
   check(number: number, view: DataView, base: number): void {
     const check = this.#check;
+    if (isQuotaInode(check, number) && checkQuotaInode(check, number, view, base)) return;
     const links = Inode.i_links_count.get(view, base);
     const mode = Inode.i_mode.get(view, base);
     const isReserved = number < this.#firstInode || this.#special.has(number);
@@ -129,7 +131,11 @@ class InodePass {
 
   /** Reserved inodes have no names, so links say nothing of them. */
   #isReservedInUse(number: number, view: DataView, base: number): boolean {
-    if (number === ReservedInode.badBlocks || number === ReservedInode.resize)
+    if (
+      number === ReservedInode.badBlocks ||
+      number === ReservedInode.resize ||
+      isQuotaInode(this.#check, number)
+    )
       return Inode.i_block.get(view, base).some((byte) => byte !== 0);
     return false;
   }
@@ -172,13 +178,17 @@ class InodePass {
         ? 0
         : Inode.i_file_acl_high.get(view, base) * 0x1_0000_0000);
     let extraBlocks = inner.charge;
+    let valueCount = inner.values;
     if (attributeBlock !== 0) {
       const outer = checkAttributeBlock(check, number, attributeBlock);
       if (outer.isRemoved) {
         Inode.i_file_acl_lo.set(view, base, 0);
         Inode.i_file_acl_high.set(view, base, 0);
         isChanged = true;
-      } else extraBlocks += 1 + outer.charge;
+      } else {
+        extraBlocks += 1 + outer.charge;
+        valueCount += outer.values;
+      }
     }
     isChanged = checkInline(check, number, view, base) || isChanged;
     isChanged = this.#fields.checkIndexFlag(number, type, view, base) || isChanged;
@@ -203,6 +213,11 @@ class InodePass {
       }
       this.#countBlocks(type, tally, flags, number);
     }
+    // e2fsck does not count symbolic links whose target is inline data.
+    if (check.quota.kinds.length > 0 && (flags & InodeFlag.eaInode) === 0 && !(isInline && type === 7)) {
+      const space = ((tally?.blocks ?? 0) + extraBlocks) * check.geometry.blockSize;
+      check.quota.add(number, view, base, space, 1 + valueCount);
+    }
     if (type === 7) checkSymlink(check, number, view, base, flags);
     if (isInline) return isChanged;
     isChanged = this.#sizes.checkSize(number, type, view, base, flags, tally) || isChanged;
@@ -223,7 +238,7 @@ class InodePass {
     const check = this.#check;
     const { statistics } = check;
     const hasExtents = (flags & InodeFlag.extents) !== 0;
-    if (tally.isFragmented && (hasExtents || number >= this.#firstInode)) {
+    if (tally.isFragmented && (hasExtents || number >= this.#firstInode || check.quota.isFile(number))) {
       if (type === 2) check.fragmentedDirectories++;
       else check.fragmentedFiles++;
     }

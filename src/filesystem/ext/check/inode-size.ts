@@ -39,7 +39,7 @@ export class InodeSizes {
     if (type === 1 && size >= 0x8000_0000) check.statistics.largeFiles++;
     if (type >= 3 && type <= 6 && size !== 0) return this.#checkSpecialSize(number, view, base, size);
     if (tally === undefined) return false;
-    if (number < this.#firstInode && !SIZED.has(number)) return false;
+    if (number < this.#firstInode && !SIZED.has(number) && !check.quota.isFile(number)) return false;
     const after = (tally.last + 1) * blockSize;
     let isWrong: boolean;
     if (type === 2) isWrong = size !== after;

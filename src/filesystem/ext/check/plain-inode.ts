@@ -1,3 +1,4 @@
+import { viewOf } from '../../../bytes/struct.ts';
 import { crc32cWord, crc32cWords } from '../../../bytes/crc32c.ts';
 import { EXTENT_MAGIC, MAX_WRITTEN } from '../extent-node.ts';
 import { Inode, InodeFlag, ReservedInode } from '../inode.ts';
@@ -42,6 +43,7 @@ const PECULIAR =
 export class PlainInodes {
   readonly #check: ExtCheck;
   readonly #bytes: Uint8Array;
+  readonly #view: DataView;
   readonly #words: Uint32Array;
   readonly #halves: Uint16Array;
   readonly #inodeSize: number;
@@ -52,6 +54,8 @@ export class PlainInodes {
   readonly #firstInode: number;
   readonly #seed: number | undefined;
   readonly #hasExtents: boolean;
+  /** It has to be there. */
+  readonly #projectFile: number;
   /** Journals and the like, whose number is not a reserved one. */
   readonly #special: readonly number[];
 
@@ -60,6 +64,7 @@ export class PlainInodes {
     const { geometry, words, superblock } = check;
     this.#check = check;
     this.#bytes = chunk;
+    this.#view = viewOf(chunk);
     this.#words = new Uint32Array(chunk.buffer, chunk.byteOffset, chunk.length >>> 2);
     this.#halves = new Uint16Array(chunk.buffer, chunk.byteOffset, chunk.length >>> 1);
     this.#inodeSize = geometry.inodeSize;
@@ -70,6 +75,7 @@ export class PlainInodes {
     this.#firstInode = Math.max(geometry.firstInode, ReservedInode.journal + 1);
     this.#seed = check.seed;
     this.#hasExtents = (words.incompatible & IncompatibleFeature.extent) !== 0;
+    this.#projectFile = Superblock.s_prj_quota_inum.get(superblock, 0);
     this.#special = [
       Superblock.s_orphan_file_inum.get(superblock, 0),
       Superblock.s_prj_quota_inum.get(superblock, 0),
@@ -83,7 +89,10 @@ export class PlainInodes {
   isBlank(number: number, base: number): boolean {
     const halves = this.#halves;
     return (
-      halves[(base >>> 1) + MODE] === 0 && halves[(base >>> 1) + LINKS] === 0 && number >= this.#firstInode
+      halves[(base >>> 1) + MODE] === 0 &&
+      halves[(base >>> 1) + LINKS] === 0 &&
+      number >= this.#firstInode &&
+      number !== this.#projectFile
     );
   }
 
@@ -116,6 +125,8 @@ export class PlainInodes {
     if (this.#last >= 0 && words[at + SIZE]! < this.#last * this.#blockSize) return false;
     if (this.#seed !== undefined && !this.#isSealed(number, at)) return false;
     this.#note(number, links, at, isMapped);
+    if (this.#check.quota.kinds.length > 0)
+      this.#check.quota.add(number, this.#view, base, blocks * this.#blockSize, 1);
     return true;
   }
 
