@@ -1,5 +1,4 @@
-import { viewOf } from '../bytes/struct.ts';
-import { type BlockDevice, readBytes } from '../device/block-device.ts';
+import type { BlockDevice } from '../device/block-device.ts';
 import { StagingDevice } from '../device/staging-device.ts';
 import { isOwnError, UnsupportedError } from '../errors.ts';
 import {
@@ -13,7 +12,6 @@ import {
 import { probeFileSystem } from '../filesystem/drivers.ts';
 import { checkExt } from '../filesystem/ext/check/check.ts';
 import { isReplayPending, recover } from '../filesystem/ext/journal/recovery.ts';
-import { IncompatibleFeature, Superblock, SUPERBLOCK_OFFSET } from '../filesystem/ext/superblock.ts';
 import { checkFat } from '../filesystem/fat/check/check.ts';
 
 export type CheckedType = 'fat' | 'ext';
