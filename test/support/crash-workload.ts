@@ -175,6 +175,11 @@ function withoutHash(line: string | undefined): string | undefined {
   return line?.replace(/ [0-9a-f]{32,}/, '');
 }
 
+/** Its line without the count of links: names come before others go. */
+function withoutLinks(line: string | undefined): string | undefined {
+  return line?.replace(/^(\S+ \S+ \S+ \S+) \d+/, '$1');
+}
+
 /** Files that were durable, and are so under the same name after the next flush of all, but are not there now as they were. */
 export function lostFiles(states: readonly DurableState[], flushes: number, tree: TreeLines): string[] {
   const index = states.findLastIndex((state) => state.flushes <= flushes);
@@ -182,6 +187,7 @@ export function lostFiles(states: readonly DurableState[], flushes: number, tree
   const after = states[index + 1] ?? before;
   return [...before.inodes]
     .filter(([name, inode]) => after.inodes.get(name) === inode && !before.rewritten.has(inode))
-    .filter(([name]) => after.tree[name] === before.tree[name] && tree[name] !== before.tree[name])
+    .filter(([name]) => after.tree[name] === before.tree[name])
+    .filter(([name]) => withoutLinks(tree[name]) !== withoutLinks(before.tree[name]))
     .map(([name]) => `${name}: was ${before.tree[name]}, is ${tree[name]}`);
 }

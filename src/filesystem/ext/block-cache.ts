@@ -9,12 +9,14 @@ export const WriteRank = {
   bitmap: 0,
   /** Group descriptors, which say what of the bitmaps and inode tables means something. */
   descriptor: 1,
-  /** Indirect blocks, attribute blocks, targets of symlinks. */
-  mapping: 2,
-  /** A directory's block on its first way out: no inode may lead to it before. Afterwards it is `directory`. */
+  /** What is `mapping` afterwards, on its first way out: nothing may lead to it before. */
+  newMapping: 2,
+  /** A directory's block on its first way out, likewise. Afterwards it is `directory`. */
   newDirectory: 3,
-  inodeTable: 4,
-  directory: 5,
+  /** Indirect blocks, nodes of extent trees, attribute blocks, targets of symlinks. */
+  mapping: 4,
+  inodeTable: 5,
+  directory: 6,
 } as const;
 
 export type WriteRank = (typeof WriteRank)[keyof typeof WriteRank];
@@ -241,6 +243,7 @@ export class BlockCache {
       block.level = 0;
       block.hasFollowers = false;
       if (block.rank === WriteRank.newDirectory) block.rank = WriteRank.directory;
+      else if (block.rank === WriteRank.newMapping) block.rank = WriteRank.mapping;
     }
     this.#dirty = [];
   }

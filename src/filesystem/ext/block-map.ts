@@ -248,7 +248,7 @@ export class BlockMap {
     if (depth === 0) return pointer === 0 ? source.take() : pointer;
     const { cache } = this.#volume;
     const number = pointer === 0 ? source.take() : pointer;
-    const block = pointer === 0 ? cache.create(number, WriteRank.mapping) : this.#table(inode, pointer);
+    const block = pointer === 0 ? cache.create(number, WriteRank.newMapping) : this.#table(inode, pointer);
     const { view } = block;
     const takenBefore = source.taken;
     if (depth === 1) {

@@ -9,10 +9,11 @@ const MERGE = 1 << 20;
 const STEPS: Readonly<Record<WriteRank, number>> = {
   [WriteRank.bitmap]: 0,
   [WriteRank.descriptor]: 0,
-  [WriteRank.mapping]: 1,
+  [WriteRank.newMapping]: 1,
   [WriteRank.newDirectory]: 1,
-  [WriteRank.inodeTable]: 2,
-  [WriteRank.directory]: 3,
+  [WriteRank.mapping]: 2,
+  [WriteRank.inodeTable]: 3,
+  [WriteRank.directory]: 4,
 };
 
 /**

@@ -57,7 +57,10 @@ export class ExtentMap {
   /** Blocks that mapping the holes of the range takes at most, nodes included. */
   missing(ref: InodeRef, from: number, count: number): number {
     const total = this.#scan(ref, from, count);
-    return total === 0 ? 0 : total + this.#tree.growth(ref, this.#holes[0]!, from + count - 1, total);
+    if (total === 0) return 0;
+    const first = this.#holes[0]!;
+    const last = from + count - 1;
+    return total + this.#tree.growth(ref, first, last, total) + this.#tree.renewalCount(ref, first, last);
   }
 
   /** Maps every hole of the range and makes what is unwritten there written; `wanted` as for the allocator. */
@@ -79,7 +82,11 @@ export class ExtentMap {
   /** Unmaps and frees everything from block `from` on. All of it is checked before anything changes. */
   truncate(ref: InodeRef, from: number): void {
     this.requireFreeable(ref, from);
+    const renewalCount = from === 0 ? 0 : this.#tree.renewalCount(ref, from, from);
+    const goal = this.#volume.geometry.firstDataBlock;
+    const renewals = this.#reserve(renewalCount, goal, this.#tree.renewals) ?? 0;
     this.#remove(ref, from, Number.POSITIVE_INFINITY);
+    this.#keepNodes(ref, 0, renewals);
   }
 
   /** Unmaps and frees a range. False when there is no space for the node that it takes to cut an extent in two: nothing has changed then. */
@@ -87,10 +94,14 @@ export class ExtentMap {
     this.#requireFreeable(ref, from, from + count);
     const cut = this.#tree.extentOf(ref, from);
     const isCut = cut !== undefined && cut.first < from && cut.first + cut.run.length > from + count;
-    const added = this.#reserve(isCut ? this.#tree.growth(ref, from, from, 1) : 0, cut?.run.start ?? 0);
+    const goal = cut?.run.start ?? this.#volume.geometry.firstDataBlock;
+    const added = this.#reserve(isCut ? this.#tree.growth(ref, from, from, 1) : 0, goal);
     if (added === undefined) return false;
+    const last = from + count - 1;
+    const renewalCount = this.#tree.renewalCount(ref, from, from) + this.#tree.renewalCount(ref, last, last);
+    const renewals = this.#reserve(renewalCount, goal, this.#tree.renewals) ?? 0;
     this.#remove(ref, from, from + count);
-    this.#keepNodes(ref, added);
+    this.#keepNodes(ref, added, renewals);
     return true;
   }
 
@@ -141,13 +152,19 @@ export class ExtentMap {
     const pieces = runs.length + holes.length / 2 - 1 + Math.floor(total / MAX_WRITTEN);
     const last = runs.at(-1)!;
     let added: number | undefined;
+    let renewals: number | undefined;
     try {
-      const growth = this.#tree.growth(ref, holes[0]!, holes.at(-2)! + holes.at(-1)! - 1, pieces);
-      added = this.#reserve(growth, Math.min(last.start + last.length, this.#volume.geometry.blockCount - 1));
+      const end = holes.at(-2)! + holes.at(-1)! - 1;
+      const behind = Math.min(last.start + last.length, this.#volume.geometry.blockCount - 1);
+      const renewalCount = this.#tree.renewalCount(ref, holes[0]!, end);
+      renewals = this.#reserve(renewalCount, behind, this.#tree.renewals);
+      if (renewals !== undefined)
+        added = this.#reserve(this.#tree.growth(ref, holes[0]!, end, pieces), behind);
+      if (added === undefined) this.#keepNodes(ref, 0, renewals ?? 0);
     } finally {
       if (added === undefined) for (const run of runs) this.#allocator.giveBack(run.start, run.length);
     }
-    if (added === undefined) throw new FsError('ENOSPC', { syscall: 'write' });
+    if (added === undefined || renewals === undefined) throw new FsError('ENOSPC', { syscall: 'write' });
     let hole = 0;
     let filled = 0;
     for (const run of runs) {
@@ -163,19 +180,22 @@ export class ExtentMap {
       }
     }
     this.#inodes.addBlocks(ref, total);
-    this.#keepNodes(ref, added);
+    this.#keepNodes(ref, added, renewals);
   }
 
   /** Makes what is unwritten in the range written. Without space for nodes, whole extents are written with zeros instead. */
   #convert(ref: InodeRef, from: number, to: number): void {
     this.#inodes.markDirty(ref);
+    this.#volume.requireFlush();
     const head = this.#tree.extentOf(ref, from);
     const tail = this.#tree.extentOf(ref, to - 1);
     const goal = head?.run.start ?? tail?.run.start ?? 0;
     const added = this.#reserve(this.#tree.growth(ref, from, to - 1, 2), goal);
     if (added !== undefined) {
+      const renewals =
+        this.#reserve(this.#tree.renewalCount(ref, from, to - 1), goal, this.#tree.renewals) ?? 0;
       this.#tree.convert(ref, from, to);
-      this.#keepNodes(ref, added);
+      this.#keepNodes(ref, added, renewals);
       return;
     }
     let first = from;
@@ -216,10 +236,9 @@ export class ExtentMap {
     });
   }
 
-  /** Takes blocks for nodes; returns how many, or undefined when there is no space. */
-  #reserve(count: number, goal: number): number | undefined {
+  /** Takes blocks for nodes, new ones or such as go on elsewhere; returns how many, or undefined when there is no space. */
+  #reserve(count: number, goal: number, spare: number[] = this.#tree.spare): number | undefined {
     if (count === 0) return 0;
-    const { spare } = this.#tree;
     try {
       for (const run of this.#allocator.allocate(goal, count)) {
         for (let i = run.length - 1; i >= 0; i--) spare.push(run.start + i);
@@ -231,11 +250,17 @@ export class ExtentMap {
     return count;
   }
 
-  /** Counts the nodes that were needed of those reserved, and gives the others back. */
-  #keepNodes(ref: InodeRef, reserved: number): void {
-    const { spare } = this.#tree;
-    if (reserved > spare.length) this.#inodes.addBlocks(ref, reserved - spare.length);
+  /** Counts the nodes that were needed of those reserved, gives the others back, and frees those that went on elsewhere. */
+  #keepNodes(ref: InodeRef, reserved: number, reservedRenewals: number): void {
+    const { spare, renewals, renewed } = this.#tree;
+    const left = spare.length + renewals.length;
+    const added = reserved + reservedRenewals - left - renewed.length;
+    if (added !== 0) this.#inodes.addBlocks(ref, added);
     for (const block of spare) this.#allocator.giveBack(block, 1);
+    for (const block of renewals) this.#allocator.giveBack(block, 1);
+    for (const block of renewed) this.#allocator.free(block, 1);
     spare.length = 0;
+    renewals.length = 0;
+    renewed.length = 0;
   }
 }

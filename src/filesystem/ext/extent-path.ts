@@ -3,6 +3,7 @@ import { type BlockSeal, type CachedBlock, WriteRank } from './block-cache.ts';
 import {
   EXTENT_MAGIC,
   ExtentHeader,
+  ExtentIndex,
   MAX_EXTENT_DEPTH,
   childOf,
   entryAt,
@@ -11,6 +12,7 @@ import {
   lengthOf,
   nodeCapacity,
   startOf,
+  writeIndex,
 } from './extent-node.ts';
 import { hex } from './geometry.ts';
 import { Inode } from './inode.ts';
@@ -39,6 +41,10 @@ export class ExtentPath {
   readonly blocks: (CachedBlock | undefined)[] = [];
   /** The entry that leads on. In the leaf: the last one that does not begin after the block, or -1. */
   readonly at: number[] = [];
+  /** Blocks for copies of nodes, for `renew`. */
+  readonly renewals: number[] = [];
+  /** Blocks of the nodes that were copied. */
+  readonly renewed: number[] = [];
   readonly #volume: Volume;
   /** Nodes whose entries have been checked. */
   readonly #sound = new WeakSet<CachedBlock>();
@@ -104,7 +110,7 @@ export class ExtentPath {
 
   /** A fresh node, dirty. */
   create(block: number): CachedBlock {
-    const node = this.#volume.cache.create(block, WriteRank.mapping, this.#seal);
+    const node = this.#volume.cache.create(block, WriteRank.newMapping, this.#seal);
     this.#sound.add(node);
     return node;
   }
@@ -113,6 +119,52 @@ export class ExtentPath {
   sibling(block: number): CachedBlock | undefined {
     const node = this.#volume.cache.find(block);
     return node !== undefined && this.#sound.has(node) ? node : undefined;
+  }
+
+  /** The device has the node, and no journal makes one change of its writes and the others. */
+  isExposed(node: CachedBlock | undefined): boolean {
+    return node !== undefined && node.rank === WriteRank.mapping && !this.#volume.hasJournal;
+  }
+
+  /**
+   * Lets the nodes on the path that the device has go on in other blocks, before any of them changes on a volume without a journal: the inode then
+   * gets a new tree, its size and its count of blocks in one write. e2fsck drops whole extents that reach behind the size, or over the
+   * next key. Without a block for it a node stays where it is. False: nothing has moved.
+   */
+  renew(): boolean {
+    let hasMoved = false;
+    for (let level = 1; level <= this.depth; level++) {
+      const old = this.blocks[level]!;
+      if (!this.isExposed(old)) continue;
+      const block = this.renewals.pop();
+      if (block === undefined) break;
+      const node = this.create(block);
+      node.bytes.set(old.bytes);
+      this.blocks[level] = node;
+      this.views[level] = node.view;
+      const above = this.views[level - 1]!;
+      const at = entryAt(this.bases[level - 1]!, this.at[level - 1]!);
+      writeIndex(above, at, ExtentIndex.ei_block.get(above, at), block);
+      this.markDirty(level - 1);
+      this.renewed.push(old.index);
+      hasMoved = true;
+    }
+    return hasMoved;
+  }
+
+  /** Nodes that `renew` moves when something changes from block `first` to block `last`. */
+  renewalCount(ref: InodeRef, first: number, last: number): number {
+    if (this.#volume.hasJournal) return 0;
+    let count = 0;
+    const former: (CachedBlock | undefined)[] = [];
+    for (let block = first; block <= last; block = this.next) {
+      this.descend(ref, block, true);
+      for (let level = 1; level <= this.depth; level++) {
+        if (this.blocks[level] !== former[level] && this.isExposed(this.blocks[level])) count++;
+        former[level] = this.blocks[level];
+      }
+    }
+    return count;
   }
 
   /** After the first entry of the node at `level` has changed: the keys above it follow. */

@@ -35,6 +35,11 @@ export function joinNodes(path: ExtentPath, ref: InodeRef, block: number, freed:
       const moved = ExtentHeader.eh_entries.get(from.view, 0);
       // Some room stays, so that the next entry does not split what was just joined.
       if (kept + moved > (path.nodeCapacity * 3) / 4) continue;
+      if (path.renew()) {
+        joinNodes(path, ref, block, freed);
+        return;
+      }
+      if (path.isExposed(into)) continue;
       copyEntries(from.view, 0, 0, into.view, 0, moved, kept);
       ExtentHeader.eh_entries.set(into.view, 0, kept + moved);
       path.dirty(into);

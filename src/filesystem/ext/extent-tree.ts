@@ -39,12 +39,16 @@ export interface ExtentRun {
 export class ExtentTree {
   /** Blocks for new nodes. */
   readonly spare: number[] = [];
+  /** Blocks for nodes that go on elsewhere, and those that they leave (`ExtentPath.renew`). */
+  readonly renewals: number[];
+  readonly renewed: number[];
   readonly #path: ExtentPath;
   /** Extents have been joined since the last `compact`: there are fewer entries. */
   #hasJoined = false;
 
   constructor(volume: Volume) {
     this.#path = new ExtentPath(volume);
+    ({ renewals: this.renewals, renewed: this.renewed } = this.#path);
   }
 
   /** An empty tree. */
@@ -124,6 +128,11 @@ export class ExtentTree {
     return splits * (depth + 1) + 3;
   }
 
+  /** Blocks that `renewals` should have for a change from block `first` to block `last`. */
+  renewalCount(ref: InodeRef, first: number, last: number): number {
+    return this.#path.renewalCount(ref, first, last);
+  }
+
   /** Maps a hole. Joins neighbours where it can. `spare` must have what `growth` says. */
   insert(ref: InodeRef, block: number, start: number, length: number, unwritten: boolean): void {
     for (let done = 0; done < length;) {
@@ -131,9 +140,14 @@ export class ExtentTree {
     }
   }
 
-  /** Unmaps `[from, to)`; cutting an extent in two takes `growth` of one entry. */
+  /** Unmaps `[from, to)`; cutting an extent in two takes `growth` of one entry. What lies between the edges goes as a whole. */
   remove(ref: InodeRef, from: number, to: number, freed: Freed): void {
     const path = this.#path;
+    for (const edge of [from, to - 1]) {
+      if (edge === 0 || edge === Number.POSITIVE_INFINITY) continue;
+      path.descend(ref, edge, true);
+      path.renew();
+    }
     for (let block = from; block < to;) {
       path.descend(ref, block, true);
       const { depth, next } = path;
@@ -169,6 +183,7 @@ export class ExtentTree {
     const path = this.#path;
     for (let block = from; block < to;) {
       path.descend(ref, block, true);
+      path.renew();
       const { depth, next } = path;
       const view = path.views[depth]!;
       const base = path.bases[depth]!;
@@ -239,6 +254,7 @@ export class ExtentTree {
     const path = this.#path;
     const most = unwritten ? MAX_UNWRITTEN : MAX_WRITTEN;
     path.descend(ref, block, true);
+    path.renew();
     const { depth } = path;
     const view = path.views[depth]!;
     const base = path.bases[depth]!;

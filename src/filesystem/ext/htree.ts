@@ -221,6 +221,7 @@ export class HashTree {
     setCounts(view, NODE_ENTRIES, this.#limit(NODE_ENTRIES), kept);
     this.#volume.cache.markDirty(full.block);
     this.#insert(above, hash, position);
+    this.#orderAfter(above.block, full.block);
   }
 
   #initNode(directory: IndexedDirectory, position: number, entries: Uint8Array): void {
@@ -275,9 +276,20 @@ export class HashTree {
     );
     this.#volume.cache.markDirty(leaf);
     this.#volume.cache.markDirty(fresh);
-    this.#insert(path.nodes.at(-1)!, hash, position);
+    const above = path.nodes.at(-1)!;
+    this.#insert(above, hash, position);
+    this.#orderAfter(above.block, leaf);
     moved(path.leaf);
     moved(position);
+  }
+
+  /**
+   * What has moved from `lower` to a new block is in both until `upper` leads there. Where other orders forbid that, a cut may
+   * leave names that are found without the index only, until e2fsck makes it anew.
+   */
+  #orderAfter(upper: CachedBlock, lower: CachedBlock): void {
+    const { directory } = WriteRank;
+    if (upper.rank === directory && lower.rank === directory) this.#volume.cache.order(upper, lower);
   }
 
   #insert(node: Node, hash: number, position: number): void {

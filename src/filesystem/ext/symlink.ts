@@ -29,7 +29,7 @@ export function writeTarget(core: ExtCore, ref: InodeRef, target: Uint8Array): v
     core.fileMap.plant(ref);
     core.fileMap.provide(ref, 0, 1, core.blocks.goalInGroup(group), 1);
     core.fileMap.map(ref, 0, 1, run);
-    core.volume.cache.create(run.start, WriteRank.mapping).bytes.set(target);
+    core.volume.cache.create(run.start, WriteRank.newMapping).bytes.set(target);
   }
   core.inodes.setSize(ref, target.length);
 }

@@ -198,12 +198,11 @@ export class Volume {
 
   /** Keeps memory and transactions within bounds; between operations only. Content goes out before the metadata that leads to it. */
   trim(): void {
-    const { cache } = this;
     this.commitIfDue();
-    if (!cache.isFull) return;
+    if (!this.cache.isFull) return;
     if (this.#journal === undefined) this.settle();
     else this.#commit(this.#journal);
-    cache.trim();
+    this.cache.trim();
   }
 
   /** Content, dirty metadata, then the superblock, all in their places. */
@@ -215,7 +214,10 @@ export class Volume {
       return;
     }
     this.data.flush();
-    if (this.#mustFlushFirst && this.cache.dirtyCount > 0) this.#flushFirst();
+    if (this.#mustFlushFirst && this.cache.dirtyCount > 0) {
+      this.device.flush();
+      this.#mustFlushFirst = false;
+    }
     this.cache.flush();
     this.leaving.clear();
     if (this.held.count + this.heldInodes.count > 0) {
@@ -229,6 +231,11 @@ export class Volume {
     if (this.discards.isEmpty) return;
     this.device.flush();
     this.discards.apply();
+  }
+
+  /** What was written so far has to be durable before any metadata is. A journal sees to that itself. */
+  requireFlush(): void {
+    if (!this.hasJournal) this.#mustFlushFirst = true;
   }
 
   /** A block of an inode table that was never used is about to be: on a volume without a journal nothing else makes sure that it holds zeros then. */
@@ -357,11 +364,6 @@ export class Volume {
     Superblock.s_state.set(this.superblock, 0, this.#stateAtOpen & ~VALID);
     this.#writeSuperblock();
     this.#mustFlushFirst = true;
-  }
-
-  #flushFirst(): void {
-    this.device.flush();
-    this.#mustFlushFirst = false;
   }
 
   #writeSuperblock(): void {

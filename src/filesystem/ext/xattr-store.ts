@@ -296,7 +296,7 @@ export class XattrStore {
       const goal = blocks.goalInGroup(inodeAllocator.groupOf(ref.number));
       const taken = blocks.allocate(goal, 1)[0]!.start;
       if (target !== undefined) removed.push(...this.#release(ref, target));
-      target = cache.create(taken, WriteRank.mapping, volume.seals?.attributes);
+      target = cache.create(taken, WriteRank.newMapping, volume.seals?.attributes);
       this.#attach(ref, taken);
     } else {
       removed.push(...this.#parse(ref, target.bytes, XattrHeader.$size, 0).map(keep));
