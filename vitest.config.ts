@@ -1,5 +1,6 @@
 import os from 'node:os';
 import { defineConfig } from 'vitest/config';
+import { LongestFirst } from './test/support/longest-first.ts';
 
 /**
  * They take loop devices of the kernel. The names of devices of ours keep clear of those, so that what another test takes for free may
@@ -35,9 +36,13 @@ export default defineConfig({
     isolate: false,
     // Two thirds of a test's time are waiting: for programs that it runs, for disks, for emulators.
     maxWorkers: os.availableParallelism() + 2,
-    pool: 'threads',
-    testTimeout: 120_000,
-    hookTimeout: 120_000,
+    // Processes, not threads: what one is just starting would hold copies of every file, lock and connection of the others for some moments.
+    pool: 'forks',
+    // For what hangs, however busy the machine is: the longest test takes half a minute alone.
+    testTimeout: 600_000,
+    hookTimeout: 600_000,
+    teardownTimeout: 60_000,
+    sequence: { sequencer: LongestFirst },
     reporters: ['default', './test/support/closing-line-reporter.ts'],
     projects: [
       {

@@ -1,8 +1,8 @@
-import { spawnSync } from 'node:child_process';
 import fs from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { AttachedTest, describeWithDevices } from '../support/attached.ts';
+import { spawnSync } from '../support/programs.ts';
 
 const PROGRAM = fileURLToPath(new URL('../../bin/userloop', import.meta.url));
 
@@ -41,7 +41,7 @@ describeWithDevices([], 'a process that is started early', () => {
   }
 
   async function processesAreGone(): Promise<void> {
-    await expect.poll(processes, { timeout: 20_000, interval: 20 }).toEqual([]);
+    await expect.poll(processes, { timeout: 120_000, interval: 20 }).toEqual([]);
   }
 
   it.each([

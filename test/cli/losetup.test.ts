@@ -113,7 +113,7 @@ describeWithDevices([], "losetup of one's own devices", () => {
     } finally {
       fs.closeSync(fd);
     }
-    await expect.poll(() => test.leftovers(), { timeout: 20_000 }).toEqual([]);
+    await expect.poll(() => test.leftovers(), { timeout: 120_000 }).toEqual([]);
   });
 
   it('detaches all of them', async () => {

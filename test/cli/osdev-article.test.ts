@@ -1,7 +1,7 @@
-import { execFileSync } from 'node:child_process';
 import fs from 'node:fs';
 import path from 'node:path';
 import { beforeEach, describe, expect, it } from 'vitest';
+import { execFileSync } from '../support/programs.ts';
 import { userloop } from '../support/run.ts';
 import { describeWithTools, runTool, temporaryFolder } from '../support/tools.ts';
 

@@ -202,30 +202,26 @@ describeWithDevices([], 'resize of attached devices', () => {
   let devices: AttachedTest | undefined;
   afterEach(async () => devices?.end());
 
-  test(
-    'has a file system fill its partition, and refuses one that is mounted',
-    { timeout: 60_000 },
-    async () => {
-      devices = new AttachedTest();
-      const { env } = devices;
-      await makeDisk('d.img');
-      const image = path.join(devices.folder, 'd.img');
-      fs.copyFileSync(path.join(folder, 'd.img'), image);
-      const at = { cwd: devices.folder, env };
-      expect((await userloop(['attach', image], at)).stdout).toContain('loop0');
-      expect((await userloop(['resize', 'd.img:1', '12M'], at)).stderr).toMatch(/attached as .*loop0/);
-      const grown = await userloop(['resize', '--max', 'loop0p1'], at);
-      expect([grown.status, grown.stderr]).toEqual([0, '']);
-      expect((await userloop(['check', 'loop0:1'], at)).stdout).toMatch(/nothing is wrong\n$/);
-      const beyond = await userloop(['resize', 'loop0p1', '13M'], at);
-      expect(beyond.stderr).toContain(`the device has ${12 * MIB} bytes (12M), not ${13 * MIB}`);
-      fs.mkdirSync(path.join(devices.folder, 'mnt'));
-      expect((await userloop(['mount', 'loop0p1', 'mnt'], at)).status).toBe(0);
-      const refused = await userloop(['resize', 'loop0p1', '9M'], at);
-      expect([refused.status, refused.stderr]).toEqual([
-        1,
-        expect.stringMatching(/is mounted on .*mnt; unmount it first/),
-      ]);
-    },
-  );
+  test('has a file system fill its partition, and refuses one that is mounted', async () => {
+    devices = new AttachedTest();
+    const { env } = devices;
+    await makeDisk('d.img');
+    const image = path.join(devices.folder, 'd.img');
+    fs.copyFileSync(path.join(folder, 'd.img'), image);
+    const at = { cwd: devices.folder, env };
+    expect((await userloop(['attach', image], at)).stdout).toContain('loop0');
+    expect((await userloop(['resize', 'd.img:1', '12M'], at)).stderr).toMatch(/attached as .*loop0/);
+    const grown = await userloop(['resize', '--max', 'loop0p1'], at);
+    expect([grown.status, grown.stderr]).toEqual([0, '']);
+    expect((await userloop(['check', 'loop0:1'], at)).stdout).toMatch(/nothing is wrong\n$/);
+    const beyond = await userloop(['resize', 'loop0p1', '13M'], at);
+    expect(beyond.stderr).toContain(`the device has ${12 * MIB} bytes (12M), not ${13 * MIB}`);
+    fs.mkdirSync(path.join(devices.folder, 'mnt'));
+    expect((await userloop(['mount', 'loop0p1', 'mnt'], at)).status).toBe(0);
+    const refused = await userloop(['resize', 'loop0p1', '9M'], at);
+    expect([refused.status, refused.stderr]).toEqual([
+      1,
+      expect.stringMatching(/is mounted on .*mnt; unmount it first/),
+    ]);
+  });
 });

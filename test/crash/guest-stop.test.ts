@@ -57,24 +57,20 @@ describe.skipIf(absent.length > 0)('A Linux kernel whose machine stops', () => {
   afterAll(() => fs.rmSync(folder, { recursive: true, force: true }));
 
   for (const [index, { name, args }] of (isLongForm ? KINDS : KINDS.slice(-1)).entries()) {
-    test(
-      `leaves what we read as it and e2fsck do: ${name} (seed ${SEED})`,
-      { timeout: 600_000 },
-      async () => {
-        const random = new Random(SEED + index);
-        let dirty = 0;
-        for (let stop = 0; stop < STOPS; stop++) {
-          const image = path.join(folder, 'stopped.img');
-          fs.rmSync(image, { force: true });
-          expect(runTool('mke2fs', ['-q', '-F', ...args, image, '48M']).status).toBe(0);
-          const run = { script: LOAD, modules: DISK_MODULES, drives: [{ image }] };
-          await runAndKillGuest(linux, run, MARK, random.below(6000));
-          dirty += compare(image, path.join(folder, 'copy.img'), `stop ${stop}`, name.includes('fast'));
-        }
-        if (isLongForm) console.log(`${name}: ${STOPS} stops, ${dirty} dirty`);
-        expect(dirty).toBe(STOPS);
-      },
-    );
+    test(`leaves what we read as it and e2fsck do: ${name} (seed ${SEED})`, async () => {
+      const random = new Random(SEED + index);
+      let dirty = 0;
+      for (let stop = 0; stop < STOPS; stop++) {
+        const image = path.join(folder, 'stopped.img');
+        fs.rmSync(image, { force: true });
+        expect(runTool('mke2fs', ['-q', '-F', ...args, image, '48M']).status).toBe(0);
+        const run = { script: LOAD, modules: DISK_MODULES, drives: [{ image }] };
+        await runAndKillGuest(linux, run, MARK, random.below(6000));
+        dirty += compare(image, path.join(folder, 'copy.img'), `stop ${stop}`, name.includes('fast'));
+      }
+      if (isLongForm) console.log(`${name}: ${STOPS} stops, ${dirty} dirty`);
+      expect(dirty).toBe(STOPS);
+    });
   }
 });
 

@@ -74,17 +74,13 @@ const cases: readonly (readonly [number, string])[] = [
 ];
 
 describeWithTools(['mke2fs', 'e2fsck', 'debugfs'], 'a resize that is cut short', () => {
-  test.each(cases)(
-    'to %i blocks cut at one write after the other, %s',
-    { timeout: 120_000 },
-    (blockCount, options) => {
-      const before = makeImage(options.split(' '));
-      const { writes } = resizeUntil(before, blockCount, Number.POSITIVE_INFINITY);
-      expect(writes).toBeGreaterThan(5);
-      for (let cut = 0; cut <= writes; cut += ROUNDS > 1 ? 1 : 3)
-        expectWhole(resizeUntil(before, blockCount, cut).bytes, cut);
-    },
-  );
+  test.each(cases)('to %i blocks cut at one write after the other, %s', (blockCount, options) => {
+    const before = makeImage(options.split(' '));
+    const { writes } = resizeUntil(before, blockCount, Number.POSITIVE_INFINITY);
+    expect(writes).toBeGreaterThan(5);
+    for (let cut = 0; cut <= writes; cut += ROUNDS > 1 ? 1 : 3)
+      expectWhole(resizeUntil(before, blockCount, cut).bytes, cut);
+  });
 });
 
 /** Repairs a copy, here only, and compares the tree. */

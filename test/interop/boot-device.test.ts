@@ -76,7 +76,7 @@ async function bootUntil(marker: string, ...argv: string[]): Promise<string> {
   const child = spawn(program, args, { stdio: ['ignore', 'pipe', 'pipe'] });
   return new Promise((resolve) => {
     let output = '';
-    const timer = setTimeout(() => child.kill('SIGKILL'), 60_000);
+    const timer = setTimeout(() => child.kill('SIGKILL'), 240_000);
     const take = (chunk: Buffer): void => {
       output += chunk.toString('latin1');
       if (output.includes(marker)) child.kill('SIGKILL');

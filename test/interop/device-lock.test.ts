@@ -1,10 +1,11 @@
-import { spawn, spawnSync } from 'node:child_process';
+import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import fs from 'node:fs';
 import path from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { masked } from '../support/fdisk-sessions.ts';
 import { FlockHolder } from '../support/flock-holder.ts';
+import { spawnSync } from '../support/programs.ts';
 import { userloop } from '../support/run.ts';
 import { describeWithTools, findTool, temporaryFolder } from '../support/tools.ts';
 
@@ -83,7 +84,7 @@ describeWithTools(['sfdisk', 'fdisk', 'flock'], 'the lock of a device', () => {
         cwd: folder,
         input: call.stdin ?? '',
         encoding: 'utf8',
-        timeout: 20_000,
+        timeout: 120_000,
         env: { PATH: process.env['PATH'], LC_ALL: 'C.UTF-8', HOME: folder, ...call.env },
       });
       return masked(result.status ?? 128, result.stdout, result.stderr);

@@ -1,4 +1,3 @@
-import { execFileSync } from 'node:child_process';
 import fs from 'node:fs';
 import path from 'node:path';
 import { describe, expect, test } from 'vitest';
@@ -9,6 +8,7 @@ import { FileDevice } from '../../src/host/file-device.ts';
 import { Random } from '../support/ext-driver-model.ts';
 import { makeExt2, saveImage, steppingClock } from '../support/ext-driver-images.ts';
 import { canMount, treeOfHost, treeOfVolume, withMount } from '../support/ext-driver-trees.ts';
+import { execFileSync } from '../support/programs.ts';
 import { describeWithTools, runTool, temporaryFolder } from '../support/tools.ts';
 
 const folder = temporaryFolder();

@@ -1,4 +1,3 @@
-import { execFileSync } from 'node:child_process';
 import fs from 'node:fs';
 import path from 'node:path';
 import { describe, expect, test } from 'vitest';
@@ -13,6 +12,7 @@ import {
   treeOfVolume,
   withMount,
 } from '../support/ext-driver-trees.ts';
+import { execFileSync } from '../support/programs.ts';
 import { findTool, runTool, temporaryFolder } from '../support/tools.ts';
 
 /** USERLOOP_SEED runs other operations, USERLOOP_ROUNDS more of them. */

@@ -1,4 +1,3 @@
-import { execFileSync } from 'node:child_process';
 import fs from 'node:fs';
 import path from 'node:path';
 import { describe, expect, test } from 'vitest';
@@ -14,6 +13,7 @@ import {
   type TreeLines,
   withMount,
 } from '../support/ext-driver-trees.ts';
+import { execFileSync } from '../support/programs.ts';
 import { userloop } from '../support/run.ts';
 import { findTool, memoryFolder, runTool } from '../support/tools.ts';
 

@@ -1,10 +1,10 @@
-import { spawnSync } from 'node:child_process';
 import fs from 'node:fs';
 import path from 'node:path';
 import { afterEach, expect, test } from 'vitest';
 import { kernelLoopBackend as backend } from '../../src/attach/kernel-loop.ts';
 import { masked } from '../support/fdisk-sessions.ts';
 import { describeWithKernelLoops, detachKernelLoopsOf, loopRequest } from '../support/kernel-loops.ts';
+import { spawnSync } from '../support/programs.ts';
 import { userloop } from '../support/run.ts';
 import { findTool, runTool, temporaryFolder } from '../support/tools.ts';
 

@@ -1,4 +1,4 @@
-import { execFileSync, spawn } from 'node:child_process';
+import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import fs from 'node:fs';
 import path from 'node:path';
@@ -8,6 +8,7 @@ import { kernelLoopBackend as backend } from '../../src/attach/kernel-loop.ts';
 import { kernelLoopState } from '../../src/attach/kernel-loop-state.ts';
 import { FileDevice } from '../../src/host/file-device.ts';
 import { describeWithKernelLoops, detachKernelLoopsOf, loopRequest } from '../support/kernel-loops.ts';
+import { execFileSync } from '../support/programs.ts';
 import { runTool, temporaryFolder } from '../support/tools.ts';
 
 describeWithKernelLoops(['losetup', 'blockdev', 'sfdisk', 'mke2fs'], "the kernel's loop devices", () => {

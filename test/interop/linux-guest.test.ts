@@ -1,4 +1,3 @@
-import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import fs from 'node:fs';
 import path from 'node:path';
@@ -16,6 +15,7 @@ import {
   runInGuest,
 } from '../support/linux-guest.ts';
 import { startNbdServer } from '../support/nbd-server.ts';
+import { spawnSync } from '../support/programs.ts';
 import { userloop } from '../support/run.ts';
 import { findTool, runTool, temporaryFolder } from '../support/tools.ts';
 

@@ -1,4 +1,3 @@
-import { execFileSync } from 'node:child_process';
 import fs from 'node:fs';
 import path from 'node:path';
 import { expect, it } from 'vitest';
@@ -13,6 +12,7 @@ import {
   PartitionOperation,
   PartitionRecord,
 } from '../../src/host/loop-structures.ts';
+import { execFileSync } from '../support/programs.ts';
 import { describeWithTools, temporaryFolder } from '../support/tools.ts';
 
 /** Every offset, size and number that is written down in src/host/loop-structures.ts, asked of the kernel's own headers. */
@@ -49,7 +49,7 @@ describeWithTools(['gcc'], 'the structures of the loop driver', () => {
         `int main(void) {\n${lines.join('\n')}\nreturn 0;\n}\n`,
     );
     execFileSync('gcc', ['-o', path.join(folder, 'layout'), source]);
-    const output = execFileSync(path.join(folder, 'layout'), { encoding: 'utf8' });
+    const output = execFileSync(path.join(folder, 'layout'), [], { encoding: 'utf8' });
     const found = Object.fromEntries(
       output
         .trim()

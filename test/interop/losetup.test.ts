@@ -1,9 +1,9 @@
-import { execFileSync } from 'node:child_process';
 import fs from 'node:fs';
 import path from 'node:path';
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { userloop } from '../support/run.ts';
 import { describeWithKernelLoops, detachKernelLoopsOf } from '../support/kernel-loops.ts';
+import { execFileSync } from '../support/programs.ts';
 import { runTool, temporaryFolder } from '../support/tools.ts';
 
 /** Runs one losetup command line; a Promise also where the tool is a program. */

@@ -1,10 +1,10 @@
-import { execFileSync } from 'node:child_process';
 import fs from 'node:fs';
 import path from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { FileDevice } from '../../src/host/file-device.ts';
 import { PARTITION_TYPES } from '../../src/partition/mbr-type.ts';
 import { readMbr } from '../../src/partition/mbr.ts';
+import { execFileSync } from '../support/programs.ts';
 import { userloop } from '../support/run.ts';
 import { describeWithTools, findTool, runTool, temporaryFolder } from '../support/tools.ts';
 

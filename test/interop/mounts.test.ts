@@ -128,7 +128,7 @@ describeWithMounts(
       expect(fs.fstatSync(fd)).toMatchObject({ nlink: 0, size: 2_000_000 });
       expect(fs.statfsSync(directory).bfree).toBe(free);
       fs.closeSync(fd);
-      await vi.waitUntil(() => fs.statfsSync(directory).bfree > free + 1900, { timeout: 10_000 });
+      await vi.waitUntil(() => fs.statfsSync(directory).bfree > free + 1900, { timeout: 120_000 });
       await mounted.unmount();
       expectClean(image, 'e2fsck');
     });
@@ -209,7 +209,7 @@ describeWithMounts(
       );
       fs.unlinkSync(path.join(directory, 'large'));
       // The kernel may tell some requests later that nobody has it open.
-      await vi.waitUntil(() => fs.statfsSync(directory).bfree > 1000, { timeout: 10_000 });
+      await vi.waitUntil(() => fs.statfsSync(directory).bfree > 1000, { timeout: 120_000 });
       fs.writeFileSync(path.join(directory, 'more'), chunk);
       expect(fs.readFileSync(path.join(directory, 'small'), 'latin1')).toBe('kept');
       await mounted.unmount();
@@ -369,7 +369,7 @@ describeWithMounts(
         process.getuid!() === 0 ? 'umount' : 'fusermount3',
         process.getuid!() === 0 ? [directory] : ['-u', directory],
       );
-      await vi.waitUntil(() => mounted!.mounts.states.length === 0, { timeout: 10_000 });
+      await vi.waitUntil(() => mounted!.mounts.states.length === 0, { timeout: 120_000 });
       expectClean(image, 'e2fsck');
       expect(runTool('debugfs', ['-R', 'cat /file', image]).stdout).toBe('text');
     });

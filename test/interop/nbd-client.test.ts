@@ -1,4 +1,4 @@
-import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
+import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import fs from 'node:fs';
 import path from 'node:path';
@@ -8,6 +8,7 @@ import { UsageError } from '../../src/errors.ts';
 import { openNbdDevice } from '../../src/host/nbd-client-device.ts';
 import { parseNbdUri } from '../../src/host/nbd-uri.ts';
 import { type NbdServer, startNbdServer } from '../support/nbd-server.ts';
+import { spawnSync } from '../support/programs.ts';
 import { describeWithTools, findTool, runTool, temporaryFolder } from '../support/tools.ts';
 import { isListening, until } from '../support/until.ts';
 

@@ -1,4 +1,4 @@
-import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
+import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import fs from 'node:fs';
 import path from 'node:path';
@@ -6,6 +6,7 @@ import { afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest
 import { kernelLoopBackend as backend } from '../../src/attach/kernel-loop.ts';
 import { type FdiskOutcome, masked } from '../support/fdisk-sessions.ts';
 import { describeWithKernelLoops, detachKernelLoopsOf, loopRequest } from '../support/kernel-loops.ts';
+import { spawnSync } from '../support/programs.ts';
 import { userloop } from '../support/run.ts';
 import { findTool, runTool, temporaryFolder } from '../support/tools.ts';
 

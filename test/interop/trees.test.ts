@@ -1,7 +1,7 @@
-import { spawnSync } from 'node:child_process';
 import fs from 'node:fs';
 import path from 'node:path';
 import { describe, expect, it } from 'vitest';
+import { spawnSync } from '../support/programs.ts';
 import { describeWithTools, findTool, runTool, temporaryFolder } from '../support/tools.ts';
 import { makeTortureTree } from '../support/torture-tree.ts';
 import { checksum, describeFolder, makeImage, must } from '../support/verb-images.ts';

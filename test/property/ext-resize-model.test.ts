@@ -40,7 +40,7 @@ describeWithTools(
   () => {
     const seeds = Array.from({ length: SEQUENCES }, (_, index) => SEED + index);
 
-    test.each(seeds)('sequence %i', { timeout: 60_000 }, (seed) => {
+    test.each(seeds)('sequence %i', (seed) => {
       const random = new Random(seed);
       const volume = randomVolume(random);
       make(volume);

@@ -1,4 +1,3 @@
-import { execFileSync } from 'node:child_process';
 import fs from 'node:fs';
 import path from 'node:path';
 import { describe } from 'vitest';
@@ -7,6 +6,7 @@ import type { DeviceState } from '../../src/attach/device-state.ts';
 import { listDevices } from '../../src/attach/registry.ts';
 import { nativeMountOperations } from '../../src/host/native-mount.ts';
 import { readMountTable } from '../../src/host/mount-table.ts';
+import { execFileSync } from './programs.ts';
 import { findTool, temporaryFolder } from './tools.ts';
 
 /** Devices of a test: in a registry of its own, with processes from the build. */

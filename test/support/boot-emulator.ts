@@ -69,7 +69,7 @@ export async function bootUntil(
   image: string,
   marker: string,
   options: readonly string[] = [],
-  timeoutSeconds = 90,
+  timeoutSeconds = 360,
 ): Promise<string> {
   const boot = ['boot', '--dry-run', '--display', 'none', ...options, image];
   const { stdout } = await userloop([...boot, '--', '-serial', 'stdio', '-monitor', 'none', '-no-reboot'], {

@@ -5,6 +5,7 @@ export const PROGRAMS = [
   'block-thread',
   'nbd-server-process',
   'overlay-writer',
+  'program-starter',
   'serve-device-files',
 ] as const;
 

@@ -1,4 +1,4 @@
-import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
+import { type ChildProcess, spawn } from 'node:child_process';
 import fs from 'node:fs';
 import path from 'node:path';
 import readline from 'node:readline';
@@ -6,6 +6,7 @@ import { fileURLToPath } from 'node:url';
 import { describe } from 'vitest';
 import type { Holder } from '../../src/attach/device-state.ts';
 import { builtProgram } from './built-program.ts';
+import { spawnSync } from './programs.ts';
 import { findTool, runTool, temporaryFolder, type ToolResult } from './tools.ts';
 
 /** Tests of device files: they are served by a process of their own (serve-device-files.ts), as programs that wait for them may block this one. */
@@ -141,7 +142,7 @@ export class ServedFiles {
     if (this.#process.exitCode === null) {
       const ended = new Promise((resolve) => this.#process.once('close', resolve));
       this.#process.stdin!.end();
-      const timer = setTimeout(() => this.#process.kill('SIGKILL'), 20_000);
+      const timer = setTimeout(() => this.#process.kill('SIGKILL'), 120_000);
       await ended;
       clearTimeout(timer);
     }

@@ -1,4 +1,3 @@
-import { spawnSync } from 'node:child_process';
 import fs from 'node:fs';
 import path from 'node:path';
 import { expect } from 'vitest';
@@ -7,6 +6,7 @@ import { isFault, readHeader } from '../../src/partition/gpt-header.ts';
 import { gptTypeName } from '../../src/partition/gpt-type.ts';
 import { type GptTable, readGpt } from '../../src/partition/gpt.ts';
 import type { Typist } from './fdisk-typist.ts';
+import { spawnSync } from './programs.ts';
 import { userloop } from './run.ts';
 import { firstSparseDifference } from './sparse-files.ts';
 import { findTool } from './tools.ts';

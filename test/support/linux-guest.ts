@@ -1,7 +1,8 @@
-import { execFileSync, spawn, spawnSync } from 'node:child_process';
+import { spawn } from 'node:child_process';
 import fs from 'node:fs';
 import path from 'node:path';
 import { findKernel } from './boot-emulator.ts';
+import { execFileSync, spawnSync } from './programs.ts';
 import { findTool, temporaryFolder } from './tools.ts';
 
 /**
@@ -54,7 +55,7 @@ export function findGuest(): LinuxGuest | undefined {
 export function runInGuest(guest: LinuxGuest, run: GuestRun): string {
   const { stdout, stderr, error } = spawnSync(findTool('qemu-system-x86_64')!, guestArguments(guest, run), {
     encoding: 'latin1',
-    timeout: 240_000,
+    timeout: 480_000,
     maxBuffer: 1 << 26,
   });
   const text = stdout.replaceAll('\r', '');
@@ -80,7 +81,7 @@ export async function runAndKillGuest(
   });
   let text = '';
   let isMarked = false;
-  const boot = setTimeout(() => child.kill('SIGKILL'), 240_000);
+  const boot = setTimeout(() => child.kill('SIGKILL'), 480_000);
   child.stdout.setEncoding('latin1').on('data', (chunk: string) => {
     text += chunk;
     if (isMarked || !text.includes(mark)) return;

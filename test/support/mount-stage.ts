@@ -1,10 +1,10 @@
-import { spawnSync } from 'node:child_process';
 import fs from 'node:fs';
 import path from 'node:path';
 import { describe } from 'vitest';
 import { readMountTable } from '../../src/host/mount-table.ts';
 import { findTool, temporaryFolder, type ToolResult } from './tools.ts';
 import { detachKernelLoopsOf } from './kernel-loops.ts';
+import { spawnSync } from './programs.ts';
 
 const ROOT = path.resolve(import.meta.dirname, '../..');
 const USERLOOP = path.join(ROOT, 'bin/userloop');
@@ -62,7 +62,7 @@ export class MountStage {
       cwd: options.cwd ?? this.folder,
       env: this.environment(options.env),
       encoding: 'utf8',
-      timeout: 100_000,
+      timeout: 300_000,
       ...(options.input !== undefined && { input: options.input }),
       ...(process.getuid!() === 0 && { uid, gid: uid }),
     });

@@ -21,7 +21,7 @@ if pid == 0:
 output = b''
 seen = 0
 while True:
-    if not select.select([terminal], [], [], 30)[0]:
+    if not select.select([terminal], [], [], 120)[0]:
         os.kill(pid, 9)
         break
     try:

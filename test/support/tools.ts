@@ -1,8 +1,9 @@
-import { execFileSync, spawnSync, type SpawnSyncOptions } from 'node:child_process';
+import type { SpawnSyncOptions } from 'node:child_process';
 import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { describe } from 'vitest';
+import { execFileSync, spawnSync } from './programs.ts';
 
 /**
  * The reference tools are the judges. Where one is absent its tests are skipped and counted; under CI=true that is a

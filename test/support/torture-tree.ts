@@ -1,6 +1,6 @@
-import { spawnSync } from 'node:child_process';
 import fs from 'node:fs';
 import path from 'node:path';
+import { spawnSync } from './programs.ts';
 import { findTool } from './tools.ts';
 
 export interface TortureOptions {

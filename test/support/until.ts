@@ -3,12 +3,12 @@ import fs from 'node:fs';
 /** Between two looks at what is waited for. */
 const STEP_MILLISECONDS = 10;
 
-/** Waits until it holds; fails with `message` after half a minute. */
+/** Waits until it holds; fails with `message` after two minutes: a machine may be busy with much else. */
 export async function until(
   condition: () => boolean | Promise<boolean>,
   message = 'It does not come true',
 ): Promise<void> {
-  for (const end = performance.now() + 30_000; !(await condition());) {
+  for (const end = performance.now() + 120_000; !(await condition());) {
     if (performance.now() > end) throw new Error(message);
     await new Promise((resolve) => setTimeout(resolve, STEP_MILLISECONDS));
   }

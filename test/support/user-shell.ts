@@ -1,7 +1,8 @@
-import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
+import { type ChildProcess, spawn } from 'node:child_process';
 import fs from 'node:fs';
 import path from 'node:path';
 import { describe } from 'vitest';
+import { spawnSync } from './programs.ts';
 import { findTool, temporaryFolder, type ToolResult } from './tools.ts';
 
 /**
@@ -93,7 +94,7 @@ export class ShellUser {
       env: run.env ?? this.environment,
       input: run.input ?? '',
       encoding: 'utf8',
-      timeout: 110_000,
+      timeout: 300_000,
       maxBuffer: 1 << 26,
     });
     if (result.error !== undefined) throw result.error;

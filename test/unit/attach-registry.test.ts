@@ -1,4 +1,4 @@
-import { spawn, spawnSync } from 'node:child_process';
+import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import fs from 'node:fs';
 import path from 'node:path';
@@ -23,6 +23,7 @@ import {
 } from '../../src/attach/registry.ts';
 import { CorruptImageError, FsError, UnsupportedError, UsageError } from '../../src/errors.ts';
 import { isAlive, ownIdentity } from '../../src/host/process-identity.ts';
+import { spawnSync } from '../support/programs.ts';
 import { temporaryFolder } from '../support/tools.ts';
 
 const DEAD = { pid: 1, startTime: '999999999999' };

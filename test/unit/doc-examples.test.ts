@@ -1,8 +1,8 @@
-import { spawnSync } from 'node:child_process';
 import fs from 'node:fs';
 import path from 'node:path';
 import { build } from 'esbuild';
 import { describe, expect, it } from 'vitest';
+import { spawnSync } from '../support/programs.ts';
 import { findTool, temporaryFolder } from '../support/tools.ts';
 
 const ROOT = path.resolve(import.meta.dirname, '../..');

@@ -37,7 +37,7 @@ class Lender {
 
   /** Until the thread runs. */
   async start(): Promise<void> {
-    const end = Date.now() + 20_000;
+    const end = Date.now() + 120_000;
     const before = this.#current;
     while (before === this.#current) {
       if (Date.now() > end) throw new Error('the second thread does not start');

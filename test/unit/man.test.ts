@@ -1,4 +1,3 @@
-import { spawnSync } from 'node:child_process';
 import fs from 'node:fs';
 import path from 'node:path';
 import { describe, expect, it } from 'vitest';
@@ -6,6 +5,7 @@ import type { Applet } from '../../src/cli/applet.ts';
 import { optionHeading, renderHelp } from '../../src/cli/help.ts';
 import { manPageName, renderManPage, renderOverviewPage } from '../../src/cli/man-page.ts';
 import { REGISTRY } from '../../src/cli/registry.ts';
+import { spawnSync } from '../support/programs.ts';
 import { userloop } from '../support/run.ts';
 import { describeWithTools, findTool, runTool, temporaryFolder } from '../support/tools.ts';
 
