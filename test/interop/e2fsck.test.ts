@@ -87,6 +87,35 @@ describeWithTools(['e2fsck', 'mke2fs', 'e2undo', 'debugfs'], 'e2fsck beside the 
     }
   });
 
+  it('agrees on times of deletion to the letter', async () => {
+    const unused = '<200>';
+    for (const change of [
+      'sif <8> dtime 5',
+      'sif <7> dtime 1000000000',
+      'sif <2> dtime 5',
+      'sif <2> dtime 1000000000',
+      'sif <1> dtime 9',
+      'sif /hard dtime 1000000000',
+      'sif /hard dtime 77',
+      `sif ${unused} dtime 9`,
+      `sif ${unused} mode 0100644`,
+    ]) {
+      for (const flags of ['-fn', '-fy']) {
+        const [theirs, ours] = [[], []] as [string[], string[]];
+        for (const [told, run] of [
+          [theirs, (argv: string[]) => runTool('e2fsck', argv)],
+          [ours, (argv: string[]) => userloop(['e2fsck', ...argv])],
+        ] as const) {
+          fs.writeFileSync(file, good.get('ext4')!);
+          runTool('debugfs', ['-w', '-R', change, file]);
+          const { status, stdout } = await run([flags, file]);
+          told.push(`${status}`, stdout, `${runTool('e2fsck', ['-fn', file]).status}`);
+        }
+        expect(ours, `${change}, ${flags}`).toEqual(theirs);
+      }
+    }
+  });
+
   it('leaves a journal alone with -n and replays it otherwise, as the tool does', async () => {
     const dirty = path.join(folder, 'dirty');
     runTool('mke2fs', ['-q', '-t', 'ext4', dirty, '16M']);

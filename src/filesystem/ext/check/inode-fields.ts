@@ -21,13 +21,27 @@ const SPECIAL_NAMES: readonly (string | undefined)[] = [
 export class InodeFields {
   readonly #check: ExtCheck;
   readonly #firstInode: number;
+  /** The clock that wrote it was past the numbers of inodes, so that these are no times. */
+  readonly #hasModernTimes: boolean;
+  /** What was answered about the list of orphans. */
+  #isUnlisting: boolean | undefined;
 
   constructor(check: ExtCheck) {
+    const { superblock, geometry } = check;
     this.#check = check;
-    this.#firstInode = check.geometry.firstInode;
+    this.#firstInode = geometry.firstInode;
+    this.#hasModernTimes = (['s_wtime', 's_mtime', 's_mkfs_time'] as const).every((field) => {
+      const time = Superblock[field].get(superblock, 0);
+      return time === 0 || time >= geometry.inodeCount;
+    });
   }
 
   checkUnused(number: number, mode: number, view: DataView, base: number): void {
+    if (this.#checkOrphanTime(number, view, base)) {
+      const copy = this.#check.readInode(number);
+      Inode.i_dtime.set(copy, 0, Inode.i_dtime.get(view, base));
+      this.#check.writeInode(number, copy);
+    }
     if (mode === 0 || number < this.#firstInode) return;
     const deletion = Inode.i_dtime.get(view, base);
     if (deletion !== 0) return;
@@ -79,10 +93,13 @@ export class InodeFields {
 
   checkTimes(number: number, view: DataView, base: number): boolean {
     const check = this.#check;
+    let isChanged = this.#checkOrphanTime(number, view, base);
     const deletion = Inode.i_dtime.get(view, base);
-    let isChanged = false;
-    if (deletion !== 0 && Inode.i_links_count.get(view, base) > 0) {
-      isChanged = check.ask({
+    // Of other inodes with a fixed job nobody reads it.
+    const isOrdinary = number >= this.#firstInode || number === ReservedInode.root;
+    if (deletion !== 0 && isOrdinary && Inode.i_links_count.get(view, base) > 0) {
+      const isRoot = number === ReservedInode.root;
+      const isMended = check.ask({
         code: 'ext-deletion-time',
         severity: 'warning',
         structure: 'inode',
@@ -91,12 +108,15 @@ export class InodeFields {
         found: `${deletion}`,
         expected: '0',
         meaning: `Inode ${number} is in use, but has a time at which it was deleted`,
-        text: `Inode ${number} is in use, but has dtime set.  `,
+        text: isRoot
+          ? 'Root inode has dtime set (probably due to old mke2fs).  '
+          : `Inode ${number} is in use, but has dtime set.  `,
         question: 'Fix',
         action: 'writes 0',
         safe: true,
       });
-      if (isChanged) Inode.i_dtime.set(view, base, 0);
+      if (isMended) Inode.i_dtime.set(view, base, 0);
+      isChanged ||= isMended;
     }
     if (check.geometry.inodeSize > 128) {
       const extra = Inode.i_extra_isize.get(view, base);
@@ -119,6 +139,36 @@ export class InodeFields {
       }
     }
     return isChanged;
+  }
+
+  /** A time that is no time but the number of an inode is what is left of the list of orphans. Returns whether it was mended. */
+  #checkOrphanTime(number: number, view: DataView, base: number): boolean {
+    const check = this.#check;
+    const { inodeCount } = check.geometry;
+    const deletion = Inode.i_dtime.get(view, base);
+    if (deletion === 0 || deletion >= inodeCount || !this.#hasModernTimes) return false;
+    this.#isUnlisting ??= check.ask({
+      code: 'ext-orphan-time',
+      severity: 'warning',
+      structure: 'inode',
+      field: 'i_dtime',
+      offset: check.inodeOffset(number) + Inode.i_dtime.offset,
+      found: `${deletion}`,
+      expected: `0, or a time after ${inodeCount} seconds of 1970`,
+      meaning: `Inode ${number} was in a list of orphans, of which inode ${deletion} was the next: the list is not whole, or it is used up`,
+      text: 'Inodes that were part of a corrupted orphan linked list found.  ',
+      question: 'Fix',
+      action: 'takes all such inodes out of the list',
+    });
+    // The answer to the first one goes for all.
+    const isMended = this.#isUnlisting;
+    const done = isMended ? 'FIXED' : 'IGNORED';
+    check.observer.tell(`Inode ${number} was part of the orphaned inode list.  ${done}.\n`);
+    if (!isMended) return false;
+    const isUsed = Inode.i_links_count.get(view, base) > 0;
+    const time = Math.max(inodeCount, Superblock.s_wtime.get(check.superblock, 0));
+    Inode.i_dtime.set(view, base, isUsed ? 0 : time);
+    return true;
   }
 
   /** Reserved inodes are files. Returns whether the mode was mended. */

@@ -85,12 +85,13 @@ export class PlainInodes {
     ];
   }
 
-  /** Never used: no mode and no links. `base` is the byte in the chunk. */
+  /** Never used: no mode, no links, no time of deletion. `base` is the byte in the chunk. */
   isBlank(number: number, base: number): boolean {
     const halves = this.#halves;
     return (
       halves[(base >>> 1) + MODE] === 0 &&
       halves[(base >>> 1) + LINKS] === 0 &&
+      this.#words[(base >>> 2) + DELETION] === 0 &&
       number >= this.#firstInode &&
       number !== this.#projectFile
     );
