@@ -94,29 +94,14 @@ export class InodeFields {
   checkTimes(number: number, view: DataView, base: number): boolean {
     const check = this.#check;
     let isChanged = this.#checkOrphanTime(number, view, base);
-    const deletion = Inode.i_dtime.get(view, base);
+    if (number === ReservedInode.root) {
+      const text = 'Root inode has dtime set (probably due to old mke2fs).  ';
+      isChanged = this.#checkDeletion(number, view, base, text) || isChanged;
+    }
     // Of other inodes with a fixed job nobody reads it.
-    const isOrdinary = number >= this.#firstInode || number === ReservedInode.root;
-    if (deletion !== 0 && isOrdinary && Inode.i_links_count.get(view, base) > 0) {
-      const isRoot = number === ReservedInode.root;
-      const isMended = check.ask({
-        code: 'ext-deletion-time',
-        severity: 'warning',
-        structure: 'inode',
-        field: 'i_dtime',
-        offset: check.inodeOffset(number) + Inode.i_dtime.offset,
-        found: `${deletion}`,
-        expected: '0',
-        meaning: `Inode ${number} is in use, but has a time at which it was deleted`,
-        text: isRoot
-          ? 'Root inode has dtime set (probably due to old mke2fs).  '
-          : `Inode ${number} is in use, but has dtime set.  `,
-        question: 'Fix',
-        action: 'writes 0',
-        safe: true,
-      });
-      if (isMended) Inode.i_dtime.set(view, base, 0);
-      isChanged ||= isMended;
+    if (number >= this.#firstInode || number === ReservedInode.root) {
+      const text = `Inode ${number} is in use, but has dtime set.  `;
+      isChanged = this.#checkDeletion(number, view, base, text) || isChanged;
     }
     if (check.geometry.inodeSize > 128) {
       const extra = Inode.i_extra_isize.get(view, base);
@@ -139,6 +124,28 @@ export class InodeFields {
       }
     }
     return isChanged;
+  }
+
+  /** Returns whether it was mended. */
+  #checkDeletion(number: number, view: DataView, base: number, text: string): boolean {
+    const deletion = Inode.i_dtime.get(view, base);
+    if (deletion === 0 || Inode.i_links_count.get(view, base) === 0) return false;
+    const isMended = this.#check.ask({
+      code: 'ext-deletion-time',
+      severity: 'warning',
+      structure: 'inode',
+      field: 'i_dtime',
+      offset: this.#check.inodeOffset(number) + Inode.i_dtime.offset,
+      found: `${deletion}`,
+      expected: '0',
+      meaning: `Inode ${number} is in use, but has a time at which it was deleted`,
+      text,
+      question: 'Fix',
+      action: 'writes 0',
+      safe: true,
+    });
+    if (isMended) Inode.i_dtime.set(view, base, 0);
+    return isMended;
   }
 
   /** A time that is no time but the number of an inode is what is left of the list of orphans. Returns whether it was mended. */
