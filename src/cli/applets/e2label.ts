@@ -21,7 +21,7 @@ export const e2label = defineApplet({
     { command: 'e2label disk.img data', explanation: 'Changes it.' },
   ],
   exitStatus: { 0: 'done', 1: 'nothing was changed' },
-  notSupported: ['changing the label of a mounted file system, or of one whose journal has to be replayed'],
+  notSupported: ['changing the label of a mounted file system'],
   run,
 });
 

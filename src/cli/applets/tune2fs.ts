@@ -14,7 +14,7 @@ export const tune2fs = defineApplet({
   usage: ['tune2fs [OPTION]... DEVICE'],
   description: [
     'Changes what stands in the superblock of the file system on DEVICE, a file or a block device, and in its copies, as tune2fs of e2fsprogs 1.47.0 ' +
-      'does, with the same output. Times are in the time zone of the machine. SOURCE_DATE_EPOCH takes the place of the clock.',
+      'does, with the same output. A journal that has to be replayed is, before anything is changed. Times are in the time zone of the machine. SOURCE_DATE_EPOCH takes the place of the clock.',
     'Features are switched where that changes the superblock alone: dir_index, ea_inode, encrypt, extent, extra_isize, fast_commit, filetype, ' +
       'dir_nlink, huge_file, large_dir, large_file, metadata_csum_seed, read-only, resize_inode (to clear), sparse_super (to set), stable_inodes, verity.',
   ],
@@ -29,7 +29,7 @@ export const tune2fs = defineApplet({
   ],
   exitStatus: { 0: 'done', 1: 'nothing was changed' },
   notSupported: [
-    'changing a mounted file system, or one whose journal has to be replayed',
+    'changing a mounted file system',
     'features that need more than the superblock: has_journal, orphan_file, mmp, 64bit, flex_bg, casefold, uninit_bg, metadata_csum, quota, ' +
       'project; dir_index to clear with metadata_csum',
     '-U with metadata_csum but without metadata_csum_seed, with uninit_bg, or with ea_inode',

@@ -1,5 +1,6 @@
 import type { BlockDevice } from '../../../device/block-device.ts';
 import { CorruptImageError, ERRNO, FsError } from '../../../errors.ts';
+import { recover } from '../../../filesystem/ext/journal/recovery.ts';
 import { IncompatibleFeature } from '../../../filesystem/ext/superblock.ts';
 import { SuperblockEditor } from '../../../filesystem/ext/superblock-editor.ts';
 import type { Io } from '../../io.ts';
@@ -44,8 +45,14 @@ export function withSuperblock(
     );
   }
   try {
-    const editor = openEditor(device, name, program);
-    if (write) requireFree(editor, name, program);
+    let editor = openEditor(device, name, program);
+    if (write) {
+      refuseUnknown(editor, name, program);
+      if ((editor.features.incompatible & IncompatibleFeature.needs_recovery) !== 0) {
+        replayJournal(io, device, editor, name, program);
+        editor = openEditor(device, name, program);
+      }
+    }
     work(editor, device);
   } finally {
     device.close();
@@ -64,12 +71,24 @@ function openEditor(device: BlockDevice, name: string, program: string): Superbl
   }
 }
 
-function requireFree(editor: SuperblockEditor, name: string, program: string): void {
-  if ((editor.features.incompatible & IncompatibleFeature.needs_recovery) !== 0) {
-    throw new Failure(
-      `${program}: the journal of ${name} holds changes that were not replayed: mount it, or run e2fsck, first\n`,
-    );
-  }
+/** What the journal holds would be written over the changes later. */
+function replayJournal(
+  io: Io,
+  device: BlockDevice,
+  editor: SuperblockEditor,
+  name: string,
+  program: string,
+): void {
+  const holder = editor.multipleMount?.holder();
+  if (holder !== undefined) throw new Failure(`${program}: ${name}: ${holder}\n`);
+  io.stdout.write('Recovering journal.\n');
+  const { journal, problem } = recover(device, 'write');
+  if (journal !== undefined) return;
+  const reason = problem ?? 'the file system has features that are not written to';
+  throw new Failure(`${program}: ${reason} while recovering journal.\nPlease run e2fsck -fy ${name}.\n`);
+}
+
+function refuseUnknown(editor: SuperblockEditor, name: string, program: string): void {
   const unknown = namesOfUnknown(editor);
   if (unknown !== '') throw new Failure(`${program}: ${name} has unsupported feature(s): ${unknown}\n`);
 }
