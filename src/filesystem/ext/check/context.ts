@@ -110,6 +110,8 @@ export class ExtCheck {
   /** The directory in which each directory has its name, and the one that its `..` names. */
   readonly parents = new SparseNumbers();
   readonly dotdots = new SparseNumbers();
+  /** Directories in which a name was come across twice. */
+  readonly duplicates = new Set<number>();
   /** Directories whose index is wrong. */
   readonly badIndexes = new SparseBitmap();
   /** How often an attribute block is used, and in `attributeBlocks` which those are. */

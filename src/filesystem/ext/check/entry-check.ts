@@ -35,7 +35,9 @@ export class EntryCheck {
     }
     this.#checkName(area, at, nameLength, name);
     this.checkType(area, at, name, inode);
-    if (seen.has(name)) {
+    // All names of the directory are looked at again, so that one is enough.
+    if (seen.has(name) && !check.duplicates.has(directory)) {
+      check.duplicates.add(directory);
       check.ask({
         ...this.basicsOf(area, at),
         code: 'ext-duplicate-name',
@@ -44,6 +46,7 @@ export class EntryCheck {
         expected: 'a name that is there once',
         meaning: `Two entries of directory inode ${directory} have the name "${name}"`,
         text: `Duplicate entry '${name}' found.\n\tMarking ${this.#paths.pathOf(directory)} (${directory}) to be rebuilt.\n\n`,
+        action: 'gives them other names, as told below',
       });
     }
     seen.add(name);
