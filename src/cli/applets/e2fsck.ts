@@ -12,7 +12,7 @@ import { clockFromEnvironment } from '../../host/system.ts';
 import { defineApplet } from '../applet.ts';
 import { applyStaged, checkUndoFile } from '../check/apply.ts';
 import type { Io } from '../io.ts';
-import { openDevice } from '../open-device.ts';
+import { openVolume } from '../open-volume.ts';
 import { print } from '../verbs/print.ts';
 import { reasonOf } from '../verbs/failure.ts';
 import { type CommandLine, ExtendedOptionsError, OPTIONS, parseCommandLine } from './e2fsck/command-line.ts';
@@ -86,7 +86,7 @@ function run(io: Io, argv: readonly string[], calledAs: string): number {
   let device: BlockDevice;
   try {
     checkUndoFile(io, command.undoFile);
-    device = openDevice(io, command.target, { readOnly: command.manner === 'no' });
+    device = openVolume(io, command.target, { readOnly: command.manner === 'no' });
   } catch (error) {
     if (!(error instanceof Error) || !('code' in error)) throw error;
     io.stderr.write(`${calledAs}: ${reasonOf(error)} while trying to open ${command.target}\n`);

@@ -7,7 +7,7 @@ import { defineApplet } from '../applet.ts';
 import { applyStaged, checkUndoFile } from '../check/apply.ts';
 import { renderHelp } from '../help.ts';
 import type { Io } from '../io.ts';
-import { openDevice } from '../open-device.ts';
+import { openVolume } from '../open-volume.ts';
 import { print } from '../verbs/print.ts';
 import { type CommandLine, OPTIONS, parseCommandLine } from './fsck-fat/command-line.ts';
 import { describeBoot } from './fsck-fat/boot-text.ts';
@@ -70,7 +70,7 @@ function check(io: Io, command: CommandLine): number {
   let device: BlockDevice;
   try {
     if (command.manner !== 'no') checkUndoFile(io, command.undoFile);
-    device = openDevice(io, command.target, { readOnly: command.manner === 'no' });
+    device = openVolume(io, command.target, { readOnly: command.manner === 'no' });
   } catch (error) {
     if (!(error instanceof Error) || !('code' in error)) throw error;
     io.stderr.write(`open: ${errorText(error)}\n`);

@@ -12,7 +12,8 @@ import { FileDevice } from '../../host/file-device.ts';
 import { WriteBehindDevice } from '../../host/write-behind-device.ts';
 import { defineApplet } from '../applet.ts';
 import type { Io } from '../io.ts';
-import { openDevice, refuseAttached } from '../open-device.ts';
+import { refuseAttached } from '../open-device.ts';
+import { openVolume } from '../open-volume.ts';
 import { attempt, proceedOrFail } from './mke2fs/ask.ts';
 import { checkDevice, judgeBadBlocks, readBadBlockList } from './mke2fs/bad-blocks.ts';
 import { readConfiguration } from './mke2fs/configuration.ts';
@@ -34,7 +35,7 @@ export const mke2fs = defineApplet({
   summary: 'make an ext2, ext3 or ext4 file system',
   usage: ['mke2fs [OPTION]... DEVICE [SIZE]'],
   description: [
-    'Makes an empty ext2, ext3 or ext4 file system on DEVICE, a file or a block device, byte for byte as mke2fs of e2fsprogs 1.47.0 ' +
+    'Makes an empty ext2, ext3 or ext4 file system on DEVICE, a file, a block device or a partition of an image (IMAGE:N), byte for byte as mke2fs of e2fsprogs 1.47.0 ' +
       'makes it with the same UUID, hash seed and time. SIZE is in KiB, or in blocks where -b is given, or has one of ' +
       'the suffixes k, m, g, t and s (sectors of 512 bytes); a DEVICE that is not there is then made.',
     'Profiles come from the file that MKE2FS_CONFIG names, else from /etc/mke2fs.conf; where there is none, they are those ' +
@@ -50,8 +51,12 @@ export const mke2fs = defineApplet({
       explanation: 'Makes the file of a 1.44 MB floppy with an empty ext2 file system.',
     },
     {
-      command: 'mke2fs -b1024 -E offset=32256 disk.img 503968',
+      command: 'mke2fs disk.img:1',
       explanation: 'Formats the first partition of a disk image, without a loop device.',
+    },
+    {
+      command: 'mke2fs -b1024 -E offset=32256 disk.img 503968',
+      explanation: 'Likewise, by its place and size.',
     },
     {
       command: 'mkfs.ext4 -L data disk.img',
@@ -175,6 +180,7 @@ function checkTarget(io: Io, command: CommandLine, calledAs: string, sized: bool
       `warning: Unable to get device geometry for ${name}\n${name}: ${reason} while setting up superblock\n`,
     );
   }
+  if (target.isPart === true) requirePart(io, command, calledAs);
   if (io.stdin.isTerminal && io.stdout.isTerminal) askAboutContent(io, command, target);
   if (target.kind === 'file') refuseAttached(io, name);
   if (isMounted(target)) throw new Failure(`${name} is mounted; will not make a filesystem here!\n`);
@@ -188,8 +194,17 @@ function checkTarget(io: Io, command: CommandLine, calledAs: string, sized: bool
   return target;
 }
 
+/** The partition must be there, and nobody else use the image. */
+function requirePart(io: Io, { device: name, dryRun }: CommandLine, calledAs: string): void {
+  try {
+    openVolume(io, name!, { readOnly: dryRun }).close();
+  } catch (error) {
+    throw new Failure(`${calledAs}: ${name}: ${errorText(error)}\n`);
+  }
+}
+
 function askAboutContent(io: Io, command: CommandLine, target: Target): void {
-  const device = openDevice(io, target.name, { readOnly: true });
+  const device = openVolume(io, target.name, { readOnly: true });
   let content: string | undefined;
   try {
     content = describeContent(device, target.name);
@@ -202,7 +217,7 @@ function askAboutContent(io: Io, command: CommandLine, target: Target): void {
 }
 
 function sizeOfBlockDevice(io: Io, target: Target): number {
-  const device = openDevice(io, target.name, { readOnly: true });
+  const device = openVolume(io, target.name, { readOnly: true });
   device.close();
   return device.size;
 }
@@ -345,7 +360,12 @@ function openFor(
     return writeBehind ? new WriteBehindDevice(device) : device;
   }
   if (target.kind === 'file' && target.size < end) fs.truncateSync(target.path, end);
-  return openDevice(io, target.name, { writeBehind });
+  const device = openVolume(io, target.name, { writeBehind });
+  if (target.isPart === true && end > device.size) {
+    device.close();
+    throw new Failure(`${target.name} has ${device.size} bytes; the file system would end at byte ${end}\n`);
+  }
+  return device;
 }
 
 function deviceSizeIsZero(calledAs: string): string {

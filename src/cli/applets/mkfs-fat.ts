@@ -40,7 +40,7 @@ export const mkfsFat = defineApplet({
   summary: 'make a FAT12, FAT16 or FAT32 file system',
   usage: ['mkfs.fat [OPTION]... DEVICE [BLOCK-COUNT]'],
   description: [
-    'Makes an empty FAT file system on DEVICE, a file or a block device, byte for byte as mkfs.fat of dosfstools 4.2 ' +
+    'Makes an empty FAT file system on DEVICE, a file, a block device or a partition of an image (IMAGE:N), byte for byte as mkfs.fat of dosfstools 4.2 ' +
       'makes it. BLOCK-COUNT is the size in KiB; without it the whole device is used.',
     'Numbers may be written in decimal, in octal with a leading 0 or in hexadecimal with a leading 0x. Without ' +
       '--invariant, the environment variable SOURCE_DATE_EPOCH takes the place of the clock.',
@@ -50,6 +50,11 @@ export const mkfsFat = defineApplet({
     {
       command: 'mkfs.fat -C -n BOOT floppy.img 1440',
       explanation: 'Makes the file of a 1.44 MB floppy with an empty FAT12 file system.',
+    },
+    {
+      command: 'mkfs.fat disk.img:1',
+      explanation:
+        'Formats the first partition of a disk image, with its start as the hidden sectors, and nothing outside of it.',
     },
     {
       command: 'mkfs.fat -F32 --offset 2048 disk.img',

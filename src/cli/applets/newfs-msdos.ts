@@ -14,7 +14,7 @@ import { encodeTime } from '../../filesystem/fat/times.ts';
 import { FileDevice } from '../../host/file-device.ts';
 import { defineApplet } from '../applet.ts';
 import type { Io } from '../io.ts';
-import { openDevice } from '../open-device.ts';
+import { findPart, openVolume } from '../open-volume.ts';
 import { isSystemError, systemErrorText } from './mkfs-fat/failure.ts';
 import { type NewfsCommand, OPTIONS, parseNewfsCommand } from './newfs-msdos/command-line.ts';
 import { volumeIdOfTime } from './newfs-msdos/volume-id.ts';
@@ -134,7 +134,9 @@ function readBootProgram(io: Io, command: NewfsCommand): Uint8Array {
 function specialName(io: Io, command: NewfsCommand): string {
   const { special } = command;
   if (special.includes('/') || command.createSize !== undefined) return special;
-  return fs.existsSync(path.resolve(io.cwd, special)) ? special : `/dev/${special}`;
+  return fs.existsSync(path.resolve(io.cwd, special)) || findPart(io, special) !== undefined
+    ? special
+    : `/dev/${special}`;
 }
 
 function openSpecial(io: Io, command: NewfsCommand, name: string): BlockDevice {
@@ -144,7 +146,7 @@ function openSpecial(io: Io, command: NewfsCommand, name: string): BlockDevice {
       if (command.dryRun) throw new UsageError('create (-C) is incompatible with -N', 1);
       return FileDevice.create(file, command.createSize, { overwrite: true });
     }
-    return openDevice(io, name, { readOnly: command.dryRun });
+    return openVolume(io, name, { readOnly: command.dryRun });
   } catch (error) {
     if (!isSystemError(error)) throw error;
     throw new UsageError(`${name}: ${systemErrorText(error)}`, 1);

@@ -6,6 +6,7 @@ import { isNbdUri } from '../../../host/nbd-uri.ts';
 import { statusIfAny } from '../../device-use.ts';
 import type { Io } from '../../io.ts';
 import { findAttached, mountsOf } from '../../open-device.ts';
+import { findPart } from '../../open-volume.ts';
 
 export interface Target {
   /** As it was typed. */
@@ -17,13 +18,17 @@ export interface Target {
   readonly size: number;
   /** Set when it is one of ours, or a partition of one. */
   readonly attached?: FoundDevice;
+  /** It is a part of a device, which knows whether others use it when it is opened. */
+  readonly isPart?: true;
 }
 
 export function examineTarget(io: Io, name: string): Target {
   const file = path.resolve(io.cwd, name);
   if (isNbdUri(name)) return { name, path: name, kind: 'block device', size: 0 };
-  const attached = findAttached(io, name);
+  const part = findPart(io, name);
+  const attached = part?.attached ?? findAttached(io, name);
   if (attached !== undefined) return { name, path: file, kind: 'block device', size: 0, attached };
+  if (part !== undefined) return { name, path: file, kind: 'block device', size: 0, isPart: true };
   const stats = fs.statSync(file, { throwIfNoEntry: false });
   if (stats === undefined) return { name, path: file, kind: 'absent', size: 0 };
   if (stats.isFile()) return { name, path: file, kind: 'file', size: stats.size };
@@ -32,8 +37,10 @@ export function examineTarget(io: Io, name: string): Target {
 
 /** strerror(3)'s text for an error of ours or of node's. */
 export function errorText(error: unknown): string {
-  // That the image is attached, and what to name instead, no error number says.
-  if (error instanceof FsError) return error.code === 'EBUSY' ? (error.detail ?? error.text) : error.text;
+  // That the image is attached and what to name instead, or which partitions there are, no error number says.
+  if (error instanceof FsError && (error.code === 'EBUSY' || error.code === 'ENXIO'))
+    return error.detail ?? error.text;
+  if (error instanceof FsError) return error.text;
   if (error instanceof Error && 'code' in error && typeof error.code === 'string') {
     const known = Object.hasOwn(ERRNO, error.code) ? ERRNO[error.code as keyof typeof ERRNO] : undefined;
     if (known !== undefined) return known[1];
@@ -44,7 +51,8 @@ export function errorText(error: unknown): string {
 /** Is the device, or a loop device over the file, mounted? */
 export function isMounted(target: Target): boolean {
   if (target.attached !== undefined) return mountsOf(target.attached).length > 0;
-  if (target.kind === 'absent' || target.kind === 'other' || isNbdUri(target.name)) return false;
+  if (target.isPart === true || isNbdUri(target.name)) return false;
+  if (target.kind === 'absent' || target.kind === 'other') return false;
   let mounts: string;
   try {
     mounts = fs.readFileSync('/proc/mounts', 'utf8');

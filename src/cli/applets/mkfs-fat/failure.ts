@@ -10,8 +10,10 @@ export function isSystemError(error: unknown): error is NodeJS.ErrnoException {
 
 /** strerror(3)'s text. */
 export function systemErrorText(error: NodeJS.ErrnoException): string {
-  // That the image is attached, and what to name instead, no error number says.
-  if (error instanceof FsError) return error.code === 'EBUSY' ? (error.detail ?? error.text) : error.text;
+  // That the image is attached and what to name instead, or which partitions there are, no error number says.
+  if (error instanceof FsError && (error.code === 'EBUSY' || error.code === 'ENXIO'))
+    return error.detail ?? error.text;
+  if (error instanceof FsError) return error.text;
   const known: Readonly<Record<string, readonly [number, string] | undefined>> = ERRNO;
   return known[error.code ?? '']?.[1] ?? error.message;
 }

@@ -5,7 +5,8 @@ import { FsError, hasCode } from '../../../errors.ts';
 import { FileDevice } from '../../../host/file-device.ts';
 import { isNbdUri } from '../../../host/nbd-uri.ts';
 import type { Io } from '../../io.ts';
-import { findAttached, mountsOf, openDevice } from '../../open-device.ts';
+import { findAttached, mountsOf } from '../../open-device.ts';
+import { findPart, offsetOfPart, openVolume } from '../../open-volume.ts';
 import type { CommandLine } from './command-line.ts';
 import { Failure, isSystemError, systemErrorText } from './failure.ts';
 
@@ -30,7 +31,7 @@ export function openTarget(io: Io, command: CommandLine): BlockDevice {
     // The empty name is not the current folder.
     if (command.target === '') throw new FsError('ENOENT', { syscall: 'open', path: '' });
     // Whether it is mounted is asked, and told in the tool's words, in `checkTarget`.
-    return openDevice(io, command.target, { whileMounted: true });
+    return openVolume(io, command.target, { whileMounted: true });
   } catch (error) {
     if (hasCode(error, 'EINVAL')) throw new Failure(`unable to discover size of ${command.target}`);
     if (!isSystemError(error)) throw error;
@@ -70,7 +71,8 @@ export function checkTarget(io: Io, command: CommandLine, facts: TargetFacts): v
 
 /** Facts about a block special file come from sysfs, as far as the host has one. */
 export function examineTarget(io: Io, target: string): TargetFacts {
-  const attached = findAttached(io, target);
+  const part = findPart(io, target);
+  const attached = part?.attached ?? findAttached(io, target);
   if (attached !== undefined) {
     const { state, view } = attached;
     const isPartition = view.partition !== undefined;
@@ -80,6 +82,13 @@ export function examineTarget(io: Io, target: string): TargetFacts {
       sectorSize: state.sectorSize,
       hasPartitions: !isPartition && state.views.some(({ partition }) => partition !== undefined),
       isFixedDisk: false,
+    };
+  }
+  if (part !== undefined) {
+    return {
+      ...REGULAR_FILE,
+      isRegularFile: false,
+      startSector: Math.floor(offsetOfPart(io, target)! / 512),
     };
   }
   if (isNbdUri(target)) return { ...REGULAR_FILE, isRegularFile: false };
@@ -102,10 +111,11 @@ export function examineTarget(io: Io, target: string): TargetFacts {
 
 /** Is a file system on it in use? */
 function isMounted(io: Io, target: string): boolean {
-  const attached = findAttached(io, target);
+  const part = findPart(io, target);
+  const attached = part?.attached ?? findAttached(io, target);
   if (attached !== undefined) return mountsOf(attached).length > 0;
   const file = path.resolve(io.cwd, target);
-  if (isNbdUri(target) || !fs.existsSync('/proc/self/mounts')) return false;
+  if (part !== undefined || isNbdUri(target) || !fs.existsSync('/proc/self/mounts')) return false;
   const real = fs.realpathSync(file);
   return fs
     .readFileSync('/proc/self/mounts', 'utf8')
@@ -138,6 +148,11 @@ export function formattedSize(io: Io, command: CommandLine, deviceSize: number, 
   }
   if (command.blockCount === undefined) return available;
   const found = Math.floor(available / BLOCK_SIZE);
+  if (command.blockCount > found && findPart(io, command.target) !== undefined) {
+    throw new Failure(
+      `${command.target} has ${found} blocks of ${BLOCK_SIZE} bytes, not ${command.blockCount}`,
+    );
+  }
   if (command.blockCount !== found) {
     io.stderr.write(`Warning: block count mismatch: found ${found} but assuming ${command.blockCount}.\n`);
   }

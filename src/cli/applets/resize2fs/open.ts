@@ -2,7 +2,7 @@ import type { BlockDevice } from '../../../device/block-device.ts';
 import { CorruptImageError, FsError } from '../../../errors.ts';
 import { SuperblockEditor } from '../../../filesystem/ext/superblock-editor.ts';
 import type { Io } from '../../io.ts';
-import { openDevice } from '../../open-device.ts';
+import { openVolume } from '../../open-volume.ts';
 import { Failure } from '../e2fsprogs/failure.ts';
 import { errorText } from '../mke2fs/target.ts';
 
@@ -14,7 +14,7 @@ export function openForResize(
 ): { readonly editor: SuperblockEditor; readonly device: BlockDevice } {
   let device: BlockDevice;
   try {
-    device = openDevice(io, name, { readOnly });
+    device = openVolume(io, name, { readOnly });
   } catch (error) {
     if (!(error instanceof FsError) && !(error instanceof Error && 'code' in error)) throw error;
     throw new Failure(`open: ${errorText(error)} while opening ${name}\n`);

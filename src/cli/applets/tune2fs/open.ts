@@ -4,7 +4,7 @@ import { recover } from '../../../filesystem/ext/journal/recovery.ts';
 import { IncompatibleFeature } from '../../../filesystem/ext/superblock.ts';
 import { SuperblockEditor } from '../../../filesystem/ext/superblock-editor.ts';
 import type { Io } from '../../io.ts';
-import { openDevice } from '../../open-device.ts';
+import { openVolume } from '../../open-volume.ts';
 import { Failure } from '../e2fsprogs/failure.ts';
 import { errorText, examineTarget, isMounted } from '../mke2fs/target.ts';
 
@@ -34,7 +34,7 @@ export function withSuperblock(
   }
   let device: BlockDevice;
   try {
-    device = openDevice(io, name, { readOnly: !write });
+    device = openVolume(io, name, { readOnly: !write });
   } catch (error) {
     if (!(error instanceof FsError) && !(error instanceof Error && 'code' in error)) throw error;
     const text = errorText(error);
