@@ -1,6 +1,6 @@
 import fs from 'node:fs';
 import path from 'node:path';
-import { expect, test } from 'vitest';
+import { afterAll, expect, test } from 'vitest';
 import type { BlockDevice } from '../../src/device/block-device.ts';
 import { extDriver } from '../../src/filesystem/ext/driver.ts';
 import { runWorkload, stateAfterCut } from '../support/crash-workload.ts';
@@ -25,7 +25,7 @@ const WORKLOADS = Number(process.env['USERLOOP_CRASH_WORKLOADS'] ?? 1);
 const OPERATIONS = Number(process.env['USERLOOP_CRASH_OPERATIONS'] ?? 25);
 const CUTS = Number(process.env['USERLOOP_CRASH_CUTS'] ?? 2);
 const SEED = Number(process.env['USERLOOP_SEED'] ?? 77_000);
-/** One in so many states is given to e2fsck as it is, and to e2fsck after our own replay; one in many to the kernel. */
+/** One in so many states is given to e2fsck as it is, and to e2fsck after our own replay; one of every session, and one in many, to the kernel. */
 const TOOL_EVERY = Number(process.env['USERLOOP_CRASH_TOOL_EVERY'] ?? 12);
 const KERNEL_EVERY = Number(process.env['USERLOOP_CRASH_KERNEL_EVERY'] ?? 200);
 
@@ -91,9 +91,15 @@ describeWithTools(['mke2fs', 'e2fsck'], 'A power cut during a session on a volum
         cutWorkload(base, SEED + 1000 * index + workload, { operations: times * OPERATIONS, discard });
       }
       fs.rmSync(image);
-      if (isLongForm) console.log(JSON.stringify(totals));
     });
   }
+  afterAll(() => {
+    if (!isLongForm) return;
+    const { workloads, cuts, byTool, byKernel, later } = totals;
+    console.log(
+      `${workloads} workloads, ${cuts} cuts, ${byTool} judged by e2fsck, ${byKernel} by the kernel; ${later} had a commit that was under way (seed ${SEED})`,
+    );
+  });
 });
 
 function cutWorkload(
@@ -107,6 +113,7 @@ function cutWorkload(
   totals.workloads++;
   const perEpoch = Math.max(CUTS, Math.ceil(20 / device.flushes));
   const kinds = () => cutKinds(random, perEpoch);
+  const kernelEpoch = random.below(device.flushes + 1);
   device.forEachCut(random, kinds, (cut, epoch, kind) => {
     const what = `seed ${seed}, ${kind} of the writes after flush ${epoch}`;
     totals.cuts++;
@@ -122,7 +129,8 @@ function cutWorkload(
     expect(state, what).toBeTypeOf('number');
     if (typeof state === 'number' && states[state]!.flushes > epoch) totals.later++;
     if (random.below(TOOL_EVERY) === 0) judgeByTool(cut, replayed, tree, what);
-    if (random.below(KERNEL_EVERY) === 0 && canUseKernelLoops()) judgeByKernel(cut, tree, what);
+    const isForKernel = random.below(KERNEL_EVERY) === 0 || (epoch === kernelEpoch && kind === 'none');
+    if (isForKernel && canUseKernelLoops()) judgeByKernel(cut, tree, what);
   });
 }
 

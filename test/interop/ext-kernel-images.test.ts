@@ -17,8 +17,12 @@ import { execFileSync } from '../support/programs.ts';
 import { userloop } from '../support/run.ts';
 import { findTool, memoryFolder, runTool } from '../support/tools.ts';
 
-/** USERLOOP_IMAGES: images that we write, and as many that the kernel and mke2fs -d write; USERLOOP_SEED runs other operations. */
+/**
+ * USERLOOP_IMAGES: images that we write, and as many that the kernel and mke2fs -d write; USERLOOP_FIRST: the number of the first, which
+ * decides its kind and its seed, so that a long run can be done in parts; USERLOOP_SEED runs other operations.
+ */
 const IMAGES = Number(process.env['USERLOOP_IMAGES'] ?? 4);
+const FIRST = Number(process.env['USERLOOP_FIRST'] ?? 0);
 const SEED = Number(process.env['USERLOOP_SEED'] ?? 86_000);
 const OPERATIONS = 300;
 const NAMES = ['a', 'file', 'n'.repeat(200), 'ü'.repeat(100)];
@@ -53,7 +57,7 @@ const FILLINGS: readonly Filling[] = [
 
 describe.skipIf(!possible)('Images of ours and of the kernel [root, mke2fs, e2fsck, getfattr]', () => {
   test(`${IMAGES} that we wrote are clean and show the kernel the same tree (seed ${SEED})`, async () => {
-    for (let index = 0; index < IMAGES; index++) {
+    for (let index = FIRST; index < FIRST + IMAGES; index++) {
       const { name, fill } = FILLINGS[index % FILLINGS.length]!;
       const format = FORMATS[index % FORMATS.length]!;
       const what = `image ${index}: ${name}, ${format.join(' ')}`;
@@ -76,7 +80,7 @@ describe.skipIf(!possible)('Images of ours and of the kernel [root, mke2fs, e2fs
   });
 
   test(`${IMAGES} that the kernel and mke2fs -d wrote show us the same tree, and are clean after our changes (seed ${SEED})`, () => {
-    for (let index = 0; index < IMAGES; index++) {
+    for (let index = FIRST; index < FIRST + IMAGES; index++) {
       const random = new Random(SEED + 100_000 + index);
       const format = FORMATS[index % FORMATS.length]!;
       const byTool = index % 2 === 1;
