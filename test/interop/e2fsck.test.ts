@@ -120,7 +120,8 @@ describeWithTools(['e2fsck', 'mke2fs', 'e2undo', 'debugfs'], 'e2fsck beside the 
     const dirty = path.join(folder, 'dirty');
     runTool('mke2fs', ['-q', '-t', 'ext4', dirty, '16M']);
     runTool('debugfs', ['-w', '-R', 'feature needs_recovery', dirty]);
-    for (const flags of [['-fn'], ['-p'], ['-fy']]) {
+    const only = ['-E', 'journal_only'];
+    for (const flags of [['-fn'], ['-p'], ['-fy'], ['-n', ...only], ['-p', ...only], ['-fy', ...only]]) {
       fs.copyFileSync(dirty, file);
       const theirs = runTool('e2fsck', [...flags, file]);
       fs.copyFileSync(dirty, file);

@@ -4,6 +4,7 @@ import { isOwnError, UsageError } from '../../errors.ts';
 import { viewOf } from '../../bytes/struct.ts';
 import { CheckEnd, type CheckFinding, type CheckObserver, LEAVE } from '../../filesystem/check.ts';
 import { checkExt, type ExtCheckResult } from '../../filesystem/ext/check/check.ts';
+import { SKIPPED_JOURNAL } from '../../filesystem/ext/check/superblock-pass.ts';
 import { sealSuperblock } from '../../filesystem/ext/checksum.ts';
 import { readFeatures } from '../../filesystem/ext/features.ts';
 import { isReplayPending, recover } from '../../filesystem/ext/journal/recovery.ts';
@@ -51,7 +52,7 @@ export const e2fsck = defineApplet({
     '-c, -k, -l, -L: bad blocks',
     '-C: progress on a descriptor',
     '-D: the optimisation of directories',
-    '-E ea_ver, fragcheck, journal_only, discard, optimize_extents, bmap2extent, unshare_blocks, fixes_only and check_encoding',
+    '-E ea_ver, fragcheck, discard, optimize_extents, bmap2extent, unshare_blocks, fixes_only and check_encoding',
     '-j: an external journal',
     '-t: times',
     'file systems with bigalloc',
@@ -112,6 +113,11 @@ function checkDevice(io: Io, command: CommandLine, calledAs: string, device: Blo
   if (isPending && command.manner !== 'no' && problem === undefined)
     print(io, `${command.target}: recovering journal\n`);
   const isSkipped = isPending && command.manner === 'no';
+  if (command.journalOnly && !command.force && problem === undefined && hasMagic(staged)) {
+    if (isSkipped) print(io, SKIPPED_JOURNAL);
+    applyStaged(io, device, staged, command.undoFile);
+    return 0;
+  }
   if (
     !command.force &&
     !isSkipped &&
@@ -225,6 +231,10 @@ function superblockOf(device: BlockDevice): DataView {
 
 function featuresOf(device: BlockDevice): ReturnType<typeof readFeatures> {
   return readFeatures(superblockOf(device));
+}
+
+function hasMagic(device: BlockDevice): boolean {
+  return Superblock.s_magic.get(superblockOf(device), 0) === 0xef53;
 }
 
 /** Closed cleanly, and no check is due. */

@@ -13,7 +13,6 @@ const IDLE_OPTIONS: ReadonlySet<string> = new Set([
 const REFUSED_OPTIONS: ReadonlySet<string> = new Set([
   'ea_ver',
   'fragcheck',
-  'journal_only',
   'discard',
   'optimize_extents',
   'bmap2extent',
@@ -37,6 +36,8 @@ export interface CommandLine {
   readonly superblock: number | undefined;
   readonly blockSize: number | undefined;
   readonly undoFile: string | undefined;
+  /** Without -f, the journal is replayed and no more is done. */
+  readonly journalOnly: boolean;
   readonly version: boolean;
 }
 
@@ -63,7 +64,7 @@ export const OPTIONS: readonly OptionSpec[] = [
     argument: 'required',
     argumentName: 'OPTIONS',
     description:
-      'extended options; of those, nodiscard, no_optimize_extents, inode_count_fullmap, no_inode_count_fullmap and readahead_kb=N, which say how the tool works and change nothing here',
+      'extended options: journal_only, which replays the journal and does no more unless -f is given; nodiscard, no_optimize_extents, inode_count_fullmap, no_inode_count_fullmap and readahead_kb=N, which say how the tool works and change nothing here',
   },
   { short: 'f', description: 'check although the file system seems clean' },
   { short: 'F', description: 'flush buffers first: there are none, so nothing happens' },
@@ -112,7 +113,8 @@ export function parseCommandLine(argv: readonly string[]): CommandLine {
   const args = getopt(argv, OPTIONS);
   const refused = refusedOption(args, REFUSED);
   if (refused !== undefined) throw new UsageError(`${refused} is not supported`);
-  checkExtendedOptions(args.value('E') ?? '');
+  const extended = args.value('E') ?? '';
+  checkExtendedOptions(extended);
   const [target, ...excess] = args.operands;
   const version = args.has('V');
   if ((target === undefined && !version) || excess.length > 0) throw new UsageError('');
@@ -127,6 +129,7 @@ export function parseCommandLine(argv: readonly string[]): CommandLine {
     superblock: numberOf(args, 'b'),
     blockSize: numberOf(args, 'B'),
     undoFile,
+    journalOnly: extended.split(',').includes('journal_only'),
     version,
   };
 }
@@ -143,7 +146,7 @@ function checkExtendedOptions(list: string): void {
   let problem = '';
   for (const option of list.split(',')) {
     const [name = '', value] = option.split('=');
-    if (name === '' || IDLE_OPTIONS.has(name)) continue;
+    if (name === '' || name === 'journal_only' || IDLE_OPTIONS.has(name)) continue;
     if (REFUSED_OPTIONS.has(name)) throw new UsageError(`the extended option ${name} is not supported`);
     if (name !== 'readahead_kb') problem += `Unknown extended option: ${name}\n`;
     else if (value === undefined || !/^\d+$/.test(value)) problem += 'Invalid readahead buffer size.\n';

@@ -151,6 +151,9 @@ export function writeSuperblock({ device, superblock, words }: ExtCheck): void {
   device.write(SUPERBLOCK_OFFSET, new Uint8Array(superblock.buffer, superblock.byteOffset, Superblock.$size));
 }
 
+export const SKIPPED_JOURNAL =
+  'Warning: skipping journal recovery because doing a read-only filesystem check.\n';
+
 function checkState(check: ExtCheck): void {
   const { superblock, words } = check;
   const state = Superblock.s_state.get(superblock, 0);
@@ -171,7 +174,7 @@ function checkState(check: ExtCheck): void {
     (words.incompatible & IncompatibleFeature.needs_recovery) !== 0 &&
     check.options.isJournalPending === true
   ) {
-    check.observer.tell('Warning: skipping journal recovery because doing a read-only filesystem check.\n');
+    check.observer.tell(SKIPPED_JOURNAL);
     check.ask({
       code: 'ext-journal-pending',
       severity: 'note',
