@@ -160,9 +160,11 @@ export class ExtentMap {
       renewals = this.#reserve(renewalCount, behind, this.#tree.renewals);
       if (renewals !== undefined)
         added = this.#reserve(this.#tree.growth(ref, holes[0]!, end, pieces), behind);
-      if (added === undefined) this.#keepNodes(ref, 0, renewals ?? 0);
     } finally {
-      if (added === undefined) for (const run of runs) this.#allocator.giveBack(run.start, run.length);
+      if (added === undefined) {
+        this.#keepNodes(ref, 0, renewals ?? 0);
+        for (const run of runs) this.#allocator.giveBack(run.start, run.length);
+      }
     }
     if (added === undefined || renewals === undefined) throw new FsError('ENOSPC', { syscall: 'write' });
     let hole = 0;
