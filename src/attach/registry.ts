@@ -1,6 +1,6 @@
 import fs from 'node:fs';
 import path from 'node:path';
-import { FsError } from '../errors.ts';
+import { FsError, hasCode } from '../errors.ts';
 import { isAlive } from '../host/process-identity.ts';
 import { isOwned, readJson } from './device-folder.ts';
 import { deviceNames, splitName, isForeign } from './device-names.ts';
@@ -29,12 +29,27 @@ export function runtimePath(env: Environment): string {
   const own = env['USERLOOP_RUNTIME_DIR'] ?? '';
   if (own !== '') return path.resolve(own);
   const session = env['XDG_RUNTIME_DIR'] ?? '';
-  if (session !== '') return path.join(path.resolve(session), 'userloop');
+  if (isOwnFolder(session)) return path.join(session, 'userloop');
   const temporary = env['TMPDIR'] ?? '';
   return path.join(
     temporary === '' ? '/tmp' : path.resolve(temporary),
     `userloop-${process.getuid?.() ?? 0}`,
   );
+}
+
+/**
+ * XDG_RUNTIME_DIR counts where it is an absolute path to a folder of this user (XDG Base Directory Specification 0.8): su and sudo can leave
+ * that of somebody else in the environment.
+ */
+function isOwnFolder(folder: string): boolean {
+  if (!path.isAbsolute(folder)) return false;
+  try {
+    const stats = fs.statSync(folder);
+    return stats.isDirectory() && stats.uid === (process.getuid?.() ?? stats.uid);
+  } catch (error) {
+    if (['ENOENT', 'ENOTDIR', 'EACCES'].some((code) => hasCode(error, code))) return false;
+    throw error;
+  }
 }
 
 /** The folder that holds a folder for each attached device of this user; made when it is not there. 0700. */

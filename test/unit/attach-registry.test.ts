@@ -74,7 +74,7 @@ function addDevice(name: string, more: Partial<DeviceState> = {}): void {
 describe('the folder of the devices', () => {
   it('is where the environment says, and private', () => {
     expect(runtimePath({ USERLOOP_RUNTIME_DIR: '/a/b', XDG_RUNTIME_DIR: '/x' })).toBe('/a/b');
-    expect(runtimePath({ XDG_RUNTIME_DIR: '/x' })).toBe('/x/userloop');
+    expect(runtimePath({ XDG_RUNTIME_DIR: runtime })).toBe(`${runtime}/userloop`);
     expect(runtimePath({ TMPDIR: '/t' })).toBe(`/t/userloop-${process.getuid!()}`);
     expect(runtimePath({})).toBe(`/tmp/userloop-${process.getuid!()}`);
     expect(fs.statSync(runtime).mode & 0o777).toBe(0o700);
@@ -83,6 +83,20 @@ describe('the folder of the devices', () => {
     fs.rmdirSync(runtime);
     fs.symlinkSync('/tmp', runtime);
     expect(() => runtimeFolder(env)).toThrow(/not a directory/);
+  });
+
+  it('is not the one that su has left of another user, and none that is not there', () => {
+    const other = temporaryFolder();
+    const file = path.join(other, 'file');
+    fs.writeFileSync(file, '');
+    const left = ['/nonexistent', 'relative', '', file, `${file}/below`];
+    if (process.getuid!() === 0) {
+      fs.chownSync(other, 65534, 65534);
+      left.push(other);
+    }
+    for (const XDG_RUNTIME_DIR of left) {
+      expect(runtimePath({ XDG_RUNTIME_DIR, TMPDIR: '/t' })).toBe(`/t/userloop-${process.getuid!()}`);
+    }
   });
 
   it('is not made by those who only look', () => {
