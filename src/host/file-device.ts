@@ -33,7 +33,9 @@ export class FileDevice implements BlockDevice {
 
   /** Opens an existing file. Errors are node's own (ENOENT, EACCES, …); EISDIR and EINVAL for what cannot be a device. */
   static open(path: string, options: FileDeviceOptions = {}): FileDevice {
-    const fd = fs.openSync(path, options.readOnly === true ? 'r' : 'r+');
+    const { O_NONBLOCK, O_RDONLY, O_RDWR } = fs.constants;
+    // Not waiting: to open a FIFO for reading takes until somebody writes to it. Files and block devices know no difference.
+    const fd = fs.openSync(path, options.readOnly === true ? O_RDONLY | O_NONBLOCK : O_RDWR);
     try {
       const stats = fs.fstatSync(fd);
       if (stats.isDirectory()) throw new FsError('EISDIR', { syscall: 'open', path });

@@ -1,3 +1,4 @@
+import { execFileSync } from 'node:child_process';
 import fs from 'node:fs';
 import path from 'node:path';
 import { describe, expect, test } from 'vitest';
@@ -194,6 +195,14 @@ describe('A read-only device', () => {
     expect(() => zeroRange(device, 0, 512)).toThrow(expect.objectContaining({ code: 'EROFS' }) as Error);
     device.close();
   });
+});
+
+test('A FIFO is refused, not waited for', () => {
+  const fifo = path.join(folder, 'fifo');
+  execFileSync('mkfifo', [fifo]);
+  for (const readOnly of [true, false]) {
+    expect(() => FileDevice.open(fifo, { readOnly })).toThrow(/neither a regular file nor a block device/);
+  }
 });
 
 describe('A cache', () => {
