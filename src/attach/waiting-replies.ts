@@ -2,8 +2,11 @@ import { InHeader } from '../fuse/structures.ts';
 import type { FuseRequest } from '../fuse/request.ts';
 import { type SharedDevice, ShareWord } from '../host/device-share.ts';
 
-/** How long closing or syncing a device may take until the names of its partitions have followed what was written. */
-const PUBLISH_MILLISECONDS = 3000;
+/**
+ * How long closing or syncing a device may take until the names of its partitions have followed what was written. Milliseconds do, unless the
+ * disk that holds the names is busy for seconds; who is interrupted waits no longer.
+ */
+const PUBLISH_MILLISECONDS = 30_000;
 
 interface Waiting {
   readonly message: Uint8Array;
