@@ -324,10 +324,12 @@ function eventOf<K extends MountEvent['kind']>(
 function mountOptionsOf(request: MountRequest) {
   const { options } = request;
   const isRoot = process.getuid!() === 0;
+  const allowOther = options.allowOther ?? isRoot;
   return {
     fsname: request.source,
-    allowOther: options.allowOther ?? isRoot,
-    defaultPermissions: options.defaultPermissions ?? isRoot,
+    allowOther,
+    // Who mounts an image may change all of it anyway; others are held to owners and modes.
+    defaultPermissions: options.defaultPermissions ?? allowOther,
     ...(options.noExec === undefined ? {} : { noExec: options.noExec }),
     noSuid: options.noSuid ?? !isRoot,
     noDev: options.noDev ?? !isRoot,

@@ -41,6 +41,9 @@ export const mount = defineApplet({
       'else, and root with --backend=user, gets a FUSE mount served by userloop: that needs /dev/fuse and fusermount3 (package fuse3), a ' +
       'directory that belongs to the user, and an image that the user may write, or read for a read-only mount. In userloop shell it needs ' +
       'no fusermount3.',
+    'In a FUSE mount of a user who is not root only this user gets in, and may read and change every file, whoever owns it and whatever its mode: the image is ' +
+      "the user's. With -o default_permissions owners and modes count as in a mount of the kernel's; with -o allow_other, which takes user_allow_other in /etc/fuse.conf, " +
+      'others get in, too, and owners and modes count for all. For root both are the default.',
     'With one operand, the rest comes from fstab (/etc/fstab, or the file that --fstab or the variable USERLOOP_FSTAB names). Users other ' +
       'than root may mount only entries with the option user, users, owner or group there; user and users imply noexec, nosuid and nodev ' +
       'unless later options say otherwise. Images that are named on the command line need no entry: they are mounted with the ' +
