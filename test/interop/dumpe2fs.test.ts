@@ -6,9 +6,9 @@ import { FileDevice } from '../../src/host/file-device.ts';
 import { steppingClock } from '../support/ext-driver-images.ts';
 import { ExtModel, Random } from '../support/ext-driver-model.ts';
 import { userloop } from '../support/run.ts';
-import { describeWithTools, runTool, temporaryFolder } from '../support/tools.ts';
+import { describeWithTools, runTool, memoryFolder } from '../support/tools.ts';
 
-const folder = temporaryFolder();
+const folder = memoryFolder();
 const SEED = 5150;
 
 const images: readonly (readonly [size: string, ...args: string[]])[] = [

@@ -8,7 +8,7 @@ import {
 } from '../support/ext-structure-damage.ts';
 import { seededRandom } from '../support/fat-driver-model.ts';
 import { userloop } from '../support/run.ts';
-import { describeWithTools, runTool, temporaryFolder } from '../support/tools.ts';
+import { describeWithTools, runTool, memoryFolder } from '../support/tools.ts';
 
 /** Seeds of each kind of damage to each volume; `CHECK_SEEDS=5` for a long run. */
 const SEEDS = Number(process.env['CHECK_SEEDS'] ?? 1);
@@ -65,7 +65,7 @@ function makeLargeDirectories(folder: string): string {
 }
 
 describeWithTools(['e2fsck', 'mke2fs', 'debugfs'], 'e2fsck on structures that some volumes have', () => {
-  const folder = temporaryFolder();
+  const folder = memoryFolder();
   const file = path.join(folder, 'image');
   const good: { kind: StructuredVolume; where: string; image: Uint8Array }[] = [];
 

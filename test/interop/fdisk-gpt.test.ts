@@ -2,7 +2,7 @@ import fs from 'node:fs';
 import path from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { type FdiskSession, randomGptKeys, runBoth } from '../support/fdisk-sessions.ts';
-import { describeWithTools, temporaryFolder } from '../support/tools.ts';
+import { describeWithTools, memoryFolder } from '../support/tools.ts';
 
 const MIB = 2 ** 20;
 const GIB = 2 ** 30;
@@ -50,7 +50,7 @@ const SESSIONS: Readonly<Record<string, FdiskSession>> = {
 };
 
 describeWithTools(['fdisk'], 'fdisk edits a GPT as util-linux does', () => {
-  const folder = temporaryFolder();
+  const folder = memoryFolder();
 
   test.each(Object.entries(SESSIONS))('%s', async (_, session) => {
     const { ours, reference, difference } = await runBoth(folder, session);

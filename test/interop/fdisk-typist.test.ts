@@ -3,7 +3,7 @@ import path from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { referenceFailed, runBoth } from '../support/fdisk-sessions.ts';
 import { Dice, Typist } from '../support/fdisk-typist.ts';
-import { describeWithTools, temporaryFolder } from '../support/tools.ts';
+import { describeWithTools, memoryFolder } from '../support/tools.ts';
 
 const MIB = 2 ** 20;
 const CYLINDER = 255 * 63 * 512;
@@ -104,7 +104,7 @@ async function runTwice(folder: string, kind: Kind, seed: number): Promise<'same
 describeWithTools(['fdisk'], 'fdisk answers whatever is typed as util-linux does', () => {
   describe.each(Object.entries(KINDS))('in %s', (name, kind) => {
     test(`in ${COUNT} pairs of sessions`, async () => {
-      const folder = temporaryFolder();
+      const folder = memoryFolder();
       let failed = 0;
       for (let i = 1; i <= COUNT; i++) {
         if ((await runTwice(folder, kind, 7919 * i + name.length)) === 'failed') failed++;

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { type FdiskSession, randomKeys, runBoth } from '../support/fdisk-sessions.ts';
-import { describeWithTools, temporaryFolder } from '../support/tools.ts';
+import { describeWithTools, memoryFolder } from '../support/tools.ts';
 
 const MIB = 2 ** 20;
 const GIB = 2 ** 30;
@@ -101,7 +101,7 @@ const SESSIONS: Readonly<Record<string, FdiskSession>> = {
 };
 
 describeWithTools(['fdisk'], 'fdisk says and writes what util-linux says and writes', () => {
-  const folder = temporaryFolder();
+  const folder = memoryFolder();
 
   test.each(Object.entries(SESSIONS))('%s', async (_, session) => {
     const { ours, reference, difference } = await runBoth(folder, session);

@@ -1,7 +1,7 @@
 import fs from 'node:fs';
 import { describe, expect, test } from 'vitest';
 import { type SfdiskCall, SfdiskPairs } from '../support/sfdisk-runs.ts';
-import { describeWithTools, runTool, temporaryFolder } from '../support/tools.ts';
+import { describeWithTools, runTool, memoryFolder } from '../support/tools.ts';
 
 const MIB = 2 ** 20;
 const UUID = '12345678-1234-1234-1234-123456789abc';
@@ -52,7 +52,7 @@ function copyInto(image: string, offset: number, make: (file: string) => void): 
 
 describeWithTools(['sfdisk', 'mke2fs', 'mkfs.fat', 'mkswap'], 'sfdisk wipes what util-linux wipes', () => {
   async function compare(prepare: (image: string) => void, calls: readonly SfdiskCall[]): Promise<void> {
-    const folder = temporaryFolder();
+    const folder = memoryFolder();
     const pairs = new SfdiskPairs(folder);
     pairs.reset(40 * MIB);
     prepare(pairs.images[0]);

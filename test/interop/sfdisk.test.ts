@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { type SfdiskCall, SfdiskPairs } from '../support/sfdisk-runs.ts';
-import { describeWithTools, temporaryFolder } from '../support/tools.ts';
+import { describeWithTools, memoryFolder } from '../support/tools.ts';
 
 const MIB = 2 ** 20;
 const TIB = 2 ** 40;
@@ -495,7 +495,7 @@ const CHANGES: Readonly<Record<string, Session>> = {
 
 describeWithTools(['sfdisk'], 'sfdisk says and writes what util-linux says and writes', () => {
   async function same(session: Session): Promise<void> {
-    const pairs = new SfdiskPairs(temporaryFolder());
+    const pairs = new SfdiskPairs(memoryFolder());
     pairs.reset(session.size ?? 100 * MIB, session.prepare);
     for (const each of session.calls) {
       const { ours, reference, difference } = await pairs.call(

@@ -7,9 +7,9 @@ import { hasSuperblockCopy } from '../../src/filesystem/ext/geometry.ts';
 import { Superblock } from '../../src/filesystem/ext/superblock.ts';
 import { type DebugfsJournal, makeDebugfsJournal } from '../support/dirty-journals.ts';
 import { userloop } from '../support/run.ts';
-import { describeWithTools, runTool, temporaryFolder } from '../support/tools.ts';
+import { describeWithTools, runTool, memoryFolder } from '../support/tools.ts';
 
-const folder = temporaryFolder();
+const folder = memoryFolder();
 const NAME = 'volume.img';
 const theirs = path.join(folder, 'theirs');
 const ours = path.join(folder, 'ours');
