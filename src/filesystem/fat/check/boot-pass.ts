@@ -1,20 +1,16 @@
 import { viewOf } from '../../../bytes/struct.ts';
 import { type BlockDevice, readBytes } from '../../../device/block-device.ts';
-import { CheckEnd, type CheckFinding, type CheckObserver } from '../../check.ts';
+import type { CheckObserver } from '../../check.ts';
 import { checkBootSector } from '../boot-sector-check.ts';
-import { BootSector, ExtendedBpb32, FsInfo } from '../boot-sector.ts';
+import { BootSector, ExtendedBpb32 } from '../boot-sector.ts';
 import { fatSectorsOf, type FatGeometry, geometryOf, totalSectorsOf } from '../geometry.ts';
-import { choice, giveUp } from './context.ts';
+import { checkBackup } from './boot-backup.ts';
+import { giveUp } from './context.ts';
+import { checkFsInfo } from './fs-info.ts';
 
 const STRUCTURE = 'boot sector';
 /** FAT32 has at least this many clusters: Microsoft FAT specification 1.03, section 3.5. */
 const FAT32_MIN_CLUSTERS = 65525;
-const DEFAULT_BACKUP_SECTOR = 6;
-const SIGNATURES = [
-  [FsInfo.FSI_LeadSig, 0x41615252],
-  [FsInfo.FSI_StrucSig, 0x61417272],
-  [FsInfo.FSI_TrailSig, 0xaa550000],
-] as const;
 
 /** Reads and checks the boot sector, its copy and FSInfo; ends the check where nothing can be found by it. */
 export function checkBoot(
@@ -214,179 +210,6 @@ function checkRoot32(view: DataView, clusterCount: number, observer: CheckObserv
   }
 }
 
-function checkBackup(
-  device: BlockDevice,
-  view: DataView,
-  geometry: FatGeometry,
-  observer: CheckObserver,
-): void {
-  const { sectorSize } = geometry;
-  const reserved = BootSector.BPB_RsvdSecCnt.get(view, 0);
-  const backup = ExtendedBpb32.BPB_BkBootSec.get(view, 0);
-  if (backup === 0 || (backup + 1) * sectorSize > device.size) {
-    createBackup(device, reserved, sectorSize, observer);
-    return;
-  }
-  const original = new Uint8Array(view.buffer, view.byteOffset, 512);
-  const copy = readBytes(device, backup * sectorSize, 512);
-  const differences: string[] = [];
-  for (let i = 0; i < 512; i++) {
-    if (original[i] !== copy[i]) differences.push(`${i}:${hex(original[i]!)}/${hex(copy[i]!)}`);
-  }
-  if (differences.length === 0) return;
-  const first = Number(differences[0]!.split(':')[0]);
-  const finding: CheckFinding = {
-    code: 'fat-backup-boot-sector',
-    severity: 'warning',
-    structure: 'backup boot sector',
-    field: 'bytes',
-    offset: backup * sectorSize + first,
-    found: `${differences.length} bytes that differ, the first at ${first}`,
-    expected: 'the same bytes as in the boot sector',
-    meaning: `The copy of the boot sector in sector ${backup} differs from it in ${differences.length} bytes`,
-    toolText:
-      'There are differences between boot sector and its backup.\n' +
-      `This is mostly harmless. Differences: (offset:original/backup)\n${wrapDifferences(differences)}\n`,
-    mend: choice(
-      [
-        ['Copy original to backup', `writes the boot sector over its copy in sector ${backup}`],
-        ['Copy backup to original', `writes the copy in sector ${backup} over the boot sector`],
-        ['No action', ''],
-      ],
-      2,
-      '  Not automatically fixing this.\n',
-    ),
-  };
-  const chosen = observer.report(finding);
-  if (chosen === 0) device.write(backup * sectorSize, original);
-  if (chosen === 1) {
-    device.write(0, copy);
-    throw new BootSectorChanged('the boot sector was replaced by its copy');
-  }
-}
-
-/** The check has to begin anew with the new boot sector. */
-export class BootSectorChanged extends CheckEnd {}
-
-/** As many differences a line as the reference tool has. */
-function wrapDifferences(differences: readonly string[]): string {
-  let text = '  ';
-  let column = 2;
-  for (const [index, difference] of differences.entries()) {
-    const separator = index === 0 ? '' : ', ';
-    if (index > 0 && column + difference.length + 2 > 79) {
-      text += `,\n  ${difference}`;
-      column = 2 + difference.length;
-      continue;
-    }
-    text += separator + difference;
-    column += separator.length + difference.length;
-  }
-  return text;
-}
-
-function createBackup(
-  device: BlockDevice,
-  reserved: number,
-  sectorSize: number,
-  observer: CheckObserver,
-): void {
-  const old = viewOf(readBytes(device, 0, 512));
-  const backup = ExtendedBpb32.BPB_BkBootSec.get(old, 0);
-  const fsInfo = ExtendedBpb32.BPB_FSInfo.get(old, 0);
-  let sector = 0;
-  if (reserved >= 3) {
-    if (fsInfo !== DEFAULT_BACKUP_SECTOR && reserved >= DEFAULT_BACKUP_SECTOR + 1)
-      sector = DEFAULT_BACKUP_SECTOR;
-    else sector = fsInfo === reserved - 1 ? reserved - 2 : reserved - 1;
-  }
-  const finding: CheckFinding = {
-    code: 'fat-no-backup-boot-sector',
-    severity: 'warning',
-    structure: STRUCTURE,
-    field: 'BPB_BkBootSec',
-    offset: 0x032,
-    found: `${backup}`,
-    expected: 'the sector of a copy, usually 6',
-    meaning: 'There is no copy of the boot sector, which FAT32 should have',
-    toolText: `There is no backup boot sector.\n${sector === 0 ? 'And there is no space for creating one!\n' : ''}`,
-    ...(sector !== 0 && {
-      mend: choice(
-        [
-          ['Create one', `copies the boot sector to sector ${sector}`],
-          ['Do without a backup', ''],
-        ],
-        0,
-        '  Auto-creating backup boot block.\n',
-      ),
-    }),
-  };
-  if (observer.report(finding) !== 0 || sector === 0) return;
-  const boot = readBytes(device, 0, 512);
-  ExtendedBpb32.BPB_BkBootSec.set(viewOf(boot), 0, sector);
-  device.write(0, boot);
-  device.write(sector * sectorSize, boot);
-  observer.tell(`Created backup of boot sector in sector ${sector}\n`);
-}
-
-function checkFsInfo(
-  device: BlockDevice,
-  view: DataView,
-  geometry: FatGeometry,
-  observer: CheckObserver,
-): void {
-  const sector = ExtendedBpb32.BPB_FSInfo.get(view, 0);
-  if (sector === 0 || geometry.fsInfoOffset === undefined) {
-    observer.report({
-      code: 'fat-no-fsinfo',
-      severity: 'note',
-      structure: STRUCTURE,
-      field: 'BPB_FSInfo',
-      offset: 0x030,
-      found: `${sector}`,
-      expected: 'a sector among the reserved ones, usually 1',
-      meaning: 'There is no FSInfo sector: free space has to be counted each time',
-      toolText: sector === 0 ? 'No FSINFO sector\n  Not automatically creating it.\n' : '',
-    });
-    return;
-  }
-  const offset = geometry.fsInfoOffset;
-  const info = readBytes(device, offset, 512);
-  const infoView = viewOf(info);
-  const wrong = SIGNATURES.filter(([field, value]) => field.get(infoView, 0) !== value);
-  if (wrong.length === 0) return;
-  const [field, expected] = wrong[0]!;
-  const lines = wrong.map(
-    ([bad, value]) =>
-      `  Offset ${bad.offset}: 0x${word(bad.get(infoView, 0))} != expected 0x${word(value)}\n`,
-  );
-  const finding: CheckFinding = {
-    code: 'fat-fsinfo-signature',
-    severity: 'damage',
-    structure: 'FSInfo',
-    field: 'FSI_LeadSig',
-    offset: offset + field.offset,
-    found: `0x${word(field.get(infoView, 0))}`,
-    expected: `0x${word(expected)}`,
-    meaning: 'The sector that should hold the count of free clusters does not have the marks of one',
-    toolText: `FSINFO sector has bad magic number(s):\n${lines.join('')}`,
-    mend: choice(
-      [
-        ['Correct', 'makes a new FSInfo sector'],
-        ["Don't correct (FSINFO invalid then)", ''],
-      ],
-      0,
-      '  Auto-correcting it.\n',
-    ),
-  };
-  if (observer.report(finding) !== 0) return;
-  info.fill(0);
-  for (const [signature, value] of SIGNATURES) signature.set(infoView, 0, value);
-  FsInfo.FSI_Free_Count.set(infoView, 0, 0xffffffff);
-  FsInfo.FSI_Nxt_Free.set(infoView, 0, 2);
-  device.write(offset, info);
-}
-
 /** What only we look at: nothing that follows depends on it. */
 function tellNotes(sector: Uint8Array, deviceSize: number, observer: CheckObserver): void {
   const known = new Set(['BPB_RootEntCnt', 'BPB_RootClus', 'BPB_FSInfo', 'BPB_FATSz16', 'BPB_FATSz32']);
@@ -404,12 +227,4 @@ function tellNotes(sector: Uint8Array, deviceSize: number, observer: CheckObserv
       toolText: '',
     });
   }
-}
-
-function hex(byte: number): string {
-  return byte.toString(16).padStart(2, '0');
-}
-
-function word(value: number): string {
-  return value.toString(16).padStart(8, '0');
 }
