@@ -1,3 +1,4 @@
+import { spawnSync } from 'node:child_process';
 import fs from 'node:fs';
 import path from 'node:path';
 import { expect, it } from 'vitest';
@@ -82,6 +83,33 @@ describeWithTools(['fsck.fat'], 'fsck.fat beside the reference tool', () => {
       }
     });
   }
+
+  it('does not ask again with -w, and keeps what was agreed to', async () => {
+    const image = Uint8Array.from(goodVolume(GOOD_VOLUMES[0]![1], GOOD_VOLUMES[0]![2]));
+    // A link in the first FAT alone: it leads nowhere, and the FATs differ.
+    image[512 + 4] = 0x44;
+    for (const flags of ['-aw', '-w', '-rw', '-nw', '-bw']) {
+      fs.writeFileSync(file, image);
+      const input = '1\n1\n1\n1\n';
+      const theirs = spawnSync('fsck.fat', [flags, file], { input, encoding: 'utf8' });
+      const repaired = fs.readFileSync(file);
+      fs.writeFileSync(file, image);
+      const ours = await userloop(['fsck.fat', flags, file], { stdin: input });
+      const texts = `${flags}\n${theirs.stdout}${theirs.stderr}--- ours\n${ours.stdout}${ours.stderr}`;
+      expect(ours.status, texts).toBe(theirs.status);
+      // A person is offered more here than by the tool.
+      if (flags !== '-w' && flags !== '-rw')
+        expect([ours.stdout, ours.stderr], texts).toEqual([theirs.stdout, theirs.stderr]);
+      expect(ours.stdout, texts).not.toContain('Write changes');
+      // The marks for the end of a chain are others, and so is the time of a file that is made of what was lost.
+      const isWritten = Buffer.compare(fs.readFileSync(file), image) !== 0;
+      expect(isWritten, texts).toBe(Buffer.compare(repaired, image) !== 0);
+      if (isWritten) expect(runTool('fsck.fat', ['-n', file]).status, texts).toBe(0);
+    }
+    fs.writeFileSync(file, image);
+    expect((await userloop(['fsck.fat', '-r', file], { stdin: '1\nq\n' })).status).toBe(1);
+    expect(Buffer.compare(fs.readFileSync(file), image)).toBe(0);
+  });
 
   it('keeps what a repair overwrites, and puts it back', async () => {
     for (const [name, size, options] of GOOD_VOLUMES) {

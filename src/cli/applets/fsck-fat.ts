@@ -2,14 +2,14 @@ import type { BlockDevice } from '../../device/block-device.ts';
 import { StagingDevice } from '../../device/staging-device.ts';
 import { FsError, UsageError } from '../../errors.ts';
 import { CheckEnd, type CheckFinding, type CheckObserver, LEAVE } from '../../filesystem/check.ts';
-import { checkFat, type FatCheckOptions } from '../../filesystem/fat/check/check.ts';
+import { checkFat, type FatCheckOptions, type FatCheckResult } from '../../filesystem/fat/check/check.ts';
 import { defineApplet } from '../applet.ts';
 import { applyStaged, checkUndoFile } from '../check/apply.ts';
 import { renderHelp } from '../help.ts';
 import type { Io } from '../io.ts';
 import { openVolume } from '../open-volume.ts';
 import { print } from '../verbs/print.ts';
-import { type CommandLine, OPTIONS, parseCommandLine } from './fsck-fat/command-line.ts';
+import { type CommandLine, OptionConflict, OPTIONS, parseCommandLine } from './fsck-fat/command-line.ts';
 import { describeBoot } from './fsck-fat/boot-text.ts';
 import { errorText } from './mke2fs/target.ts';
 
@@ -42,28 +42,40 @@ export const fsckFat = defineApplet({
     '-t: the test for bad clusters',
     '-u PATH: undeleting a file',
     '-U: the case of labels',
-    '-w: writing each repair at once; the whole plan comes first',
   ],
   run,
 });
 
 function run(io: Io, argv: readonly string[], calledAs: string): number {
-  io.stdout.write(VERSION);
   try {
     const command = parseCommandLine(argv);
+    io.stdout.write(VERSION);
     if (command === 'help') {
       io.stdout.write(renderHelp(fsckFat));
       return 0;
     }
-    return check(io, command);
+    try {
+      return check(io, command);
+    } catch (error) {
+      if (!(error instanceof UsageError)) throw error;
+      return tellUsage(io, calledAs, error);
+    }
   } catch (error) {
     if (!(error instanceof UsageError)) throw error;
-    const message = error.message === '' ? '' : `${calledAs}: ${error.message}\n`;
-    io.stderr.write(
-      `${message}Usage: ${calledAs} [OPTIONS] DEVICE\nTry "${calledAs} --help" for more information.\n`,
-    );
-    return Status.usage;
+    if (error instanceof OptionConflict) {
+      io.stderr.write(`${error.message}\n`);
+      return Status.usage;
+    }
+    io.stdout.write(VERSION);
+    return tellUsage(io, calledAs, error);
   }
+}
+
+function tellUsage(io: Io, calledAs: string, { message }: UsageError): number {
+  io.stderr.write(
+    `${message === '' ? '' : `${calledAs}: ${message}\n`}Usage: ${calledAs} [OPTIONS] DEVICE\nTry "${calledAs} --help" for more information.\n`,
+  );
+  return Status.usage;
 }
 
 function check(io: Io, command: CommandLine): number {
@@ -109,7 +121,14 @@ function checkDevice(io: Io, command: CommandLine, device: BlockDevice): number 
     ...(command.verify && { onStart: () => io.stdout.write('Starting check/repair pass.\n') }),
   };
   if (command.verbose) io.stdout.write('Checking we can access the last sector of the filesystem\n');
-  const result = checkFat(staged, talker, options);
+  let result: FatCheckResult | undefined;
+  try {
+    result = checkFat(staged, talker, options);
+  } catch (error) {
+    const isEnded = error instanceof Quit || error instanceof CheckEnd;
+    if (isEnded && command.immediate) applyStaged(io, device, staged, command.undoFile);
+    throw error;
+  }
   if (result !== undefined && command.manner !== 'no') settle(staged, options);
   if (command.verify) {
     io.stdout.write('Starting verification pass.\n');
@@ -149,6 +168,10 @@ class SilentObserver implements CheckObserver {
 function finish(io: Io, command: CommandLine, device: BlockDevice, staged: StagingDevice): void {
   if (command.manner === 'no') {
     io.stdout.write('\nLeaving filesystem unchanged.\n');
+    return;
+  }
+  if (command.immediate) {
+    applyStaged(io, device, staged, command.undoFile);
     return;
   }
   io.stdout.write('\n*** Filesystem was changed ***\n');

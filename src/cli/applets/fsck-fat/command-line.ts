@@ -3,6 +3,9 @@ import { CODE_PAGES, type CodePage } from '../../../filesystem/fat/code-page.ts'
 import { getopt, type OptionSpec } from '../../getopt.ts';
 import { type RefusedOptions, refusedOption } from '../../refused-options.ts';
 
+/** Options that do not go together: the tool says so, and no more. */
+export class OptionConflict extends UsageError {}
+
 export interface CommandLine {
   readonly target: string;
   /** `no`: nothing is written; `automatic`: what is found is mended; `ask`: each is asked. */
@@ -16,6 +19,8 @@ export interface CommandLine {
   readonly noSpaces: boolean;
   readonly verbose: boolean;
   readonly verify: boolean;
+  /** What was agreed to is written even when the rest is not gone through, and nobody is asked again at the end. */
+  readonly immediate: boolean;
   readonly undoFile: string | undefined;
 }
 
@@ -35,7 +40,7 @@ export const OPTIONS: readonly OptionSpec[] = [
     argumentName: 'PATH',
     description: 'remove this file; can be given several times',
   },
-  { short: 'f', description: 'make files of chains that belong to no file' },
+  { short: 'f', description: 'make files of chains that belong to no file; so do -a, -p and -y' },
   {
     short: 'F',
     argument: 'required',
@@ -58,7 +63,10 @@ export const OPTIONS: readonly OptionSpec[] = [
     argumentName: 'TYPE',
     description: 'standard; atari is not supported',
   },
-  { short: 'w', description: 'write at once; not supported: everything is written at the end' },
+  {
+    short: 'w',
+    description: 'do not ask again before the repairs are written: those agreed to stand even after q',
+  },
   { short: 'y', description: 'the same as -a' },
   {
     long: 'undo',
@@ -75,7 +83,6 @@ const REFUSED: RefusedOptions = [
   ['t', 'the test for bad clusters (-t)'],
   ['u', 'undeleting files (-u)'],
   ['U', 'the case of labels (-U)'],
-  ['w', 'writing at once (-w)'],
 ];
 
 export function parseCommandLine(argv: readonly string[]): CommandLine | 'help' {
@@ -95,13 +102,17 @@ export function parseCommandLine(argv: readonly string[]): CommandLine | 'help' 
   const last = args.options.findLast(({ spec }) => 'apyr'.includes(spec.short ?? '-'))?.spec.short;
   const bootOnly = args.has('b');
   const manner = args.has('n') || bootOnly ? 'no' : last === undefined || last === 'r' ? 'ask' : 'automatic';
+  const immediate = args.has('w');
+  if (immediate && manner === 'no') throw new OptionConflict('-t and -w can not be used in read only mode');
   return {
     target,
     manner,
+    immediate,
     bootOnly,
     codePage: codePageOf(args.value('c')),
     drop: args.options.filter(({ spec }) => spec.short === 'd').map(({ value }) => pathOf(value!)),
-    salvage: args.has('f'),
+    // Whoever is not asked is not to lose anything.
+    salvage: ['f', 'a', 'p', 'y'].some((name) => args.has(name)),
     table: tableOf(args.value('F')),
     list: args.has('l'),
     noSpaces: args.has('S'),
