@@ -11,8 +11,10 @@ import {
   startOf,
 } from '../extent-node.ts';
 import { Inode, InodeFlag, ReservedInode } from '../inode.ts';
+import { type BlockTally, emptyTally } from './block-tally.ts';
 import type { ExtCheck } from './context.ts';
 import { headerFault } from './extent-header.ts';
+import { extentFault, extentProblem, nodeProblem } from './extent-problems.ts';
 
 const NO_BLOCK = -1;
 /** Pointers to data in an inode; then come the single, the double and the triple indirect block. */
@@ -22,22 +24,6 @@ const MAX_ILLEGAL = 12;
 
 /** Blocks of maps that are entered although they are in use already: without a bound, a few could be entered for ever. */
 const MAX_REENTRIES = 2000;
-
-/** What a walk over the blocks of an inode has found. */
-export interface BlockTally {
-  /** Blocks in use by it, those of the map with them. */
-  blocks: number;
-  /** Position of the last block; -1 without any. */
-  last: number;
-  /** Of the last block that is written. */
-  lastWritten: number;
-  illegal: number;
-  isFragmented: boolean;
-  /** Depth of the extent tree, or of the indirect blocks. */
-  depth: number;
-  /** The inode is to be cleared. */
-  isHopeless: boolean;
-}
 
 /**
  * Walks over the blocks of inodes and claims them. One walker serves all inodes: it has a buffer for each level. Blocks of maps
@@ -107,7 +93,7 @@ export class BlockWalker {
       if (depth === 0) {
         const length = lengthOf(view, at);
         const physical = startOf(view, at);
-        const fault = this.#extentFault(key, length, physical, next, to);
+        const fault = extentFault(this.#check, key, length, physical, next, to);
         if (fault !== undefined) {
           this.#badExtent(fault, key, physical, length, view, start, index, block);
           if (this.#removed) {
@@ -190,15 +176,6 @@ export class BlockWalker {
     this.#node(view, 0, depth, key, child, to);
   }
 
-  #extentFault(key: number, length: number, physical: number, next: number, to: number): string | undefined {
-    const { blockCount, firstDataBlock } = this.#check.geometry;
-    if (length === 0) return 'zero length extent';
-    if (physical < firstDataBlock || physical + length > blockCount) return 'an invalid extent';
-    if (key < next) return 'out of order extents';
-    if (key + length > to) return 'an invalid extent';
-    return undefined;
-  }
-
   #badExtent(
     fault: string,
     key: number,
@@ -209,29 +186,10 @@ export class BlockWalker {
     index: number,
     block: number,
   ): void {
-    const check = this.#check;
-    const { blockSize, blockCount } = check.geometry;
-    const where =
-      block === NO_BLOCK ? check.inodeOffset(this.#number) + Inode.i_block.offset : block * blockSize;
-    const kind = block === NO_BLOCK ? 'invalid logical block' : 'logical block';
-    this.#removed = check.ask({
-      code: 'ext-extent',
-      structure: 'extent',
-      field: 'ee_start_lo',
-      offset: where + 12 * (index + 1),
-      found: `blocks ${physical} to ${physical + length - 1} for block ${key} of the file`,
-      expected: `blocks below ${blockCount}, in the order of the file`,
-      meaning: `Inode ${this.#number} has ${fault} for its block ${key}: what lies there is lost`,
-      text:
-        fault === 'out of order extents'
-          ? `Inode ${this.#number} has ${fault}\n\t(invalid logical block ${key}, physical block ${physical}, len ${length})\n`
-          : `Inode ${this.#number} has ${fault}\n\t(${kind} ${key}, physical block ${physical}, len ${length})\n`.replace(
-              'invalid logical',
-              'logical',
-            ),
-      question: 'Clear',
-      action: `removes the extent of ${length} blocks`,
-    });
+    const offset = this.#offsetOf(block, index);
+    this.#removed = this.#check.ask(
+      extentProblem(this.#check, this.#number, fault, { key, physical, length, offset }),
+    );
     this.tally.illegal++;
     if (!this.#removed) return;
     const count = ExtentHeader.eh_entries.get(view, start);
@@ -243,24 +201,19 @@ export class BlockWalker {
   }
 
   #badNode(child: number, key: number, index: number, block: number, depth: number): void {
-    const check = this.#check;
-    this.tally.isHopeless ||= this.#check.ask({
-      code: 'ext-extent-node',
-      structure: 'extent index',
-      field: 'ei_leaf_lo',
-      offset:
-        (block === NO_BLOCK
-          ? check.inodeOffset(this.#number) + Inode.i_block.offset
-          : block * check.geometry.blockSize) +
-        12 * (index + 1),
-      found: `${child}`,
-      expected: `a block below ${check.geometry.blockCount}, in the order of the file`,
-      meaning: `The extent tree of inode ${this.#number} leads to block ${child} at level ${depth}, where no node can be`,
-      text: `Inode ${this.#number} has an invalid extent node (blk ${child}, lblk ${key})\n`,
-      question: 'Clear',
-      action: `clears inode ${this.#number}`,
-    });
+    const offset = this.#offsetOf(block, index);
+    this.tally.isHopeless ||= this.#check.ask(
+      nodeProblem(this.#check, this.#number, { child, key, depth, offset }),
+    );
     this.tally.illegal++;
+  }
+
+  /** Byte on the device of an entry of a node. */
+  #offsetOf(block: number, index: number): number {
+    const { blockSize } = this.#check.geometry;
+    const isRoot = block === NO_BLOCK;
+    const node = isRoot ? this.#check.inodeOffset(this.#number) + Inode.i_block.offset : block * blockSize;
+    return node + 12 * (index + 1);
   }
 
   /** A node was changed: those in blocks of their own are written with their checksum. */
@@ -420,16 +373,4 @@ export class BlockWalker {
   #buffer(level: number): Uint8Array {
     return (this.#buffers[level] ??= new Uint8Array(this.#check.geometry.blockSize));
   }
-}
-
-function emptyTally(): BlockTally {
-  return {
-    blocks: 0,
-    last: -1,
-    lastWritten: -1,
-    illegal: 0,
-    isFragmented: false,
-    depth: 0,
-    isHopeless: false,
-  };
 }

@@ -5,7 +5,8 @@ import { CompatibleFeature, IncompatibleFeature, Superblock } from '../superbloc
 import { checkAttributeBlock, checkAttributeUses, checkInodeAttributes } from './attribute-check.ts';
 import type { ExtCheck } from './context.ts';
 import { checkInline } from './inline-check.ts';
-import { type BlockTally, BlockWalker } from './inode-blocks.ts';
+import type { BlockTally } from './block-tally.ts';
+import { BlockWalker } from './inode-blocks.ts';
 import { InodeFields } from './inode-fields.ts';
 import { InodeSizes } from './inode-size.ts';
 import { PlainInodes } from './plain-inode.ts';

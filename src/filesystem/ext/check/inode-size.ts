@@ -1,7 +1,7 @@
 import { Inode, InodeFlag, ReservedInode } from '../inode.ts';
 import { ReadOnlyCompatibleFeature } from '../superblock.ts';
 import type { ExtCheck } from './context.ts';
-import type { BlockTally } from './inode-blocks.ts';
+import type { BlockTally } from './block-tally.ts';
 
 /** The kernel writes whole pages: a size may end before blocks in the last of them. */
 const PAGE = 4096;
