@@ -53,6 +53,8 @@ export class MountedFileSystem {
   readonly #ended: Promise<void>;
   #device = 0;
   #isOver = false;
+  /** Why not everything has been written at the end. */
+  #unwritten: Error | undefined;
 
   private constructor(
     setting: MountSetting,
@@ -129,6 +131,11 @@ export class MountedFileSystem {
     }
   }
 
+  /** Nothing serves it any more. */
+  get isOver(): boolean {
+    return this.#isOver;
+  }
+
   /** Resolves when everything is written and the mount is gone; with `lazy` when it is out of the tree. */
   async unmount(options: { readonly lazy?: boolean; readonly force?: boolean }): Promise<void> {
     const { directory } = this.state;
@@ -141,12 +148,21 @@ export class MountedFileSystem {
         throw error;
       }
       await this.#ended;
+      this.#refuseUnwritten();
       return;
     }
     syncFileSystem(directory, this.#device);
     await closeFuseMount(directory, this.#mount.way, { lazy: true });
     this.isDetached = true;
     if (options.force === true) await this.stop();
+  }
+
+  /** The mount is gone all the same: who has unmounted it must hear that the image is not whole. */
+  #refuseUnwritten(): void {
+    const cause = this.#unwritten;
+    if (cause === undefined) return;
+    const detail = `it is unmounted, but not everything could be written: ${cause.message}`;
+    throw new FsError('EIO', { syscall: 'umount', path: this.state.directory, detail, cause });
   }
 
   /** Writes everything and ends; files that are open fail from then on. */
@@ -206,8 +222,10 @@ export class MountedFileSystem {
         this.#setting.log(`${this.state.directory}: ${event.message}`);
         break;
       case 'ended':
-        if (event.error !== undefined)
-          this.#setting.log(`${this.state.directory}: ${decodeError(event.error).message}`);
+        if (event.error !== undefined) {
+          this.#unwritten = decodeError(event.error);
+          this.#setting.log(`${this.state.directory}: ${this.#unwritten.message}`);
+        }
         break;
       case 'opened':
       case 'failed':

@@ -85,8 +85,11 @@ export class Mounts {
     if (mounted === undefined) {
       throw new FsError('EINVAL', { syscall: 'umount', path: directory, detail: 'not mounted' });
     }
-    await mounted.unmount(options);
-    this.#changed();
+    try {
+      await mounted.unmount(options);
+    } finally {
+      this.#changed();
+    }
   }
 
   /** Who has files open in it, as far as that can be told. */
@@ -94,9 +97,9 @@ export class Mounts {
     return this.#mounted.flatMap((mounted) => mounted.holders());
   }
 
-  /** Unmounts everything; what is busy is written, and detached lazily. */
+  /** Unmounts everything; what is busy is written, and detached lazily. Throws the first failure when all are gone. */
   async close(): Promise<void> {
-    await Promise.all(
+    const outcomes = await Promise.allSettled(
       this.#mounted.map(async (mounted) => {
         if (mounted.isDetached) {
           await mounted.stop();
@@ -104,11 +107,13 @@ export class Mounts {
         }
         try {
           await mounted.unmount({});
-        } catch {
+        } catch (error) {
+          if (mounted.isOver) throw error;
           await mounted.unmount({ force: true });
         }
       }),
     );
+    for (const outcome of outcomes) if (outcome.status === 'rejected') throw outcome.reason;
   }
 
   get #mounted(): MountedFileSystem[] {

@@ -1,5 +1,5 @@
 import { encodeUtf8 } from '../bytes/utf8.ts';
-import { CorruptImageError, FsError } from '../errors.ts';
+import { CorruptImageError, FsError, hasCode } from '../errors.ts';
 import type { FileSystem, NodeId, NodeKind } from '../filesystem/file-system.ts';
 import { type FuseAgreement, answerInit } from './init.ts';
 import { OpenDirectoryHandles } from './open-directories.ts';
@@ -18,6 +18,7 @@ import { NameRequests } from './session-names.ts';
 export const MAX_WRITE = 1 << 20;
 
 const EIO = 5;
+const ENOSPC = 28;
 const ENOSYS = 38;
 
 const FLAGS =
@@ -43,7 +44,7 @@ export interface Cached {
 
 /**
  * A file system served over the kernel's protocol: requests in, replies out, no descriptors. One request is answered after the other.
- * An error of a handler is the answer to its request; one that is no errno is EIO, and a line in the log.
+ * An error of a handler is the answer to its request; one that is no errno is EIO (or ENOSPC, when the image cannot grow), and a line in the log.
  *
  * Files are not opened: the kernel is told so by ENOSYS and then neither asks for it nor for closing, which halves the cost of an open file. What is
  * open stays alive since the kernel does not forget its node before. CREATE is answered alike, so that it comes as MKNOD.
@@ -329,7 +330,8 @@ export class FileSystemSession {
   #errno(request: FuseRequest, error: unknown): number {
     if (error instanceof FsError && error.code !== 'EIO') return -error.errno;
     this.#log(request, error);
-    return EIO;
+    // Where the image itself cannot grow: what is to be done is the same as when the file system is full.
+    return hasCode(error, 'ENOSPC') || hasCode(error, 'EDQUOT') ? ENOSPC : EIO;
   }
 
   #log(request: FuseRequest, error: unknown): void {

@@ -5,6 +5,7 @@ import { promisify } from 'node:util';
 import { afterEach, expect, it } from 'vitest';
 import { MountedImage, describeWithMounts } from '../support/mounted.ts';
 import { runTool, temporaryFolder } from '../support/tools.ts';
+import { describeInShell, ShellUser } from '../support/user-shell.ts';
 
 const MIB = 1 << 20;
 const KIB = 1 << 10;
@@ -85,3 +86,51 @@ describeWithMounts(['mke2fs', 'mkfs.fat'], 'A full volume', () => {
     });
   }
 });
+
+describeInShell(
+  ['mkfs.ext4', 'e2fsck', 'mount'],
+  'an image that cannot grow, since the disk below it is full',
+  () => {
+    it('tells programs and whoever unmounts it, and stays whole', () => {
+      const user = new ShellUser();
+      try {
+        const { status, stdout } = user.script(`
+        /bin/mount -t tmpfs -o size=12m none /mnt
+        cd /mnt
+        truncate -s 64M d.img
+        mkfs.ext4 -q d.img
+        mkdir m
+        for end in 'umount m' 'userloop detach --force d.img'; do
+          mount d.img m
+          dd if=/dev/zero of=m/big bs=1M count=40 conv=fsync 2>&1 | head -n 1
+          echo more > m/more
+          sync m/more 2>&1 || true
+          $end 2>&1 || echo "status $?"
+          losetup -a
+          e2fsck -fn d.img
+        done`);
+        const full = 'No space left on device';
+        const told = stdout
+          .split('\n')
+          .filter((line) => /^(dd|sync|umount|userloop|status|\/dev)/.test(line));
+        expect({ status, told }).toEqual({
+          status: 0,
+          told: [
+            `dd: error writing 'm/big': ${full}`,
+            `sync: error syncing 'm/more': ${full}`,
+            "umount: /mnt/m: can't write superblock.",
+            'status 32',
+            `dd: error writing 'm/big': ${full}`,
+            `sync: error syncing 'm/more': ${full}`,
+            expect.stringMatching(
+              /^userloop detach: .* unmounted, but not everything could be written: ENOSPC/,
+            ),
+            'status 1',
+          ],
+        });
+      } finally {
+        user.end();
+      }
+    });
+  },
+);

@@ -74,7 +74,10 @@ export class MountedImage {
 
   /** Also after a failure: whatever is mounted goes. */
   async close(): Promise<void> {
-    await this.mounts.close();
-    fs.closeSync(this.share.fd);
+    try {
+      await this.mounts.close();
+    } finally {
+      fs.closeSync(this.share.fd);
+    }
   }
 }
