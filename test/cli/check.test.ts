@@ -67,6 +67,9 @@ describe('check', () => {
       expect(mended.stdout).toMatch(/the plan writes \d+ bytes in \d+ places\n.*: mended\n$/s);
       expect(isAsIt(image, DAMAGED)).toBe(false);
       expect((await userloop(['check', image])).status).toBe(0);
+      const absent = await userloop(['check', '--restore', 'absent.undo', image]);
+      expect(absent.status).toBe(8);
+      expect(absent.stderr).toMatch(/The undo file "absent\.undo" is not there\n$/);
       const restored = await userloop(['check', '--restore', undo, image]);
       expect(restored.stdout).toMatch(/: put back \d+ bytes\n$/);
       expect(isAsIt(image, DAMAGED)).toBe(true);

@@ -3,7 +3,7 @@ import path from 'node:path';
 import type { BlockDevice } from '../../device/block-device.ts';
 import type { StagedRange, StagingDevice } from '../../device/staging-device.ts';
 import { applyCheck } from '../../disk/apply-check.ts';
-import { FsError } from '../../errors.ts';
+import { FsError, hasCode } from '../../errors.ts';
 import { applyUndo, writeUndo } from '../../filesystem/undo-file.ts';
 import { FileDevice } from '../../host/file-device.ts';
 import type { Io } from '../io.ts';
@@ -59,10 +59,27 @@ export function checkUndoFile(io: Io, undoFile: string | undefined): void {
 
 /** Puts back what an undo file keeps; returns how many bytes. */
 export function restore(io: Io, undoFile: string, device: BlockDevice): number {
-  const source = FileDevice.open(path.resolve(io.cwd, undoFile), { readOnly: true });
+  const source = openUndoFile(io, undoFile);
   try {
     return applyUndo(source, device);
   } finally {
     source.close();
+  }
+}
+
+/** An error names this file: the one that is being checked is there. */
+function openUndoFile(io: Io, undoFile: string): FileDevice {
+  try {
+    return FileDevice.open(path.resolve(io.cwd, undoFile), { readOnly: true });
+  } catch (error) {
+    const code = (['ENOENT', 'EACCES'] as const).find((each) => hasCode(error, each));
+    if (code === undefined) throw error;
+    const reason = code === 'ENOENT' ? 'is not there' : 'may not be read';
+    throw new FsError(code, {
+      syscall: 'open',
+      path: undoFile,
+      detail: `the undo file "${undoFile}" ${reason}`,
+      cause: error,
+    });
   }
 }
