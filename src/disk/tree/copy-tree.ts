@@ -10,6 +10,7 @@ import {
   wantedNode,
 } from './copy-options.ts';
 import { CopyStopped, isFatal } from './copy-stopped.ts';
+import { copyXattrs } from './copy-xattrs.ts';
 import { ExistingNodes } from './existing-nodes.ts';
 import { HandedFile, handOver, handOverPath } from './hand-over.ts';
 import {
@@ -374,25 +375,8 @@ export class TreeCopy<S, T> {
 
   #copyXattrs(place: S, made: T): void {
     if (!this.#options.keepXattrs) return;
-    this.#phase.reading = true;
-    const xattrs = this.#source.xattrs(place);
-    if (xattrs.length === 0) return;
-    this.#phase.reading = false;
-    if (!this.#target.capabilities.xattrs) {
-      this.losses.xattrs++;
-      return;
-    }
-    for (const { name, value } of xattrs) {
-      try {
-        this.#target.setXattr(made, name, value);
-      } catch (error) {
-        if (!(error instanceof Error) || !('code' in error)) throw error;
-        this.#listener.problem(
-          `cannot set the attribute ${name} of the copy of '${this.#source.describe(place)}'`,
-          error,
-        );
-      }
-    }
+    const ends = { source: this.#source, target: this.#target, phase: this.#phase };
+    copyXattrs(place, made, ends, this.#listener, this.losses);
   }
 
   #wanted(attributes: TreeAttributes): WantedNode {

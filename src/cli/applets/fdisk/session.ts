@@ -27,19 +27,7 @@ import { createDosLabel, createGptLabel, warnOfDosLabel } from './new-label.ts';
 import { failureText } from './open-failure.ts';
 import { printFirstSector, printLabelData } from './raw-data.ts';
 import { ScriptFailure, loadScript, saveScript } from './script-commands.ts';
-import type { Wiping } from './wiping.ts';
-
-export interface SessionOptions {
-  /** `-n`: an empty disk gets no table before one is asked for. */
-  readonly noAutoTable: boolean;
-  readonly wiping: Wiping;
-  /** Said before the first question. */
-  readonly warnings: readonly string[];
-  /** `-o`: what p shows instead of the usual columns. */
-  readonly columns?: string;
-  /** `--bytes`. */
-  readonly inBytes: boolean;
-}
+import type { SessionOptions } from './session-options.ts';
 
 /** The session is over, with this message. */
 export class SessionFailure extends Error {
