@@ -87,6 +87,25 @@ describeWithTools(['e2fsck', 'mke2fs', 'e2undo', 'debugfs'], 'e2fsck beside the 
     }
   });
 
+  it('calls a volume by its label, as the tool does', async () => {
+    for (const label of ['my volume', 'a:b', 'sixteen-chars-ab', '']) {
+      for (const flags of ['-fn', '-fp', '-fy', '-p']) {
+        const told: unknown[] = [];
+        for (const run of [
+          (argv: string[]) => runTool('e2fsck', argv),
+          (argv: string[]) => userloop(['e2fsck', ...argv]),
+        ]) {
+          fs.writeFileSync(file, good.get('ext4')!);
+          runTool('debugfs', ['-w', '-R', `ssv volume_name "${label}"`, file]);
+          runTool('debugfs', ['-w', '-R', 'sif /directory0/file0 links_count 5', file]);
+          const { status, stdout } = await run([flags, file]);
+          told.push([status, stdout]);
+        }
+        expect(told[1], `${label}, ${flags}`).toEqual(told[0]);
+      }
+    }
+  });
+
   it('agrees on times of deletion to the letter', async () => {
     const unused = '<200>';
     for (const change of [

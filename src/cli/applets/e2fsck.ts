@@ -2,6 +2,7 @@ import type { BlockDevice } from '../../device/block-device.ts';
 import { StagingDevice } from '../../device/staging-device.ts';
 import { isOwnError, UsageError } from '../../errors.ts';
 import { viewOf } from '../../bytes/struct.ts';
+import { decodeUtf8 } from '../../bytes/utf8.ts';
 import { CheckEnd, type CheckFinding, type CheckObserver, LEAVE } from '../../filesystem/check.ts';
 import { checkExt, type ExtCheckResult } from '../../filesystem/ext/check/check.ts';
 import { SKIPPED_JOURNAL } from '../../filesystem/ext/check/superblock-pass.ts';
@@ -94,7 +95,12 @@ function run(io: Io, argv: readonly string[], calledAs: string): number {
     return Status.failed;
   }
   try {
-    return checkDevice(io, command, calledAs, device);
+    return checkDevice(
+      io,
+      { ...command, target: (nameOf(device) ?? command.target).replaceAll(/[\s:]/g, '_') },
+      calledAs,
+      device,
+    );
   } catch (error) {
     if (!isOwnError(error)) throw error;
     io.stderr.write(`${calledAs}: ${command.target}: ${error.message}\n`);
@@ -233,6 +239,15 @@ function featuresOf(device: BlockDevice): ReturnType<typeof readFeatures> {
   return readFeatures(superblockOf(device));
 }
 
+/** The tool calls a volume that has a label by that. */
+function nameOf(device: BlockDevice): string | undefined {
+  if (!hasMagic(device)) return undefined;
+  const bytes = Superblock.s_volume_name.get(superblockOf(device), 0);
+  const end = bytes.indexOf(0);
+  const label = decodeUtf8(bytes, 0, end < 0 ? bytes.length : end);
+  return label === '' ? undefined : label;
+}
+
 function hasMagic(device: BlockDevice): boolean {
   return Superblock.s_magic.get(superblockOf(device), 0) === 0xef53;
 }
@@ -314,8 +329,8 @@ class Talker implements CheckObserver {
   #preen({ mend, toolText }: CheckFinding): number {
     const { target } = this.#command;
     if (mend?.safe === true && !this.isStopped) {
-      const done = mend.choices[0]!.label === '' && mend.asks ? '.' : ` ${mend.asks ? 'FIXED.' : ''}`;
-      this.#say(`${target}: ${toolText.trimEnd()}${done}\n`);
+      const done = mend.choices[0]!.label === '' ? '.' : 'FIXED.';
+      this.#say(`${target}: ${mend.asks ? `${toolText}${done}` : `${toolText.trimEnd()} `}\n`);
       return this.#count(true);
     }
     if (!this.isStopped) {
