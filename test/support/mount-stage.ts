@@ -63,6 +63,7 @@ export class MountStage {
       env: this.environment(options.env),
       encoding: 'utf8',
       timeout: 300_000,
+      killSignal: 'SIGKILL',
       ...(options.input !== undefined && { input: options.input }),
       ...(process.getuid!() === 0 && { uid, gid: uid }),
     });

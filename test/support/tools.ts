@@ -42,6 +42,7 @@ export function runTool(
   const result = spawnSync(findTool(name) ?? name, args, {
     maxBuffer: 1 << 28,
     timeout: 300_000,
+    killSignal: 'SIGKILL',
     ...options,
     env: { ...process.env, PATH: SEARCH_PATH, LC_ALL: 'C.UTF-8', TZ: 'UTC', ...options.env },
     encoding: 'utf8',

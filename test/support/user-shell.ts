@@ -95,6 +95,7 @@ export class ShellUser {
       input: run.input ?? '',
       encoding: 'utf8',
       timeout: 300_000,
+      killSignal: 'SIGKILL',
       maxBuffer: 1 << 26,
     });
     if (result.error !== undefined) throw result.error;
