@@ -347,6 +347,13 @@ describeWithDevices([], 'userloop attach, list and detach', () => {
     expect(test.leftovers()).toEqual([]);
   });
 
+  it('print a line for a device, whatever its image is called', async () => {
+    test.image('two\nlines.img', MIB);
+    expect((await run('attach', 'two\nlines.img')).status).toBe(0);
+    expect((await run('list')).stdout).toMatch(/^DEVICE .*\n.*two\?lines\.img\n$/);
+    expect((await run('detach', 'two\nlines.img')).status).toBe(0);
+  });
+
   it('do without device files', async () => {
     test.image('a.img', MIB);
     const attached = await run('attach', '--no-files', '--name=loop77', 'a.img');

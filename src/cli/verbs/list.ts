@@ -4,6 +4,7 @@ import { listDevices, viewPath } from '../../attach/registry.ts';
 import { defineApplet } from '../applet.ts';
 import type { Io } from '../io.ts';
 import { getopt } from '../getopt.ts';
+import { printable } from './failure.ts';
 import { checkOperands } from './operand-count.ts';
 import { alignColumns, print, printJson } from './print.ts';
 
@@ -50,12 +51,12 @@ export function withPath(state: DeviceState): object {
 }
 
 function row(state: DeviceState): string[] {
-  const image = state.image === '' ? `(${state.source})` : state.image;
+  const image = state.image === '' ? `(${state.source})` : printable(state.image);
   return [
     viewPath(state),
     `${state.size}`,
     state.readOnly ? '1' : '0',
     state.detaching ? `${image} (going)` : image,
-    state.mounts.map(({ directory }) => directory).join(', '),
+    state.mounts.map(({ directory }) => printable(directory)).join(', '),
   ];
 }
