@@ -93,8 +93,9 @@ export async function closeFuseMount(
         UnmountFlag.noFollow | (options.lazy === true ? UnmountFlag.detach : 0),
       );
     } catch (error) {
-      // EINVAL: no mount point.
+      // EINVAL: no mount point, so somebody else has unmounted it.
       if (!hasCode(error, 'EINVAL') && !hasCode(error, 'ENOENT')) throw error;
+      if (isFuseMountPoint(directory)) throw error;
     }
     return;
   }

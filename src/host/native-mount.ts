@@ -67,6 +67,8 @@ function bind(): NativeMountOperations | undefined {
   if (libc === undefined) return undefined;
   const mount = libc.func('mount', 'int', ['void *', 'void *', 'str', 'uintptr_t', 'void *']);
   const umount2 = libc.func('umount2', 'int', ['void *', 'int']);
+  // koffi does not keep what an asynchronous call points to: collected meanwhile, it would be another name.
+  const underWay = new Set<Buffer>();
   return {
     mount({ source, target, type, flags, data }) {
       const kind = type === '' ? null : type;
@@ -79,7 +81,10 @@ function bind(): NativeMountOperations | undefined {
     },
     unmountAside(target, flags) {
       return new Promise((resolve, reject) => {
-        umount2.async(cString(target), flags, (error: Error | null, result: number) => {
+        const name = cString(target);
+        underWay.add(name);
+        umount2.async(name, flags, (error: Error | null, result: number) => {
+          underWay.delete(name);
           if (error !== null) reject(error);
           else if (result !== 0) reject(nativeError('umount', { path: target }));
           else resolve();
