@@ -3,6 +3,7 @@ import path from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { bootUntil, findKernel, findMemtest, makeInitrd, serialMenu } from '../support/boot-emulator.ts';
 import { ALL_STAGES, stageFolder } from '../support/boot-images.ts';
+import { GUEST_PARAMETERS } from '../support/linux-guest.ts';
 import { userloop } from '../support/run.ts';
 import { describeWithTools, temporaryFolder } from '../support/tools.ts';
 
@@ -96,7 +97,7 @@ describeWithTools(['qemu-system-x86_64', 'grub'], 'images made with our tools bo
       const image = path.join(folder, 'disk.img');
       const menu = serialMenu(
         'Linux in userloop',
-        'kernel /boot/vmlinuz console=ttyS0 quiet panic=-1',
+        `kernel /boot/vmlinuz ${GUEST_PARAMETERS}`,
         'initrd /boot/initrd.gz',
       );
       const files = { vmlinuz: kernel, 'initrd.gz': makeInitrd(folder, LINUX_RUNS) };

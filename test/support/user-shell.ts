@@ -13,10 +13,10 @@ const NOBODY = 64_321;
 const isRoot = process.getuid?.() === 0;
 const REPOSITORY = path.resolve(import.meta.dirname, '../..');
 
-/** Ends what root sees mounted of devices whose names the shell has, in a mount namespace of its own, then becomes that user. */
+/** Ends what root sees mounted of devices whose names the shell has (and has not ended by itself by then), in a mount namespace of its own, then becomes that user. */
 const BECOME_USER = `
 while read -r source directory rest; do
-  case $source in /dev/loop*|/dev/md*|/dev/vnd*) umount -l "$directory";; esac
+  case $source in /dev/loop*|/dev/md*|/dev/vnd*) umount -l "$directory" 2>/dev/null || :;; esac
 done < /proc/mounts
 id=$1
 shift
