@@ -94,7 +94,8 @@ describeWithTools(
         const mine = await ours(program, ...options, 'disk.img:2', ...operands);
         const reference = theirs(program, ...options, 'piece', ...operands);
         expect([line, mine.status]).toEqual([line, reference.status]);
-        expect(mine.stdout.replaceAll('disk.img:2', 'piece'), line).toBe(reference.stdout);
+        // e2fsck makes an underscore of a colon.
+        expect(mine.stdout.replaceAll(/disk\.img[:_]2/g, 'piece'), line).toBe(reference.stdout);
         expect(now().equals(withPiece(disk, 2)), line).toBe(true);
       }
       disk = now();
