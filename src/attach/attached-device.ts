@@ -1,14 +1,13 @@
 import fs from 'node:fs';
 import type net from 'node:net';
 import { deviceViews, tableBlocks } from '../disk/device-views.ts';
-import { FsError, UnsupportedError } from '../errors.ts';
+import { FsError } from '../errors.ts';
 import {
   type DeviceShare,
   ShareWord,
   type SharedDevice,
   createShareState,
   openShare,
-  setShareSize,
   setTableSectors,
 } from '../host/device-share.ts';
 import type { OverlayShare } from '../host/overlay-device.ts';
@@ -16,12 +15,14 @@ import type { DetachOptions, DeviceChanges, UnmountOptions } from './client.ts';
 import { type ControlRequest, serveControl } from './control.ts';
 import { unmountDead } from './dead-mount.ts';
 import { Deferred } from './deferred.ts';
+import { applyChanges } from './device-changes.ts';
 import { DeviceFiles } from './device-files.ts';
 import { busyMessage, checkSectorSize, initialState } from './device-facts.ts';
 import { type OwnerRecord, giveNameBack, ownerRecord, writeJson } from './device-folder.ts';
 import { DeviceLog } from './device-log.ts';
 import { type DeviceImage, openDeviceImage } from './device-image.ts';
 import { openOverlay } from './device-overlay.ts';
+import { DeviceRecord } from './device-record.ts';
 import {
   type AttachRequest,
   DeviceBusyError,
@@ -62,8 +63,8 @@ export class AttachedDevice {
   readonly #image: DeviceImage;
   readonly #share: DeviceShare;
   readonly #device: SharedDevice;
+  readonly #record: DeviceRecord;
   readonly #ended = new Deferred();
-  #state: DeviceState;
   #nbd: NbdExports | undefined;
   #files: DeviceFiles | undefined;
   #publisher: Publisher | undefined;
@@ -82,7 +83,7 @@ export class AttachedDevice {
     this.#image = image;
     this.#share = share;
     this.#device = openShare(share);
-    this.#state = state;
+    this.#record = new DeviceRecord(this.#folder, state);
   }
 
   /** Resolves when the device and its partitions can be opened. */
@@ -146,11 +147,11 @@ export class AttachedDevice {
   }
 
   get state(): DeviceState {
-    return this.#state;
+    return this.#record.state;
   }
 
   async #open(env: Environment, request: AttachRequest, owner: OwnerRecord): Promise<void> {
-    const { family, unit, nbdSocket, controlSocket } = this.#state;
+    const { family, unit, nbdSocket, controlSocket } = this.state;
     const listen = request.listen === undefined ? {} : { tcp: request.listen };
     setTableSectors(this.#share.state, tableBlocks(this.#device.content));
     // Their threads start up while this one asks for the lock.
@@ -158,23 +159,23 @@ export class AttachedDevice {
       NbdExports.listen(this.#share, { family, unit, socket: nbdSocket!, ...listen }),
       request.files ? this.#openFiles() : undefined,
       serveControl(controlSocket!, (asked) => this.#handle(asked)),
-      lockImage(this.#runtime, this.#state.name, this.#image, owner),
+      lockImage(this.#runtime, this.state.name, this.#image, owner),
     ]);
     if (nbd.status === 'fulfilled') this.#nbd = nbd.value;
     if (files.status === 'fulfilled') this.#files = files.value;
     if (server.status === 'fulfilled') this.#server = server.value;
     for (const part of [lock, nbd, files, server]) if (part.status === 'rejected') throw part.reason;
     const address = this.#nbd?.address;
-    if (address !== undefined) this.#change({ nbdAddress: address });
+    if (address !== undefined) this.#record.change({ nbdAddress: address });
     if (this.#files !== undefined) {
       // To bind a file the kernel looks it up, and this thread waits for that.
       if (publishesByBinding(env)) await this.#files.serving;
       this.#publisher = new Publisher(env, this.#runtime, `${this.#folder}/files`);
-      this.#change({ folder: this.#publisher.folder });
+      this.#record.change({ folder: this.#publisher.folder });
     }
     this.#publish();
     void this.#watchTable();
-    if (this.#state.autoclear) void this.#watchUse();
+    if (this.state.autoclear) void this.#watchUse();
   }
 
   /** Without FUSE there are none; the device is there all the same. */
@@ -182,16 +183,16 @@ export class AttachedDevice {
     const folder = `${this.#folder}/files`;
     fs.mkdirSync(folder, { mode: 0o700 });
     try {
-      return await DeviceFiles.open(this.#share, folder, this.#state.family, this.#state.unit);
+      return await DeviceFiles.open(this.#share, folder, this.state.family, this.state.unit);
     } catch (error) {
-      this.#change({ filesProblem: reasonOf(error) });
+      this.#record.change({ filesProblem: reasonOf(error) });
       return undefined;
     }
   }
 
   async #handle(asked: ControlRequest): Promise<unknown> {
     if (this.#ending !== undefined && asked.operation !== 'detach') {
-      throw new FsError('ENXIO', { detail: `${this.#state.name} is being detached` });
+      throw new FsError('ENXIO', { detail: `${this.state.name} is being detached` });
     }
     switch (asked.operation) {
       case 'detach':
@@ -211,7 +212,7 @@ export class AttachedDevice {
     if (force !== true) await this.#nbd?.whenDeparted();
     const holders = this.#holders();
     if (holders.length > 0 && force !== true) {
-      if (lazy !== true) throw new DeviceBusyError(busyMessage(this.#state.name, holders), holders);
+      if (lazy !== true) throw new DeviceBusyError(busyMessage(this.state.name, holders), holders);
       this.#detachLater();
       return 'later';
     }
@@ -220,8 +221,8 @@ export class AttachedDevice {
   }
 
   #detachLater(): void {
-    if (this.#state.detaching) return;
-    this.#save({ detaching: true });
+    if (this.state.detaching) return;
+    this.#record.save({ detaching: true });
     void this.#whenIdle()
       .then(() => this.end())
       .catch((error: unknown) => this.log.add(error));
@@ -278,7 +279,7 @@ export class AttachedDevice {
     if (overlay !== undefined) await step(() => fs.closeSync(overlay.fd));
     // Only where its threads could not.
     await step(() => unmountDead(`${this.#folder}/files`));
-    await step(() => giveNameBack(this.#runtime, this.#state.name));
+    await step(() => giveNameBack(this.#runtime, this.state.name));
     // Its own answer still goes out to whoever asked.
     if (this.#server === undefined) this.#ended.resolve();
     else this.#server.close(() => this.#ended.resolve());
@@ -288,7 +289,7 @@ export class AttachedDevice {
   // File systems
 
   async #mount(request: MountRequest): Promise<MountState> {
-    const view = this.#state.views.find(({ name }) => name === request.view);
+    const view = this.state.views.find(({ name }) => name === request.view);
     if (view === undefined) throw new FsError('ENXIO', { detail: `there is no ${request.view}` });
     this.#mounts ??= new Mounts(this.#share, () => this.#mountsChanged(), {
       dropDeviceCaches: () => this.#files?.dropCaches(),
@@ -313,18 +314,18 @@ export class AttachedDevice {
 
   #mountsChanged(): void {
     const mounts = this.#mounts?.states ?? [];
-    const wasMounted = this.#state.mounts.length > 0;
+    const wasMounted = this.state.mounts.length > 0;
     if (this.#ending !== undefined) return;
-    this.#save({ mounts });
+    this.#record.save({ mounts });
     this.#noteMountPoints([]);
     if (mounts.length > 0) return;
     for (const resolve of this.#unmounted.splice(0)) resolve();
-    if (wasMounted && this.#state.autoclear) this.#clear();
+    if (wasMounted && this.state.autoclear) this.#clear();
   }
 
   /** Before anything is mounted there: whoever cleans up after a killed process finds it. */
   #noteMountPoints(coming: readonly string[]): void {
-    const directories = this.#state.mounts.map(({ directory }) => directory);
+    const directories = this.state.mounts.map(({ directory }) => directory);
     writeJson(`${this.#folder}/${MOUNT_POINTS_FILE}`, [...directories, ...coming]);
   }
 
@@ -332,11 +333,11 @@ export class AttachedDevice {
   async #watchUse(): Promise<void> {
     if (this.#watchesUse) return;
     this.#watchesUse = true;
-    while (this.#ending === undefined && this.#state.autoclear) {
+    while (this.#ending === undefined && this.state.autoclear) {
       await Promise.race([this.#files?.whenClosed() ?? NEVER, this.#nbd?.whenClosed() ?? NEVER]);
       // Whoever looked what is on it may be about to mount it, as mount does.
       await new Promise((resolve) => setTimeout(resolve, AUTOCLEAR_MILLISECONDS));
-      if (this.#state.autoclear && this.#mounting === 0 && this.#holders().length === 0) this.#clear();
+      if (this.state.autoclear && this.#mounting === 0 && this.#holders().length === 0) this.#clear();
     }
     this.#watchesUse = false;
   }
@@ -349,47 +350,11 @@ export class AttachedDevice {
   // Changes
 
   #changeDevice(changes: DeviceChanges): DeviceState {
-    const { words } = this.#device;
-    if (changes.directIo === true) {
-      throw new UnsupportedError(
-        `${this.#state.name} is served by a process of userloop's, which goes through the page cache`,
-      );
-    }
-    if (changes.sectorSize !== undefined) {
-      checkSectorSize(changes.sectorSize);
-      Atomics.store(words, ShareWord.sectorSize, changes.sectorSize);
-      this.#change({ sectorSize: changes.sectorSize });
-    }
-    if (changes.readOnly !== undefined) {
-      if (!changes.readOnly && this.#share.readOnly) {
-        throw new FsError('EACCES', { detail: `${this.#state.image} was opened for reading only` });
-      }
-      Atomics.store(words, ShareWord.readOnly, changes.readOnly ? 1 : 2);
-      this.#change({ readOnly: changes.readOnly });
-    }
-    if (changes.resize !== undefined) this.#resize(changes.resize);
-    if (changes.autoclear !== undefined) {
-      this.#change({ autoclear: changes.autoclear });
-      if (changes.autoclear) void this.#watchUse();
-    }
+    const changed = { record: this.#record, share: this.#share, device: this.#device, image: this.#image };
+    applyChanges(changed, changes);
+    if (changes.autoclear === true) void this.#watchUse();
     this.#publish();
-    return this.#state;
-  }
-
-  #resize(size: true | number): void {
-    if (this.#state.overlay !== undefined) {
-      throw new UnsupportedError(`${this.#state.name} has an overlay, which is of one size`);
-    }
-    if (size !== true) {
-      if (this.#state.source === 'vnode') {
-        throw new FsError('EINVAL', { detail: 'a file is resized by changing the file' });
-      }
-      if (this.#state.source !== 'null') fs.ftruncateSync(this.#image.fd, size);
-    }
-    const now = size !== true && this.#state.source === 'null' ? size - (size % 512) : this.#image.measure();
-    setShareSize(this.#share.state, now);
-    this.#change({ size: now });
-    Atomics.add(this.#device.words, ShareWord.tableGeneration, 1);
+    return this.state;
   }
 
   // Partitions
@@ -412,7 +377,7 @@ export class AttachedDevice {
   #publish(): void {
     const { words, content } = this.#device;
     const generation = Atomics.load(words, ShareWord.tableGeneration);
-    const views = deviceViews(content, this.#state.family, this.#state.unit).map(
+    const views = deviceViews(content, this.state.family, this.state.unit).map(
       ({ name, partition, offset, size }) => ({
         name,
         ...(partition === undefined ? {} : { partition }),
@@ -420,27 +385,12 @@ export class AttachedDevice {
         size,
       }),
     );
-    if (JSON.stringify(views) !== JSON.stringify(this.#state.views)) {
+    if (JSON.stringify(views) !== JSON.stringify(this.state.views)) {
       this.#publisher?.update(views.map(({ name }) => name));
-      this.#change({ views });
+      this.#record.change({ views });
     }
-    if (this.#unsaved) this.#save({});
+    this.#record.save();
     Atomics.store(words, ShareWord.publishedGeneration, generation);
     Atomics.notify(words, ShareWord.publishedGeneration);
-  }
-
-  // State
-
-  #unsaved = false;
-
-  #change(change: Partial<DeviceState>): void {
-    this.#state = { ...this.#state, ...change };
-    this.#unsaved = true;
-  }
-
-  #save(change: Partial<DeviceState>): void {
-    this.#change(change);
-    writeJson(`${this.#folder}/state.json`, this.#state);
-    this.#unsaved = false;
   }
 }
