@@ -347,6 +347,18 @@ describeWithDevices([], 'userloop attach, list and detach', () => {
     expect(test.leftovers()).toEqual([]);
   });
 
+  // Root may write what is not to be written.
+  it.skipIf(process.getuid!() === 0)('say that an image cannot be written', async () => {
+    fs.chmodSync(test.image('fixed.img', MIB), 0o444);
+    const attached = await run('attach', 'fixed.img');
+    expect(attached.status).toBe(0);
+    expect(attached.stderr).toMatch(
+      /^userloop attach: fixed\.img cannot be written, so loop\d+ is for reading;/,
+    );
+    expect(await run('attach', '-r', 'fixed.img')).toMatchObject({ status: 0, stderr: '' });
+    for (const { name } of test.list()) expect((await run('detach', name)).status).toBe(0);
+  });
+
   it('print a line for a device, whatever its image is called', async () => {
     test.image('two\nlines.img', MIB);
     expect((await run('attach', 'two\nlines.img')).status).toBe(0);

@@ -125,6 +125,11 @@ export const attach = defineApplet({
         `userloop attach: there are no device files: ${state.filesProblem}; userloop's own commands and NBD programs can use ${state.name}\n`,
       );
     }
+    if (state.readOnly && !request.readOnly) {
+      io.stderr.write(
+        `userloop attach: ${args.operands[0]!} cannot be written, so ${state.name} is for reading; --overlay keeps what is written elsewhere\n`,
+      );
+    }
     if (args.has('json')) printJson(io, (await import('./list.ts')).withPath(state));
     else print(io, `${viewPath(state)}\n`);
     return 0;
