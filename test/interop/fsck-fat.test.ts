@@ -1,4 +1,3 @@
-import { spawnSync } from 'node:child_process';
 import fs from 'node:fs';
 import path from 'node:path';
 import { expect, it } from 'vitest';
@@ -91,7 +90,7 @@ describeWithTools(['fsck.fat'], 'fsck.fat beside the reference tool', () => {
     for (const flags of ['-aw', '-w', '-rw', '-nw', '-bw']) {
       fs.writeFileSync(file, image);
       const input = '1\n1\n1\n1\n';
-      const theirs = spawnSync('fsck.fat', [flags, file], { input, encoding: 'utf8' });
+      const theirs = runTool('fsck.fat', [flags, file], { input });
       const repaired = fs.readFileSync(file);
       fs.writeFileSync(file, image);
       const ours = await userloop(['fsck.fat', flags, file], { stdin: input });
