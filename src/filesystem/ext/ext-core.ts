@@ -14,6 +14,7 @@ import { InlineContent, inlinePlacement, readInline } from './inline-data.ts';
 import { Inode, InodeFlag, ReservedInode } from './inode.ts';
 import { type InodeRef, InodeTable } from './inode-table.ts';
 import { OrphanList } from './orphan-list.ts';
+import { RetainedNodes } from './retained-nodes.ts';
 import { isFastSymlink } from './symlink.ts';
 import { IncompatibleFeature } from './superblock.ts';
 import { ChangeTime, ModificationTime } from './timestamp.ts';
@@ -30,8 +31,7 @@ export class ExtCore {
   readonly content: FileContent;
   readonly inline: InlineContent;
   readonly directories: DirectoryStore;
-  /** How often each node is retained. */
-  readonly retained = new Map<number, number>();
+  readonly retained = new RetainedNodes();
   /** Nodes without a name that are retained. */
   readonly orphans: OrphanList;
   /** How long new files are going to be, where their makers said so. */
@@ -40,8 +40,6 @@ export class ExtCore {
   readonly parents = new Map<number, number>();
   /** Operations on names and content so far. */
   changeCount = 0;
-  /** Nodes that are retained, and whose files went when the device was written below the file system. */
-  readonly stale = new Set<number>();
   /** The device was written below the file system: a node that is not there may have been. */
   wasReloaded = false;
   readonly xattrs: XattrStore;
@@ -67,7 +65,7 @@ export class ExtCore {
         throw new FsError('ESTALE', { detail: `inode ${number} is gone from the device` });
       throw this.inodes.corrupt(ref, 'i_links_count', '0', 'at least 1 for an inode with a name');
     }
-    if (this.stale.size > 0 && this.stale.has(number)) {
+    if (this.retained.isStale(number)) {
       throw new FsError('ESTALE', { detail: `inode ${number} is another file now` });
     }
     this.#checkMapping(ref);

@@ -1,6 +1,5 @@
 import { EPOCH, type Timestamp } from '../../bytes/time.ts';
 import { formatUuid } from '../../bytes/uuid.ts';
-import { encodeUtf8, decodeUtf8 } from '../../bytes/utf8.ts';
 import type { BlockDevice, Extent } from '../../device/block-device.ts';
 import type { ContentCopier, OutsideFile } from '../../device/content-copier.ts';
 import { CorruptImageError, FsError } from '../../errors.ts';
@@ -18,27 +17,23 @@ import type {
   RenameOptions,
   Usage,
 } from '../file-system.ts';
-import { decodeDevice } from './device-number.ts';
 import { MAX_NAME } from './directory-block.ts';
 import { ExtCore } from './ext-core.ts';
 import { featureNames, fileSystemType, readOnlyReason } from './features.ts';
-import { Inode, ReservedInode } from './inode.ts';
+import { ReservedInode } from './inode.ts';
 import type { InodeRef } from './inode-table.ts';
 import { recover } from './journal/recovery.ts';
 import { Namespace } from './namespace.ts';
+import { attributesOf, changeAttributes } from './node-attributes.ts';
 import { removeNode } from './node-removal.ts';
+import { identitiesOf, recheck } from './retained-nodes.ts';
 import { truncateStepwise } from './stepwise-truncation.ts';
+import { writeStepwise } from './stepwise-write.ts';
 import { IncompatibleFeature, Superblock } from './superblock.ts';
 import { readTarget } from './symlink.ts';
-import {
-  AccessTime,
-  BirthTime,
-  ChangeTime,
-  LONG_TIME_RANGE,
-  ModificationTime,
-  SHORT_TIME_RANGE,
-} from './timestamp.ts';
+import { ChangeTime, LONG_TIME_RANGE, ModificationTime, SHORT_TIME_RANGE } from './timestamp.ts';
 import { measureUsage } from './usage.ts';
+import { labelOf, setLabel } from './volume-label.ts';
 import { Volume } from './volume.ts';
 
 /** An open ext2, ext3 or ext4 volume. */
@@ -117,21 +112,12 @@ export class ExtFileSystem implements FileSystem {
   }
 
   get label(): string {
-    const bytes = Superblock.s_volume_name.get(this.#volume.superblock, 0);
-    const end = bytes.indexOf(0);
-    return decodeUtf8(bytes, 0, end < 0 ? bytes.length : end);
+    return labelOf(this.#volume.superblock);
   }
 
   set label(label: string) {
     this.#beginChange('setlabel');
-    const bytes = encodeUtf8(label);
-    if (bytes.length > Superblock.s_volume_name.length) {
-      throw new FsError('EINVAL', {
-        syscall: 'setlabel',
-        detail: `a label of ${bytes.length} bytes is too long: at most ${Superblock.s_volume_name.length} fit`,
-      });
-    }
-    Superblock.s_volume_name.set(this.#volume.superblock, 0, bytes);
+    setLabel(this.#volume.superblock, label);
     this.#volume.markSuperblockDirty();
   }
 
@@ -143,72 +129,29 @@ export class ExtFileSystem implements FileSystem {
     this.#begin();
     const node = this.#names.lookup(directory, name) as NodeId | undefined;
     // Whoever found the number by this name means the file that has it now.
-    if (node !== undefined && this.#core.stale.size > 0) this.#core.stale.delete(node);
+    if (node !== undefined) this.#core.retained.found(node);
     return node;
   }
 
   attributes(node: NodeId): Attributes {
     this.#begin();
-    const { inodes } = this.#core;
-    const ref = this.#core.node(node);
-    const { view, base } = ref;
-    const kind = inodes.kind(ref);
-    const special = kind === 'character-device' || kind === 'block-device';
-    const words = base + Inode.i_block.offset;
-    // As the kernel: otherwise programs that copy take small files for holes.
-    const isInlineFile = kind === 'file' && this.#core.isInline(ref);
-    return {
-      node,
-      kind,
-      size: special ? 0 : inodes.size(ref),
-      allocated: inodes.allocated(ref) + (isInlineFile ? Math.ceil(inodes.size(ref) / 512) * 512 : 0),
-      mode: Inode.i_mode.get(view, base) & 0o7777,
-      uid: inodes.uid(ref),
-      gid: inodes.gid(ref),
-      linkCount: Inode.i_links_count.get(view, base),
-      device: special
-        ? decodeDevice(view.getUint32(words, true), view.getUint32(words + 4, true))
-        : undefined,
-      atime: inodes.time(ref, AccessTime) ?? EPOCH,
-      mtime: inodes.time(ref, ModificationTime) ?? EPOCH,
-      ctime: inodes.time(ref, ChangeTime) ?? EPOCH,
-      birthtime: inodes.time(ref, BirthTime),
-      dosAttributes: 0,
-      generation: Inode.i_generation.get(view, base),
-    };
+    return attributesOf(this.#core, node);
   }
 
   setAttributes(node: NodeId, changes: AttributeChanges): void {
     this.#beginChange('setattr');
     const core = this.#core;
-    const ref = core.node(node);
-    const { inodes } = core;
     if (changes.size !== undefined) {
-      this.#requireFile(ref, 'truncate');
-      if (!Number.isSafeInteger(changes.size) || changes.size < 0) {
-        throw new FsError('EINVAL', { syscall: 'truncate' });
-      }
-      if (changes.size < inodes.size(ref)) truncateStepwise(core, ref, changes.size);
-      this.#withSpace(() => core.resize(core.node(node), changes.size!));
-      if (changes.mtime === undefined) inodes.setTime(ref, ModificationTime, core.now());
+      this.#requireFile(core.node(node), 'truncate');
+      this.#resize(node, changes.size);
     }
-    if (changes.mode !== undefined) {
-      const kind = Inode.i_mode.get(ref.view, ref.base) & 0xf000;
-      Inode.i_mode.set(ref.view, ref.base, kind | (changes.mode & 0o7777));
-    }
-    if (changes.uid !== undefined || changes.gid !== undefined) {
-      inodes.setOwner(ref, changes.uid ?? inodes.uid(ref), changes.gid ?? inodes.gid(ref));
-    }
-    if (changes.atime !== undefined) inodes.setTime(ref, AccessTime, changes.atime);
-    if (changes.mtime !== undefined) inodes.setTime(ref, ModificationTime, changes.mtime);
-    if (changes.birthtime !== undefined) inodes.setTime(ref, BirthTime, changes.birthtime);
-    inodes.setTime(ref, ChangeTime, changes.ctime ?? core.now());
+    changeAttributes(core, node, changes);
   }
 
   *entries(directory: NodeId): Iterable<DirectoryEntry> {
     this.#begin();
     for (const entry of this.#names.entries(directory)) {
-      this.#core.stale.delete(entry.node);
+      this.#core.retained.found(entry.node);
       yield entry;
     }
   }
@@ -266,7 +209,10 @@ export class ExtFileSystem implements FileSystem {
     const step = this.#volume.writableAtOnce;
     if (from.length <= step) {
       this.#withSpace(() => core.write(core.node(node), offset, from, expectedSize));
-    } else this.#writeStepwise(ref, offset, from, Math.max(expectedSize, offset + from.length));
+    } else {
+      const expected = Math.max(expectedSize, offset + from.length);
+      writeStepwise(core, ref, offset, from, expected, (part) => this.#withSpace(part));
+    }
     // The place has been found; what follows goes on behind it.
     core.expectedSizes.delete(node);
     this.#touch(ref);
@@ -284,23 +230,6 @@ export class ExtFileSystem implements FileSystem {
     this.#requireFile(core.node(node), 'write');
     this.#withSpace(() => core.content.fill(core.node(node), file, copier));
     core.expectedSizes.delete(node);
-  }
-
-  /** In several transactions. When space ends the file is as long as before. */
-  #writeStepwise(ref: InodeRef, offset: number, from: Uint8Array, expectedSize: number): void {
-    const core = this.#core;
-    const step = this.#volume.writableAtOnce;
-    const size = core.inodes.size(ref);
-    try {
-      for (let done = 0; done < from.length; done += step) {
-        const part = from.subarray(done, done + step);
-        this.#withSpace(() => core.write(ref, offset + done, part, expectedSize));
-        this.#volume.commitIfDue();
-      }
-    } catch (error) {
-      if (core.inodes.size(ref) > size) core.resize(ref, size);
-      throw error;
-    }
   }
 
   *extents(node: NodeId): Iterable<Extent> {
@@ -349,21 +278,12 @@ export class ExtFileSystem implements FileSystem {
   }
 
   retain(node: NodeId): void {
-    const { retained } = this.#core;
-    retained.set(node, (retained.get(node) ?? 0) + 1);
+    this.#core.retained.retain(node);
   }
 
   release(node: NodeId): void {
     const { retained, orphans } = this.#core;
-    const count = retained.get(node);
-    if (count === undefined) throw new RangeError(`Node ${node} is not retained`);
-    if (count > 1) {
-      retained.set(node, count - 1);
-      return;
-    }
-    retained.delete(node);
-    if (this.#core.stale.delete(node)) return;
-    if (orphans.has(node)) removeNode(this.#core, this.#core.node(node));
+    if (retained.release(node) && orphans.has(node)) removeNode(this.#core, this.#core.node(node));
   }
 
   punch(node: NodeId, offset: number, length: number): void {
@@ -402,7 +322,7 @@ export class ExtFileSystem implements FileSystem {
 
   reload(): void {
     if (this.#closed) throw new TypeError('The file system is closed');
-    const before = this.#generations();
+    const before = identitiesOf(this.#core);
     this.#core.wasReloaded = true;
     this.#core.changeCount++;
     this.#isReplaced = !this.#volume.reload();
@@ -411,7 +331,7 @@ export class ExtFileSystem implements FileSystem {
     directories.forgetAll();
     parents.clear();
     expectedSizes.clear();
-    for (const [node, generation] of before) this.#checkStale(node, generation);
+    for (const [node, identity] of before) recheck(this.#core, node, identity);
   }
 
   close(): void {
@@ -433,33 +353,6 @@ export class ExtFileSystem implements FileSystem {
   #reasonOf(reason: string | undefined): string | undefined {
     if (reason !== undefined) return reason;
     return this.#volume.device.readOnly ? 'the device is read-only' : undefined;
-  }
-
-  /** Kind and generation of the retained nodes, by which a file is told from another of the same number. */
-  #generations(): Map<number, number> {
-    const found = new Map<number, number>();
-    for (const node of this.#core.retained.keys()) {
-      if (!this.#core.stale.has(node)) found.set(node, this.#identity(node));
-    }
-    return found;
-  }
-
-  #identity(node: number): number {
-    const { view, base } = this.#core.inodes.load(node);
-    return Inode.i_generation.get(view, base) + (Inode.i_mode.get(view, base) & 0xf000) * 0x1_0000_0000;
-  }
-
-  /** A retained node after a reload: another file, or an orphan that has got a name or was freed, is none of ours. */
-  #checkStale(node: number, identity: number): void {
-    const { stale, orphans, inodes } = this.#core;
-    const { view, base } = inodes.load(node);
-    if (this.#identity(node) !== identity) stale.add(node);
-    // In the list on the device `i_dtime` is the next one's number.
-    const isOrphan =
-      Inode.i_links_count.get(view, base) === 0 &&
-      (this.#volume.hasJournal || Inode.i_dtime.get(view, base) === 0);
-    if (orphans.has(node) && !(isOrphan && this.#core.inodeAllocator.isUsed(node))) orphans.forget(node);
-    else if (stale.has(node)) orphans.forget(node);
   }
 
   /** Every operation begins here: between two of them the cache may shrink. */
@@ -502,6 +395,14 @@ export class ExtFileSystem implements FileSystem {
     }
     this.#volume.sync();
     return change();
+  }
+
+  #resize(node: NodeId, size: number): void {
+    if (!Number.isSafeInteger(size) || size < 0) throw new FsError('EINVAL', { syscall: 'truncate' });
+    const core = this.#core;
+    const ref = core.node(node);
+    if (size < core.inodes.size(ref)) truncateStepwise(core, ref, size);
+    this.#withSpace(() => core.resize(core.node(node), size));
   }
 
   /** The file of a call like fallocate(2). */
