@@ -1,15 +1,15 @@
-import { type BlockDevice, type Extent, discardRange, extentsOf, zeroRange } from '../device/block-device.ts';
+import type { BlockDevice } from '../device/block-device.ts';
 import { viewOf } from '../bytes/struct.ts';
 import {
   Command,
   CommandFlag,
   EXTENDED_REQUEST_SIZE,
-  ExportFlag,
   NBD_EXTENDED_REQUEST_MAGIC,
   NBD_REQUEST_MAGIC,
   NbdErrno,
   REQUEST_SIZE,
 } from './protocol.ts';
+import { RangeCommands } from './range-commands.ts';
 import { errnoOf, ReplyBatch, textOf } from './reply-batch.ts';
 import { MAX_PAYLOAD } from './server-handshake.ts';
 import {
@@ -25,10 +25,6 @@ const BATCH = 256 << 10;
 /** Transfers from here on take the way without copies. */
 const STRAIGHT = 64 << 10;
 const PAGE = 4096;
-const MAX_EXTENTS = 4096;
-/** Bytes of a TRIM or WRITE_ZEROES that are done at once: one does not stop the others of a device for long. */
-const RANGE_STEP = 1 << 30;
-const ZEROS = new Uint8Array(1 << 20);
 
 const KNOWN_FLAGS: Readonly<Record<number, number>> = {
   [Command.read]: CommandFlag.df,
@@ -57,6 +53,7 @@ export class ServerSession {
   readonly #in: Uint8Array;
   readonly #inView: DataView;
   readonly #replies: ReplyBatch;
+  readonly #ranges: RangeCommands;
   readonly #phase: number;
   readonly #requestSize: number;
   #inputStart = BUFFER_START;
@@ -79,6 +76,7 @@ export class ServerSession {
     this.#in = transport.input;
     this.#inView = viewOf(transport.input);
     this.#replies = new ReplyBatch(terms, transport);
+    this.#ranges = new RangeCommands(device, terms, this.#replies, transport.shortcuts);
     this.#phase = transport.filePhase ?? 0;
     this.#requestSize = terms.extendedHeaders ? EXTENDED_REQUEST_SIZE : REQUEST_SIZE;
   }
@@ -166,15 +164,15 @@ export class ServerSession {
       case Command.read:
         return this.#read();
       case Command.flush:
-        return this.#change(() => this.#flushDevice());
+        return this.#ranges.flush();
       case Command.trim:
-        return this.#trim(flags);
+        return this.#ranges.trim(this.#offset, this.#length, flags);
       case Command.writeZeroes:
-        return this.#zero(flags);
+        return this.#ranges.zero(this.#offset, this.#length, flags);
       case Command.cache:
-        return this.#cache();
+        return this.#ranges.cache(this.#offset, this.#length);
       default:
-        return this.#blockStatus(flags);
+        return this.#ranges.blockStatus(this.#offset, this.#length, flags);
     }
   }
 
@@ -182,7 +180,7 @@ export class ServerSession {
 
   #read(): void {
     const length = this.#length;
-    if (!this.#isWithin(NbdErrno.EINVAL, 'read')) return;
+    if (!this.#ranges.isWithin(this.#offset, length, NbdErrno.EINVAL, 'read')) return;
     const replies = this.#replies;
     if (length > MAX_PAYLOAD)
       return replies.fail(NbdErrno.EINVAL, `a read has ${length} bytes, ${MAX_PAYLOAD} are allowed`);
@@ -282,7 +280,7 @@ export class ServerSession {
     else if (length > MAX_PAYLOAD)
       this.#refusePayload(NbdErrno.EINVAL, `a write has ${length} bytes, ${MAX_PAYLOAD} are allowed`);
     else if (this.#offset + length > this.#device.size)
-      this.#refusePayload(NbdErrno.ENOSPC, this.#pastEnd('write'));
+      this.#refusePayload(NbdErrno.ENOSPC, this.#ranges.pastEnd(this.#offset, length, 'write'));
     this.#payloadOffset = this.#offset;
     this.#payloadLeft = length;
     this.#payloadFua = (flags & CommandFlag.fua) !== 0;
@@ -351,99 +349,6 @@ export class ServerSession {
   #endPayload(): void {
     if (this.#payloadError !== 0) return this.#replies.fail(this.#payloadError, this.#payloadText);
     if (!this.#payloadFua) return this.#replies.succeed();
-    this.#change(() => this.#flushDevice());
-  }
-
-  // Everything else
-
-  #trim(flags: number): void {
-    if (this.#device.readOnly) return this.#replies.fail(NbdErrno.EPERM, 'the export is read-only');
-    if ((this.#terms.flags & ExportFlag.sendTrim) === 0)
-      return this.#replies.fail(NbdErrno.EINVAL, 'this export cannot be trimmed');
-    if (!this.#isWithin(NbdErrno.EINVAL, 'trim')) return;
-    this.#change(() => {
-      this.#inSteps(RANGE_STEP, (offset, length) => discardRange(this.#device, offset, length));
-      if ((flags & CommandFlag.fua) !== 0) this.#flushDevice();
-    });
-  }
-
-  #zero(flags: number): void {
-    if (this.#device.readOnly) return this.#replies.fail(NbdErrno.EPERM, 'the export is read-only');
-    if (!this.#isWithin(NbdErrno.ENOSPC, 'zero')) return;
-    const noHole = (flags & CommandFlag.noHole) !== 0;
-    const canBeFast = !noHole && (this.#terms.flags & ExportFlag.sendFastZero) !== 0;
-    if ((flags & CommandFlag.fastZero) !== 0 && !canBeFast)
-      return this.#replies.fail(NbdErrno.ENOTSUP, 'zeros would have to be written');
-    this.#change(() => {
-      if (noHole)
-        this.#inSteps(ZEROS.length, (offset, length) =>
-          this.#device.write(offset, ZEROS.subarray(0, length)),
-        );
-      else this.#inSteps(RANGE_STEP, (offset, length) => zeroRange(this.#device, offset, length));
-      if ((flags & CommandFlag.fua) !== 0) this.#flushDevice();
-    });
-  }
-
-  #inSteps(step: number, body: (offset: number, length: number) => void): void {
-    for (let done = 0; done < this.#length; done += step)
-      body(this.#offset + done, Math.min(step, this.#length - done));
-  }
-
-  #cache(): void {
-    if (!this.#isWithin(NbdErrno.EINVAL, 'cache')) return;
-    if (this.#shortcuts?.isOpen === true) this.#shortcuts.prefetch?.(this.#offset, this.#length);
-    this.#replies.succeed();
-  }
-
-  #flushDevice(): void {
-    if (this.#shortcuts?.isOpen === true && this.#shortcuts.flush()) return;
-    this.#device.flush();
-  }
-
-  #change(body: () => void): void {
-    try {
-      body();
-    } catch (error) {
-      this.#replies.failWith(error);
-      return;
-    }
-    this.#replies.succeed();
-  }
-
-  #blockStatus(flags: number): void {
-    if (!this.#terms.baseAllocation)
-      return this.#replies.fail(NbdErrno.EINVAL, 'no metadata context was chosen');
-    if (!this.#isWithin(NbdErrno.EINVAL, 'block status')) return;
-    if (this.#length === 0) return this.#replies.fail(NbdErrno.EINVAL, 'block status of 0 bytes');
-    try {
-      const most = (flags & CommandFlag.reqOne) !== 0 ? 1 : MAX_EXTENTS;
-      this.#replies.blockStatus(this.#extents(most));
-    } catch (error) {
-      this.#replies.failWith(error);
-    }
-  }
-
-  /** Extents of one state each, neighbours put together, at most `most`. */
-  #extents(most: number): Extent[] {
-    const found: { offset: number; length: number; kind: Extent['kind'] }[] = [];
-    for (const { offset, length, kind } of extentsOf(this.#device, this.#offset, this.#length)) {
-      const last = found.at(-1);
-      if (last?.kind === kind) last.length += length;
-      else if (found.length === most) break;
-      else found.push({ offset, length, kind });
-    }
-    return found;
-  }
-
-  // Bounds
-
-  #isWithin(errno: number, what: string): boolean {
-    if (this.#offset + this.#length <= this.#device.size) return true;
-    this.#replies.fail(errno, this.#pastEnd(what));
-    return false;
-  }
-
-  #pastEnd(what: string): string {
-    return `${what} of ${this.#length} bytes at byte ${this.#offset}: the export ends at byte ${this.#device.size}`;
+    this.#ranges.flush();
   }
 }
