@@ -1,9 +1,8 @@
 import type { BlockDevice } from '../../device/block-device.ts';
 import { StagingDevice } from '../../device/staging-device.ts';
+import { TalliedDevice } from '../../device/tallied-device.ts';
 import { isOwnError, UsageError } from '../../errors.ts';
-import { viewOf } from '../../bytes/struct.ts';
-import { decodeUtf8 } from '../../bytes/utf8.ts';
-import { CheckEnd, type CheckFinding, type CheckObserver, LEAVE } from '../../filesystem/check.ts';
+import { CheckEnd } from '../../filesystem/check.ts';
 import { checkExt, type ExtCheckResult } from '../../filesystem/ext/check/check.ts';
 import { SKIPPED_JOURNAL } from '../../filesystem/ext/check/superblock-pass.ts';
 import { sealSuperblock } from '../../filesystem/ext/checksum.ts';
@@ -17,15 +16,17 @@ import type { Io } from '../io.ts';
 import { openVolume } from '../open-volume.ts';
 import { print } from '../verbs/print.ts';
 import { reasonOf } from '../verbs/failure.ts';
-import { type CommandLine, ExtendedOptionsError, OPTIONS, parseCommandLine } from './e2fsck/command-line.ts';
+import { type CommandLine, PlainUsageError, OPTIONS, parseCommandLine } from './e2fsck/command-line.ts';
+import { isProgressDescriptor, tellerFor } from './e2fsck/progress.ts';
 import { statisticsOf, summaryOf } from './e2fsck/report.ts';
+import { Talker } from './e2fsck/talker.ts';
+import { Times } from './e2fsck/times.ts';
+import { cleanLine, featuresOf, hasMagic, isClean, nameOf, superblockOf } from './e2fsck/volume-state.ts';
 
 const VERSION = 'e2fsck 1.47.0 (5-Feb-2023)\n';
 /** fsck(8): the sum of these. */
 const Status = { mended: 1, left: 4, failed: 8, usage: 16, cancelled: 32 } as const;
 const MAX_ROUNDS = 16;
-/** What the tool tells of, but does not call the file system wrong for. */
-const UNCOUNTED: ReadonlySet<string> = new Set(['ext-count', 'ext-journal-leftover', 'ext-resize-inode']);
 
 export const e2fsck = defineApplet({
   name: 'e2fsck',
@@ -51,11 +52,10 @@ export const e2fsck = defineApplet({
   },
   notSupported: [
     '-c, -k, -l, -L: bad blocks',
-    '-C: progress on a descriptor',
+    '-C with a negative number: progress that begins with a signal',
     '-D: the optimisation of directories',
     '-E ea_ver, fragcheck, discard, optimize_extents, bmap2extent, unshare_blocks, fixes_only and check_encoding',
     '-j: an external journal',
-    '-t: times',
     'file systems with bigalloc',
     'misplaced bitmaps and tables, a new journal where neither its inode nor the copy in the superblock can be used: the volume goes without',
     'copies of more than 64 MiB of multiply-claimed blocks in one run: what is beyond is asked to be deleted',
@@ -69,7 +69,7 @@ function run(io: Io, argv: readonly string[], calledAs: string): number {
     command = parseCommandLine(argv);
   } catch (error) {
     if (!(error instanceof UsageError)) throw error;
-    if (error instanceof ExtendedOptionsError) {
+    if (error instanceof PlainUsageError) {
       io.stderr.write(error.message);
       return error.exitStatus;
     }
@@ -78,6 +78,13 @@ function run(io: Io, argv: readonly string[], calledAs: string): number {
       `${message}Usage: ${calledAs} [-panyrfvFV] [-b superblock] [-B blocksize] [-z undo_file] device\n`,
     );
     return Status.usage;
+  }
+  const { progress } = command;
+  if (progress !== undefined && progress > 0 && !isProgressDescriptor(progress)) {
+    io.stderr.write(
+      `Error validating file descriptor ${progress}: Bad file descriptor\n${calledAs}: Invalid completion information file descriptor\n`,
+    );
+    return Status.failed;
   }
   if (command.manner !== 'preen' || command.version) io.stderr.write(VERSION);
   if (command.version) return 0;
@@ -110,7 +117,8 @@ function run(io: Io, argv: readonly string[], calledAs: string): number {
   }
 }
 
-function checkDevice(io: Io, command: CommandLine, calledAs: string, device: BlockDevice): number {
+function checkDevice(io: Io, command: CommandLine, calledAs: string, opened: BlockDevice): number {
+  const device = command.times === 0 ? opened : new TalliedDevice(opened);
   const staged = new StagingDevice(device);
   const isPending = isReplayPending(device);
   // What the undo file is to keep must be known before anything is written.
@@ -135,13 +143,29 @@ function checkDevice(io: Io, command: CommandLine, calledAs: string, device: Blo
     print(io, cleanLine(command.target, device));
     return 0;
   }
-  const talker = new Talker(io, command);
+  const teller = command.progress === undefined ? undefined : tellerFor(io, command.progress, command.target);
+  const talker = new Talker(io, command, teller);
+  const times =
+    device instanceof TalliedDevice
+      ? new Times(device, command.times, (text) => talker.print(text))
+      : undefined;
   let result: ExtCheckResult;
   try {
     result = checkExt(staged, talker, {
       ...(command.superblock !== undefined && { superblock: command.superblock }),
       ...(command.blockSize !== undefined && { blockSize: command.blockSize }),
       isJournalPending: isSkipped,
+      progress: {
+        begin(pass) {
+          if (!talker.isStopped) times?.begin(pass);
+        },
+        end(pass) {
+          if (!talker.isStopped) times?.end(pass);
+        },
+        step(pass, done, total) {
+          if (!talker.isStopped) teller?.step(pass, done, total);
+        },
+      },
     });
     if (talker.mended > 0) result = settle(staged, talker, result);
   } catch (error) {
@@ -154,7 +178,9 @@ function checkDevice(io: Io, command: CommandLine, calledAs: string, device: Blo
     io.stderr.write(`${calledAs}: ${command.target}: the journal cannot be replayed: ${problem}\n`);
     return Status.failed;
   }
-  return finish(io, command, device, staged, talker, result);
+  const status = finish(io, command, device, staged, talker, result);
+  times?.endAll();
+  return status;
 }
 
 /** Mends what the mends have uncovered, until there is nothing. */
@@ -226,139 +252,5 @@ function replay(device: BlockDevice): string | undefined {
   } catch (error) {
     if (isOwnError(error)) return error.message;
     throw error;
-  }
-}
-
-function superblockOf(device: BlockDevice): DataView {
-  const bytes = new Uint8Array(Superblock.$size);
-  if (SUPERBLOCK_OFFSET + bytes.length <= device.size) device.read(SUPERBLOCK_OFFSET, bytes);
-  return viewOf(bytes);
-}
-
-function featuresOf(device: BlockDevice): ReturnType<typeof readFeatures> {
-  return readFeatures(superblockOf(device));
-}
-
-/** The tool calls a volume that has a label by that. */
-function nameOf(device: BlockDevice): string | undefined {
-  if (!hasMagic(device)) return undefined;
-  const bytes = Superblock.s_volume_name.get(superblockOf(device), 0);
-  const end = bytes.indexOf(0);
-  const label = decodeUtf8(bytes, 0, end < 0 ? bytes.length : end);
-  return label === '' ? undefined : label;
-}
-
-function hasMagic(device: BlockDevice): boolean {
-  return Superblock.s_magic.get(superblockOf(device), 0) === 0xef53;
-}
-
-/** Closed cleanly, and no check is due. */
-function isClean(device: BlockDevice): boolean {
-  const superblock = superblockOf(device);
-  if (Superblock.s_magic.get(superblock, 0) !== 0xef53) return false;
-  const state = Superblock.s_state.get(superblock, 0);
-  const max = Superblock.s_max_mnt_count.get(superblock, 0);
-  const isDue = max !== 0xffff && max !== 0 && Superblock.s_mnt_count.get(superblock, 0) >= max;
-  return (state & 3) === 1 && !isDue && Superblock.s_checkinterval.get(superblock, 0) === 0;
-}
-
-/** `x.img: clean, 11/256 files, 90/2048 blocks`. */
-function cleanLine(name: string, device: BlockDevice): string {
-  const superblock = superblockOf(device);
-  const wide = (featuresOf(device).incompatible & IncompatibleFeature['64bit']) !== 0 ? 0x1_0000_0000 : 0;
-  const inodes = Superblock.s_inodes_count.get(superblock, 0);
-  const blocks =
-    Superblock.s_blocks_count_lo.get(superblock, 0) + wide * Superblock.s_blocks_count_hi.get(superblock, 0);
-  const free =
-    Superblock.s_free_blocks_count_lo.get(superblock, 0) +
-    wide * Superblock.s_free_blocks_count_hi.get(superblock, 0);
-  const usedInodes = inodes - Superblock.s_free_inodes_count.get(superblock, 0);
-  return `${name}: clean, ${usedInodes}/${inodes} files, ${blocks - free}/${blocks} blocks\n`;
-}
-
-/** Tells findings in the tool's words and answers its questions. */
-class Talker implements CheckObserver {
-  mended = 0;
-  left = 0;
-  isSuperblockLost = false;
-  /** `-p` has come across what a person should decide. */
-  isStopped = false;
-  readonly #io: Io;
-  readonly #command: CommandLine;
-  readonly #isSilent: boolean;
-
-  constructor(io: Io, command: CommandLine, isSilent = false) {
-    this.#io = io;
-    this.#command = command;
-    this.#isSilent = isSilent;
-  }
-
-  /** The same without words; what would be asked is answered with yes where the person was asked once already. */
-  silent(): Talker {
-    return new Talker(this.#io, this.#command, true);
-  }
-
-  report(finding: CheckFinding): number {
-    const { severity, mend, toolText, toolErrorText = '' } = finding;
-    if (finding.code === 'ext-superblock' && severity === 'fatal') this.isSuperblockLost = true;
-    const { manner } = this.#command;
-    // With -n, what is only unfinished is no fault.
-    if (severity === 'note' && (finding.code !== 'ext-orphans' || manner === 'no')) return LEAVE;
-    if (!this.#isSilent && !this.isStopped) this.#io.stderr.write(toolErrorText);
-    if (manner === 'preen') return this.#preen(finding);
-    let answer = mend !== undefined && manner === 'yes';
-    if (mend === undefined && finding.code === 'ext-quota') this.#say(`${toolText}? no\n\n`);
-    else if (mend === undefined) this.#say(toolText);
-    else if (!mend.asks) {
-      answer = manner !== 'no';
-      this.#say(toolText);
-    } else {
-      this.#say(`${toolText}${mend.choices[0]!.label}`);
-      if (manner === 'ask' && !this.#isSilent) answer = this.#ask();
-      else if (manner === 'ask') answer = true;
-      else this.#say(`? ${answer ? 'yes' : 'no'}\n\n`);
-    }
-    if (!answer && UNCOUNTED.has(finding.code)) return LEAVE;
-    return this.#count(answer);
-  }
-
-  tell(text: string): void {
-    if (this.#command.manner !== 'preen') this.#say(text);
-  }
-
-  #preen({ mend, toolText }: CheckFinding): number {
-    const { target } = this.#command;
-    if (mend?.safe === true && !this.isStopped) {
-      const done = mend.choices[0]!.label === '' ? '.' : 'FIXED.';
-      this.#say(`${target}: ${mend.asks ? `${toolText}${done}` : `${toolText.trimEnd()} `}\n`);
-      return this.#count(true);
-    }
-    if (!this.isStopped) {
-      this.#say(
-        `${target}: ${toolText.trimEnd()}\n\n${target}: UNEXPECTED INCONSISTENCY; RUN fsck MANUALLY.\n\t(i.e., without -a or -p options)\n`,
-      );
-      this.isStopped = true;
-    }
-    return this.#count(false);
-  }
-
-  #ask(): boolean {
-    for (;;) {
-      this.#say('<y>? ');
-      const line = this.#io.stdin.readLine();
-      if (line === undefined) return false;
-      if (/^(y(es)?)?$/i.test(line.trim())) return true;
-      if (/^no?$/i.test(line.trim())) return false;
-    }
-  }
-
-  #count(answer: boolean): number {
-    if (answer) this.mended++;
-    else this.left++;
-    return answer ? 0 : LEAVE;
-  }
-
-  #say(text: string): void {
-    if (!this.#isSilent) print(this.#io, text);
   }
 }

@@ -21,8 +21,8 @@ const REFUSED_OPTIONS: ReadonlySet<string> = new Set([
   'check_encoding',
 ]);
 
-/** Extended options that are none: the tool lists those that there are, and says no more. */
-export class ExtendedOptionsError extends UsageError {
+/** What the tool says in words of its own, and no more: extended options that are none, a number that is none. */
+export class PlainUsageError extends UsageError {
   override readonly exitStatus = 1;
 }
 
@@ -39,6 +39,10 @@ export interface CommandLine {
   /** Without -f, the journal is replayed and no more is done. */
   readonly journalOnly: boolean;
   readonly version: boolean;
+  /** Where progress is told: 0 is a bar. */
+  readonly progress: number | undefined;
+  /** 0: no times are told, 1: those of the whole, 2: those of each pass. */
+  readonly times: number;
 }
 
 export const OPTIONS: readonly OptionSpec[] = [
@@ -55,7 +59,8 @@ export const OPTIONS: readonly OptionSpec[] = [
     short: 'C',
     argument: 'required',
     argumentName: 'FD',
-    description: 'write progress to a descriptor; not supported',
+    description:
+      'tell how far the check is: 0 draws a bar, another number is a descriptor that gets lines of pass, parts done, parts in all and device',
   },
   { short: 'd', description: 'debugging output; not supported' },
   { short: 'D', description: 'optimise directories; not supported' },
@@ -85,7 +90,7 @@ export const OPTIONS: readonly OptionSpec[] = [
   { short: 'n', description: 'write nothing, answer every question with no' },
   { short: 'p', description: 'repair what is safe, without asking' },
   { short: 'r', description: 'ask; it does nothing, as with the tool' },
-  { short: 't', description: 'tell times; not supported' },
+  { short: 't', description: 'tell memory and times; given twice, those of each pass' },
   { short: 'v', description: 'tell more at the end' },
   { short: 'V', description: 'print the version' },
   { short: 'y', description: 'answer every question with yes' },
@@ -99,14 +104,12 @@ export const OPTIONS: readonly OptionSpec[] = [
 
 const REFUSED: RefusedOptions = [
   ['c', 'the search for bad blocks (-c)'],
-  ['C', 'progress on a descriptor (-C)'],
   ['d', 'debugging output (-d)'],
   ['D', 'the optimisation of directories (-D)'],
   ['j', 'an external journal (-j)'],
   ['k', 'keeping bad blocks (-k)'],
   ['l', 'adding bad blocks (-l)'],
   ['L', 'setting bad blocks (-L)'],
-  ['t', 'telling times (-t)'],
 ];
 
 export function parseCommandLine(argv: readonly string[]): CommandLine {
@@ -131,7 +134,18 @@ export function parseCommandLine(argv: readonly string[]): CommandLine {
     undoFile,
     journalOnly: extended.split(',').includes('journal_only'),
     version,
+    progress: progressOf(args.value('C')),
+    times: args.options.filter(({ spec }) => spec.short === 't').length,
   };
+}
+
+function progressOf(text: string | undefined): number | undefined {
+  if (text === undefined) return undefined;
+  const value = /^\s*[-+]?(0x[\da-f]+|\d+)$/i.test(text) ? Number.parseInt(text) : Number.NaN;
+  if (Number.isNaN(value)) throw new PlainUsageError(`\nInvalid non-numeric argument to -C ("${text}")\n\n`);
+  if (value < 0)
+    throw new UsageError('progress that begins with a signal (-C with a negative number) is not supported');
+  return value;
 }
 
 function numberOf(args: ParsedArguments, name: string): number | undefined {
@@ -151,7 +165,7 @@ function checkExtendedOptions(list: string): void {
     if (name !== 'readahead_kb') problem += `Unknown extended option: ${name}\n`;
     else if (value === undefined || !/^\d+$/.test(value)) problem += 'Invalid readahead buffer size.\n';
   }
-  if (problem !== '') throw new ExtendedOptionsError(problem + EXTENDED_USAGE);
+  if (problem !== '') throw new PlainUsageError(problem + EXTENDED_USAGE);
 }
 
 const EXTENDED_USAGE = `

@@ -46,6 +46,7 @@ export function checkSummary(check: ExtCheck): { usedBlocks: number; usedInodes:
     isUninitialised: (group) => groups.hasFlag(group, 'inodesUninitialised'),
     firstOf: (group) => group * perGroup + 1,
   };
+  check.step(5, 0, 2 * groups.count);
   const usedBlocks = compareBitmaps(check, blocks);
   const usedInodes = compareBitmaps(check, inodes);
   checkCounts(check, usedBlocks, usedInodes);
@@ -89,6 +90,7 @@ function compareBitmaps(check: ExtCheck, which: Which): Float64Array {
   let isPaddingWrong = false;
   let own: OwnBlocks | undefined;
   for (let group = 0; group < groups.count; group++) {
+    check.step(5, (which.name === 'block' ? 0 : groups.count) + group + 1, 2 * groups.count);
     which.copy(group, wantedPart);
     counts[group] = popcount(wantedWords);
     if (which.isUninitialised(group)) {

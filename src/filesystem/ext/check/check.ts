@@ -39,7 +39,8 @@ export function checkExt(
     check = openCheck(device, muted, options);
     muted.isMuted = false;
   }
-  observer.tell('Pass 1: Checking inodes, blocks, and sizes\n');
+  check.progress = options.progress;
+  check.begin('1', 'Checking inodes, blocks, and sizes');
   checkInodes(check);
   checkResizeInode(check);
   for (let round = 0; round < MAX_ROUNDS && checkShared(check); round++) {
@@ -48,15 +49,21 @@ export function checkExt(
     check = openCheck(device, muted, { ...options, isJournalPending: false });
     checkInodes(check);
     muted.isMuted = false;
+    check.progress = options.progress;
   }
-  observer.tell('Pass 2: Checking directory structure\n');
+  check.end('1');
+  check.begin('2', 'Checking directory structure');
   checkDirectories(check);
-  observer.tell('Pass 3: Checking directory connectivity\n');
+  check.end('2');
+  check.begin('3', 'Checking directory connectivity');
   checkConnections(check);
-  observer.tell('Pass 4: Checking reference counts\n');
+  check.end('3');
+  check.begin('4', 'Checking reference counts');
   checkLinks(check);
-  observer.tell('Pass 5: Checking group summary information\n');
+  check.end('4');
+  check.begin('5', 'Checking group summary information');
   const { usedBlocks, usedInodes } = checkSummary(check);
+  check.end('5');
   checkOrphanFile(check);
   checkQuotaFiles(check);
   const { geometry, fragmentedFiles, fragmentedDirectories, statistics } = check;

@@ -20,7 +20,9 @@ export function checkConnections(check: ExtCheck): void {
   const paths = new PathFinder(check);
   /** 1: reached from the root; else the number of the walk that came across it. */
   const marks = new Map<number, number>([[ReservedInode.root, 1]]);
+  check.step(3, 0, directoryList.length);
   for (let index = 0; index < directoryList.length; index++) {
+    check.step(3, index + 1, directoryList.length);
     const directory = directoryList.get(index);
     if (!directories.get(directory)) continue;
     const walk = index + 2;
@@ -143,7 +145,7 @@ function setDotdot(check: ExtCheck, directory: number, block: number, parent: nu
 function mendIndexes(check: ExtCheck, paths: PathFinder): void {
   const { duplicates, badIndexes } = check;
   badIndexes.each((directory) => duplicates.add(directory));
-  if (duplicates.size > 0) check.observer.tell('Pass 3A: Optimizing directories\n');
+  if (duplicates.size > 0) check.begin('3A', 'Optimizing directories');
   for (const directory of [...duplicates].sort((a, b) => a - b)) {
     const inode = check.readInode(directory);
     if (!renameDuplicates(check, directory, paths)) continue;
@@ -158,13 +160,22 @@ function mendIndexes(check: ExtCheck, paths: PathFinder): void {
     Inode.i_flags.set(inode, 0, hasIndex ? flags | InodeFlag.index : flags & ~InodeFlag.index);
     check.writeInode(directory, inode);
   });
+  if (duplicates.size > 0) check.end('3A');
 }
 
 /** Pass 4: every inode has as many names as it counts. */
 export function checkLinks(check: ExtCheck): void {
   const lost = new LostAndFound(check);
   const hasOverflow = (check.words.readOnlyCompatible & ReadOnlyCompatibleFeature.dir_nlink) !== 0;
+  const { inodesPerGroup } = check.geometry;
+  const groupCount = check.groups.count;
+  check.step(4, 0, groupCount);
+  let group = 0;
+  const stepTo = (end: number): void => {
+    while (group < end) check.step(4, ++group, groupCount);
+  };
   check.usedInodes.each((number) => {
+    stepTo(Math.floor((number - 1) / inodesPerGroup));
     const named = check.counted.get(number);
     if (named !== 0 && named === check.links.get(number)) return;
     if (number === 0 || isNameless(check, number)) return;
@@ -201,6 +212,7 @@ export function checkLinks(check: ExtCheck): void {
     Inode.i_links_count.set(view, 0, count);
     check.writeInode(number, view);
   });
+  stepTo(groupCount);
 }
 
 /** A file without a name. Returns how many it has then. */

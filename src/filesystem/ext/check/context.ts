@@ -18,6 +18,16 @@ export interface ExtCheckOptions {
   readonly blockSize?: number;
   /** The journal has entries that are not replayed in what is checked. */
   readonly isJournalPending?: boolean;
+  readonly progress?: CheckProgress;
+}
+
+/** Whoever wants to know how far the check is. */
+export interface CheckProgress {
+  /** Passes are `1`, `1b` to `1d`, `2`, `3`, `3A`, `4` and `5`; some lie within others. */
+  begin(pass: string): void;
+  end(pass: string): void;
+  /** So many parts of a pass are done: first 0, in the end all. */
+  step(pass: number, done: number, total: number): void;
 }
 
 /** What e2fsck tells at the end. */
@@ -81,6 +91,8 @@ export class ExtCheck {
   readonly device: BlockDevice;
   readonly observer: CheckObserver;
   readonly options: ExtCheckOptions;
+  /** None while something is gone over again. */
+  progress: CheckProgress | undefined;
   readonly superblock: DataView;
   readonly words: FeatureWords;
   readonly geometry: Geometry;
@@ -159,6 +171,20 @@ export class ExtCheck {
   /** Tells a problem; returns whether it is to be mended. */
   ask(problem: Problem): boolean {
     return ask(this.observer, problem);
+  }
+
+  /** Begins a pass, in the tool's words. */
+  begin(pass: string, title: string): void {
+    this.observer.tell(`Pass ${pass.toUpperCase()}: ${title}\n`);
+    this.progress?.begin(pass);
+  }
+
+  end(pass: string): void {
+    this.progress?.end(pass);
+  }
+
+  step(pass: number, done: number, total: number): void {
+    this.progress?.step(pass, done, total);
   }
 
   isDataBlock(block: number): boolean {

@@ -20,8 +20,11 @@ const HEADER = 8;
 export function checkDirectories(check: ExtCheck): void {
   const pass = new DirectoryPass(check);
   const { directoryBlocks } = check;
+  const total = directoryBlocks.length / 3;
+  check.step(2, 0, total);
   for (let index = 0; index < directoryBlocks.length; index += 3) {
     pass.checkBlock(index);
+    check.step(2, index / 3 + 1, total);
   }
   pass.end();
 }

@@ -28,7 +28,9 @@ export function checkInodes(check: ExtCheck): void {
   const chunk = new Uint8Array(perChunk * inodeSize + 160);
   const view = viewOf(chunk);
   const plain = new PlainInodes(check, chunk);
+  check.step(1, 0, groups.count);
   for (let group = 0; group < groups.count; group++) {
+    if (group > 0) check.step(1, group, groups.count);
     if (groups.hasFlag(group, 'inodesUninitialised')) continue;
     const count = inodesPerGroup - Math.min(inodesPerGroup, groups.unusedInodes(group));
     const table = groups.inodeTable(group) * blockSize;
@@ -43,6 +45,7 @@ export function checkInodes(check: ExtCheck): void {
       }
     }
   }
+  check.step(1, groups.count, groups.count);
   checkAttributeUses(check);
 }
 
@@ -239,7 +242,13 @@ class InodePass {
     const check = this.#check;
     const { statistics } = check;
     const hasExtents = (flags & InodeFlag.extents) !== 0;
-    if (tally.isFragmented && (hasExtents || number >= this.#firstInode || check.quota.isFile(number))) {
+    // A file that no group can hold cannot be in one piece.
+    const isInGroup = tally.blocks < check.geometry.blocksPerGroup;
+    if (
+      tally.isFragmented &&
+      isInGroup &&
+      (hasExtents || number >= this.#firstInode || check.quota.isFile(number))
+    ) {
       if (type === 2) check.fragmentedDirectories++;
       else check.fragmentedFiles++;
     }

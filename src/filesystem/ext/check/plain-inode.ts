@@ -171,6 +171,8 @@ export class PlainInodes {
       if (previous >= 0 && previous + 1 !== start) this.#isFragmented = true;
       previous = start + length - 1;
     }
+    // A file that no group can hold cannot be in one piece.
+    if (blocks >= this.#check.geometry.blocksPerGroup) this.#isFragmented = false;
     return blocks;
   }
 

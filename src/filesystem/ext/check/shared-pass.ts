@@ -21,13 +21,14 @@ interface Claim {
  */
 export function checkShared(check: ExtCheck): boolean {
   if (check.sharedCount === 0) return false;
-  check.observer.tell(
-    '\nRunning additional passes to resolve blocks claimed by more than one inode...\nPass 1B: Rescanning for multiply-claimed blocks\n',
-  );
+  check.observer.tell('\nRunning additional passes to resolve blocks claimed by more than one inode...\n');
+  check.begin('1b', 'Rescanning for multiply-claimed blocks');
   const claims = findClaims(check);
-  check.observer.tell(
-    `Pass 1C: Scanning directories for inodes with multiply-claimed blocks\nPass 1D: Reconciling multiply-claimed blocks\n(There are ${claims.length} inodes containing multiply-claimed blocks.)\n\n`,
-  );
+  check.end('1b');
+  check.begin('1c', 'Scanning directories for inodes with multiply-claimed blocks');
+  check.end('1c');
+  check.begin('1d', 'Reconciling multiply-claimed blocks');
+  check.observer.tell(`(There are ${claims.length} inodes containing multiply-claimed blocks.)\n\n`);
   const own = ownBlocks(check);
   const owners = new Map<number, number>();
   const relocation = new Relocation(check);
@@ -47,6 +48,7 @@ export function checkShared(check: ExtCheck): boolean {
     isChanged =
       reconcile(check, relocation, { number, blocks, isShared, rivals, owners, own, nameOf }) || isChanged;
   }
+  check.end('1d');
   return isChanged;
 }
 
