@@ -17,10 +17,13 @@ export const tune2fs = defineApplet({
       'does, with the same output. A journal that has to be replayed is, before anything is changed. Times are in the time zone of the machine. SOURCE_DATE_EPOCH takes the place of the clock.',
     'Features are switched where that changes the superblock alone: dir_index, ea_inode, encrypt, extent, extra_isize, fast_commit, filetype, ' +
       'dir_nlink, huge_file, large_dir, large_file, metadata_csum_seed, read-only, resize_inode (to clear), sparse_super (to set), stable_inodes, verity.',
+    'A journal is made with -j, -J or -O has_journal, and removed with -O ^has_journal; "-O ^has_journal -J size=N" does both, for a journal of another size. ' +
+      'Cut short at any moment, that leaves at most blocks that nobody uses, and a file system that e2fsck wants to see.',
   ],
   options: OPTIONS,
   examples: [
     { command: 'tune2fs -L data -m 1 disk.img', explanation: 'A label, and one percent reserved.' },
+    { command: 'tune2fs -j disk.img', explanation: 'Makes an ext3 of an ext2.' },
     { command: 'tune2fs -l disk.img', explanation: 'Lists the superblock.' },
     {
       command: 'tune2fs -O metadata_csum_seed -U random disk.img',
@@ -30,10 +33,10 @@ export const tune2fs = defineApplet({
   exitStatus: { 0: 'done', 1: 'nothing was changed' },
   notSupported: [
     'changing a mounted file system',
-    'features that need more than the superblock: has_journal, orphan_file, mmp, 64bit, flex_bg, casefold, uninit_bg, metadata_csum, quota, ' +
+    'features that need more than the superblock: orphan_file, mmp, 64bit, flex_bg, casefold, uninit_bg, metadata_csum, quota, ' +
       'project; dir_index to clear with metadata_csum',
     '-U with metadata_csum but without metadata_csum_seed, with uninit_bg, or with ea_inode',
-    '-j, -J: a journal. -I: another inode size. -Q: quotas. -z: the undo file',
+    '-J device=: a journal on another device. -j on bigalloc. -I: another inode size. -Q: quotas. -z: the undo file',
     '-E encoding, encoding_flags, orphan_file_size',
   ],
   run,
@@ -45,7 +48,7 @@ function run(io: Io, argv: readonly string[]): number {
   io.stdout.write(BANNER);
   try {
     const now = clockFromEnvironment(io.env)().seconds;
-    const command = parseCommandLine(argv, now);
+    const command = parseCommandLine(io, argv, now);
     const write = Object.keys(command).some((key) => !['device', 'list', 'force'].includes(key));
     withSuperblock(io, { name: command.device, program: 'tune2fs', write }, (editor) => {
       const clearsHolder = command.extended?.split(',').some((item) => /^clear[-_]mmp$/.test(item)) ?? false;

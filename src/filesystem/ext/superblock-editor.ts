@@ -1,4 +1,5 @@
 import { viewOf } from '../../bytes/struct.ts';
+import type { Timestamp } from '../../bytes/time.ts';
 import type { BlockDevice } from '../../device/block-device.ts';
 import { CorruptImageError } from '../../errors.ts';
 import { checksumSeed, requireSuperblockChecksum, sealSuperblock } from './checksum.ts';
@@ -7,6 +8,8 @@ import { type Geometry, hasSuperblockCopy, readGeometry } from './geometry.ts';
 import { MetadataSeals } from './metadata-seals.ts';
 import { MultipleMountProtection } from './multiple-mount.ts';
 import { IncompatibleFeature, SUPERBLOCK_OFFSET, Superblock } from './superblock.ts';
+import { VolumeEdit } from './tune/volume-edit.ts';
+import { Volume } from './volume.ts';
 
 /** `s_state`: cleanly unmounted. */
 const VALID = 1;
@@ -18,6 +21,7 @@ export class SuperblockEditor {
   readonly geometry: Geometry;
   readonly #device: BlockDevice;
   readonly #bytes: Uint8Array;
+  #content: VolumeEdit | undefined;
 
   private constructor(device: BlockDevice, bytes: Uint8Array) {
     this.#device = device;
@@ -60,13 +64,24 @@ export class SuperblockEditor {
     return new MultipleMountProtection(this.#device, this.view, this.geometry, seals);
   }
 
+  /** Changes of more than the superblock, to be saved with it; the first call opens the volume. */
+  content(now: Timestamp): VolumeEdit {
+    this.#content ??= new VolumeEdit(
+      Volume.open(this.#device, () => now),
+      this.view,
+      now,
+    );
+    return this.#content;
+  }
+
   /**
-   * Writes the copies, then the superblock itself, with `seconds` as the time of writing. A copy always says that the volume was
+   * Writes what has changed besides the superblock, in an order in which a power cut leaves at most blocks that nobody uses; then the copies, then the superblock itself, with `seconds` as the time of writing. A copy always says that the volume was
    * not unmounted: whoever has to use it has to check it.
    */
   save(seconds: number): void {
     const { view, geometry, features } = this;
     Superblock.s_wtime.set(view, 0, seconds);
+    for (const stage of this.#content?.stages() ?? []) stage.apply(this.#device, geometry.blockSize);
     const state = Superblock.s_state.get(view, 0);
     const incompatible = Superblock.s_feature_incompat.get(view, 0);
     Superblock.s_state.set(view, 0, state & ~VALID);

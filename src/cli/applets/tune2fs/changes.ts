@@ -5,10 +5,14 @@ import {
   ReadOnlyCompatibleFeature,
   Superblock,
 } from '../../../filesystem/ext/superblock.ts';
-import { UnsupportedError } from '../../../errors.ts';
+import { FsError, UnsupportedError } from '../../../errors.ts';
+import { defaultJournalBlocks } from '../../../filesystem/ext/format/journal.ts';
+import { addJournal } from '../../../filesystem/ext/tune/journal.ts';
 import { systemRandom } from '../../../host/system.ts';
 import type { Io } from '../../io.ts';
 import { Failure } from '../e2fsprogs/failure.ts';
+import type { JournalChoice } from '../mke2fs/journal-options.ts';
+import { parseCount } from '../e2fsprogs/numbers.ts';
 import { chooseUuid } from '../mke2fs/identity.ts';
 import { HOST_ACCOUNTS } from './accounts.ts';
 import { calendarTime } from './calendar.ts';
@@ -32,6 +36,7 @@ export function applyChanges(io: Io, editor: SuperblockEditor, command: CommandL
   const { view, geometry } = editor;
   const say = (message: string): void => io.stdout.write(message);
   let changed = false;
+  let makesJournal = command.makesJournal === true;
   if (command.maxMountCount !== undefined) {
     Superblock.s_max_mnt_count.set(view, 0, command.maxMountCount & 0xffff);
     say(`Setting maximal mount count to ${command.maxMountCount}\n`);
@@ -103,18 +108,23 @@ export function applyChanges(io: Io, editor: SuperblockEditor, command: CommandL
     changed = true;
   }
   if (command.features !== undefined) {
-    const change = changeFeatures(editor, command.features, systemRandom);
+    const change = changeFeatures(editor, command.features, systemRandom, { seconds: now, nanoseconds: 0 });
     if (change.warning !== '') io.stderr.write(change.warning);
     if (change.needsCheck) {
       Superblock.s_state.set(view, 0, Superblock.s_state.get(view, 0) & ~VALID);
       say(`\n${PLEASE_CHECK}\n`);
     }
     changed ||= change.changed;
+    makesJournal ||= change.makesJournal;
   }
   const complain = (message: string): void => io.stderr.write(message);
   const extended =
     command.extended === undefined ? {} : parseExtendedOptions(command.extended, say, complain);
   changed = applyExtended(editor, extended, command.force) || changed;
+  if (makesJournal) {
+    makeJournal(io, editor, command.journal ?? {}, now);
+    changed = true;
+  }
   if (command.uuid !== undefined) {
     setUuid(editor, command.uuid, now);
     changed = true;
@@ -147,10 +157,49 @@ function setSparse(io: Io, editor: SuperblockEditor, sparse: boolean): boolean {
       '\nSetting the sparse superblock flag not supported\nfor filesystems with the meta_bg feature enabled.\n',
     );
   }
-  const change = changeFeatures(editor, 'sparse_super', systemRandom);
+  const change = changeFeatures(editor, 'sparse_super', systemRandom, { seconds: 0, nanoseconds: 0 });
   Superblock.s_state.set(view, 0, Superblock.s_state.get(view, 0) & ~VALID);
   io.stdout.write(`\nSparse superblock flag set.  ${PLEASE_CHECK}`);
   return change.changed;
+}
+
+function makeJournal(io: Io, editor: SuperblockEditor, choice: JournalChoice, now: number): void {
+  const { view, features, geometry } = editor;
+  if ((features.compatible & CompatibleFeature.has_journal) !== 0) {
+    throw new Failure('The filesystem already has a journal.\n');
+  }
+  io.stdout.write('Creating journal inode: ');
+  if (choice.size === undefined && defaultJournalBlocks(geometry.blockCount) === 0) {
+    io.stderr.write('\nFilesystem too small for a journal\n');
+  }
+  const { location } = choice;
+  try {
+    addJournal(editor.content({ seconds: now, nanoseconds: 0 }), view, {
+      size: choice.size,
+      fastCommitSize: choice.fastCommitSize,
+      location: location === undefined ? undefined : parseCount(location, geometry.blockSize),
+    });
+  } catch (error) {
+    if (!(error instanceof FsError) || error.detail === undefined) throw error;
+    throw new Failure(
+      error.detail.startsWith('\n')
+        ? error.detail
+        : `\ntune2fs: ${error.detail} \n\twhile trying to create journal file\n`,
+    );
+  }
+  io.stdout.write('done\n');
+  tellChecks(io, view);
+}
+
+/** When the volume is checked of itself. */
+function tellChecks(io: Io, view: DataView): void {
+  const most = (Superblock.s_max_mnt_count.get(view, 0) << 16) >> 16;
+  const days = Superblock.s_checkinterval.get(view, 0) / 86_400;
+  if (most <= 0 && days === 0) return;
+  io.stdout.write(
+    `This filesystem will be automatically checked every ${most} mounts or\n${Number(days.toPrecision(6))} days, ` +
+      'whichever comes first.  Use tune2fs -c or -i to override.\n',
+  );
 }
 
 function applyExtended(editor: SuperblockEditor, options: ExtendedOptions, force: boolean): boolean {

@@ -1,8 +1,10 @@
 import { ErrorBehavior } from '../../../filesystem/ext/format/parameters.ts';
 import type { OptionSpec } from '../../getopt.ts';
+import type { Io } from '../../io.ts';
 import { parseOptions } from '../e2fsprogs/command-line.ts';
 import { Failure } from '../e2fsprogs/failure.ts';
 import { parseReservedPercent, parseSigned, parseUnsigned } from '../e2fsprogs/numbers.ts';
+import { type JournalChoice, parseJournalOptions } from '../mke2fs/journal-options.ts';
 import { accountId } from '../mount/account.ts';
 import { parseTime } from './calendar.ts';
 
@@ -96,12 +98,12 @@ export const OPTIONS: readonly OptionSpec[] = [
     description: 'user who may use reserved blocks, by name or number',
   },
   { short: 'U', argument: 'required', argumentName: 'UUID', description: 'UUID, or clear, random or time' },
-  { short: 'j', description: 'refused: making a journal' },
+  { short: 'j', description: 'make a journal' },
   {
     short: 'J',
     argument: 'required',
     argumentName: 'OPTION[,...]',
-    description: 'refused: making a journal',
+    description: 'make a journal with size= (MiB), fast_commit_size= and location= (blocks)',
   },
   { short: 'I', argument: 'required', argumentName: 'BYTES', description: 'refused: another inode size' },
   { short: 'Q', argument: 'required', argumentName: 'OPTION[,...]', description: 'refused: quotas' },
@@ -131,6 +133,8 @@ export interface CommandLine {
   features?: string;
   extended?: string;
   uuid?: string;
+  makesJournal?: boolean;
+  journal?: JournalChoice;
 }
 
 /** What `-c random` comes to in the tool: it never seeds its random numbers. */
@@ -138,18 +142,23 @@ const RANDOM_MOUNT_COUNT = 23;
 const LARGEST_MOUNT_COUNT = 16_000;
 
 export const REFUSED: Readonly<Record<string, string>> = {
-  j: 'making a journal (-j)',
-  J: 'making a journal (-J)',
   I: 'another inode size (-I)',
   Q: 'quotas (-Q)',
   z: 'an undo file (-z)',
 };
 
 /** Failure with the tool's words. `now` in seconds since 1970. */
-export function parseCommandLine(argv: readonly string[], now: number): CommandLine {
+export function parseCommandLine(io: Io, argv: readonly string[], now: number): CommandLine {
   const parsed = parseOptions(argv, OPTIONS, { name: 'tune2fs', usage: USAGE });
   const result: CommandLine = { device: '', list: false, force: false };
-  for (const { spec, value } of parsed.options) applyOption(result, spec.short!, value ?? '', now);
+  for (const { spec, value } of parsed.options) {
+    if (spec.short === 'j') result.makesJournal = true;
+    else if (spec.short === 'J') {
+      const choice = parseJournalOptions(io, value ?? '', 'tune2fs');
+      result.journal = { ...result.journal, ...choice };
+      if (choice.size !== undefined) result.makesJournal = choice.size !== 0;
+    } else applyOption(result, spec.short!, value ?? '', now);
+  }
   const [device, ...more] = parsed.operands;
   if (device === undefined || more.length > 0 || parsed.options.every(({ spec }) => spec.short === 'f')) {
     throw new Failure(USAGE);

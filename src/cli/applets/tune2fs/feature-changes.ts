@@ -1,5 +1,6 @@
 import fs from 'node:fs';
 import { crc32c } from '../../../bytes/crc32c.ts';
+import type { Timestamp } from '../../../bytes/time.ts';
 import { UnsupportedError } from '../../../errors.ts';
 import type { FeatureWords } from '../../../filesystem/ext/features.ts';
 import type { SuperblockEditor } from '../../../filesystem/ext/superblock-editor.ts';
@@ -9,6 +10,7 @@ import {
   ReadOnlyCompatibleFeature as R,
   Superblock,
 } from '../../../filesystem/ext/superblock.ts';
+import { removeJournal } from '../../../filesystem/ext/tune/journal.ts';
 import { Failure } from '../e2fsprogs/failure.ts';
 
 type Word = keyof FeatureWords;
@@ -64,7 +66,7 @@ const CLEARABLE: FeatureWords = {
 
 /** Changes of these make or rewrite more than the superblock: not done here. */
 const REWRITING: FeatureWords = {
-  compatible: C.has_journal | C.orphan_file,
+  compatible: C.orphan_file,
   incompatible: I.mmp | I['64bit'] | I.casefold | I.flex_bg,
   readOnlyCompatible: R.uninit_bg | R.quota | R.metadata_csum | R.project,
 };
@@ -81,6 +83,8 @@ export interface FeatureChange {
   readonly needsCheck: boolean;
   /** For stderr. */
   readonly warning: string;
+  /** A journal is to be made. */
+  readonly makesJournal: boolean;
 }
 
 /** Applies the list of `-O` to the superblock in memory. Failure and UnsupportedError leave it as it was. */
@@ -88,6 +92,7 @@ export function changeFeatures(
   editor: SuperblockEditor,
   list: string,
   random: (into: Uint8Array) => void,
+  now: Timestamp,
 ): FeatureChange {
   const { view } = editor;
   const old = editor.features;
@@ -145,6 +150,17 @@ export function changeFeatures(
   if (on('incompatible', I.metadata_csum_seed)) {
     Superblock.s_checksum_seed.set(view, 0, editor.checksumSeed);
   }
+  const makesJournal = on('compatible', C.has_journal);
+  // It is there once it is made.
+  if (makesJournal) words.compatible &= ~C.has_journal;
+  if (off('compatible', C.has_journal)) {
+    if ((words.compatible & C.orphan_file) !== 0) {
+      throw new Failure(
+        'tune2fs: the orphan file is of no use without a journal: clear orphan_file as well\n',
+      );
+    }
+    if (Superblock.s_journal_inum.get(view, 0) !== 0) removeJournal(editor.content(now), view);
+  }
   if (on('incompatible', I.encrypt)) Superblock.s_encrypt_algos.set(view, 0, ENCRYPTION_ALGORITHMS);
   const changed = TABLES.some(([word]) => old[word] !== words[word]);
   if (changed) writeWords(view, words);
@@ -155,7 +171,7 @@ export function changeFeatures(
     on('incompatible', I.filetype) ||
     off('incompatible', I.filetype) ||
     off('compatible', C.resize_inode);
-  return { changed, needsCheck, warning };
+  return { changed, needsCheck, warning, makesJournal };
 }
 
 function editedWords(old: FeatureWords, list: string): Record<Word, number> {

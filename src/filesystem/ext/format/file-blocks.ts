@@ -2,11 +2,36 @@ import { viewOf } from '../../../bytes/struct.ts';
 import { crc32c } from '../../../bytes/crc32c.ts';
 import { inodeSeed } from '../checksum.ts';
 import { InodeFlag } from '../inode.ts';
-import { hasIncompatible } from './features.ts';
-import type { NewVolume } from './new-volume.ts';
+import { type FeatureSet, hasIncompatible } from './features.ts';
+import type { WriteCounter } from './write-counter.ts';
+
+/** Where files get their blocks: a volume that is new, or one that is changed. */
+export interface FileSpace {
+  readonly layout: {
+    /** Bytes. */
+    readonly blockSize: number;
+    /** Blocks a cluster. */
+    readonly clusterBlocks: number;
+    readonly features: FeatureSet;
+  };
+  /** With metadata_csum, where checksums begin; undefined without. */
+  readonly checksumSeed: number | undefined;
+  readonly counter: WriteCounter;
+  /** Runs that files have and that hold zeros. */
+  readonly zeroBlocks: { readonly block: number; readonly count: number }[];
+  /** Takes the first free block at or after `goal`, else the first of all. */
+  allocate(goal: number): number;
+  /** The first run of free blocks at or after `goal`, at most `count`, not taken yet. */
+  findSpace(goal: number, count: number): { readonly block: number; readonly count: number };
+  take(block: number, count: number): void;
+  /** The bytes of one block, which the caller may go on to change. */
+  putBlock(block: number, bytes: Uint8Array): void;
+  /** Written, with content that is yet to come. */
+  touchInode(inode: number): void;
+}
 
 /**
- * The blocks of a file of a new volume, in the order of the file: an extent tree where the volume has those, a block
+ * The blocks of a file that is made, in the order of the file: an extent tree where the volume has those, a block
  * map else. `record` gets the root of either.
  */
 export interface FileBlocks {
@@ -22,7 +47,7 @@ export interface FileBlocks {
   numbers(): number[];
 }
 
-export function fileBlocks(volume: NewVolume, inode: number): FileBlocks {
+export function fileBlocks(volume: FileSpace, inode: number): FileBlocks {
   return hasIncompatible(volume.layout.features, 'extent')
     ? new ExtentBlocks(volume, inode)
     : new MappedBlocks(volume, inode);
@@ -52,7 +77,7 @@ interface Leaf {
 /** Struct ext4_extent_header and what follows it: Linux Documentation/filesystems/ext4/ifork.rst. */
 class ExtentBlocks implements FileBlocks {
   readonly flags = InodeFlag.extents;
-  readonly #volume: NewVolume;
+  readonly #volume: FileSpace;
   readonly #inode: number;
   /** Leaves with their blocks; one without a block is the root itself. */
   readonly #leaves: Leaf[] = [{ block: 0, entries: [] }];
@@ -62,7 +87,7 @@ class ExtentBlocks implements FileBlocks {
   #length = 0;
   #data = 0;
 
-  constructor(volume: NewVolume, inode: number) {
+  constructor(volume: FileSpace, inode: number) {
     this.#volume = volume;
     this.#inode = inode;
     this.#perBlock = Math.floor((volume.layout.blockSize - ENTRY) / ENTRY);
@@ -182,7 +207,7 @@ const INDIRECT_SLOT = 12;
 /** Direct, indirect, double- and triple-indirect blocks: Documentation/filesystems/ext4/ifork.rst. */
 class MappedBlocks implements FileBlocks {
   readonly flags = 0;
-  readonly #volume: NewVolume;
+  readonly #volume: FileSpace;
   readonly #inode: number;
   readonly #slots = new Uint8Array(60);
   readonly #view = viewOf(this.#slots);
@@ -194,7 +219,7 @@ class MappedBlocks implements FileBlocks {
   #length = 0;
   #pointerBlocks = 0;
 
-  constructor(volume: NewVolume, inode: number) {
+  constructor(volume: FileSpace, inode: number) {
     this.#volume = volume;
     this.#inode = inode;
     this.#pointers = volume.layout.blockSize / 4;
@@ -280,7 +305,7 @@ class MappedBlocks implements FileBlocks {
 }
 
 /** Takes `count` blocks for the file from `goal` on, as fallocate(2) would: in as few runs as are free. */
-export function fillFile(volume: NewVolume, blocks: FileBlocks, count: number, goal: number): number {
+export function fillFile(volume: FileSpace, blocks: FileBlocks, count: number, goal: number): number {
   let first = -1;
   let at = goal;
   for (let done = 0; done < count;) {

@@ -1,6 +1,6 @@
 import { viewOf } from '../../../bytes/struct.ts';
+import type { Timestamp } from '../../../bytes/time.ts';
 import { Inode } from '../inode.ts';
-import type { ExtLayout } from './layout.ts';
 
 /** Bytes past the first 128 that new inodes use, where inodes are larger. */
 export const EXTRA_INODE_SIZE = 32;
@@ -9,6 +9,15 @@ export const EXTRA_INODE_SIZE = 32;
 export const DIRECT_SLOTS = 12;
 export const INDIRECT_SLOT = 12;
 export const DOUBLE_INDIRECT_SLOT = 13;
+
+/** What the bytes of an inode depend on besides its content. */
+export interface InodeShape {
+  /** Bytes. */
+  readonly blockSize: number;
+  /** Bytes. */
+  readonly inodeSize: number;
+  readonly parameters: { readonly options: { readonly now: Timestamp } };
+}
 
 export interface InodeContent {
   readonly mode?: number;
@@ -28,7 +37,7 @@ export interface InodeContent {
 }
 
 /** The bytes of an inode that was made, changed and read now. */
-export function inodeRecord(layout: ExtLayout, content: InodeContent): Uint8Array {
+export function inodeRecord(layout: InodeShape, content: InodeContent): Uint8Array {
   const record = new Uint8Array(layout.inodeSize);
   const view = viewOf(record);
   const seconds = layout.parameters.options.now.seconds;

@@ -1,11 +1,10 @@
 import { viewOf } from '../../../bytes/struct.ts';
 import { FsError } from '../../../errors.ts';
 import { InodeKind, ReservedInode } from '../inode.ts';
-import { hasCompatible, hasIncompatible } from './features.ts';
-import { fileBlocks, fillFile } from './file-blocks.ts';
-import { inodeRecord } from './inode-record.ts';
-import { type ExtLayout, groupFirstBlock, groupOfBlock } from './layout.ts';
-import type { NewVolume } from './new-volume.ts';
+import { type FeatureSet, hasCompatible, hasIncompatible } from './features.ts';
+import { fileBlocks, fillFile, type FileSpace } from './file-blocks.ts';
+import { inodeRecord, type InodeShape } from './inode-record.ts';
+import type { ExtLayout } from './layout.ts';
 import { invalid } from './parameters.ts';
 
 /** How long the journal is, blocks. */
@@ -34,41 +33,96 @@ const LARGEST_DEFAULT = 262144;
 /** A journal has one block for fast commits for so many of its others. */
 const FAST_COMMIT_SHARE = 64;
 
+/** What is asked for. */
+export interface JournalWish {
+  /** MiB; what the volume's size suggests where there is none. */
+  readonly size?: number | undefined;
+  readonly fastCommitSize?: number | undefined;
+}
+
+/** Blocks of a journal that nobody asked a size for; 0: the volume is too small. */
+export function defaultJournalBlocks(blockCount: number): number {
+  return DEFAULT_BLOCKS.find(([below]) => blockCount < below)?.[1] ?? LARGEST_DEFAULT;
+}
+
 /** Undefined for a volume that has none, or is too small; ENOSPC or EINVAL for a size that cannot be. */
 export function journalSize(layout: ExtLayout, freeBlocks: number): JournalSize | undefined {
   if (!hasCompatible(layout.features, 'has_journal')) return undefined;
-  const { journal = {} } = layout.parameters.options;
-  const { blockCount, blockSize } = layout;
-  const perMebibyte = (1 << 20) / blockSize;
-  const byDefault = DEFAULT_BLOCKS.find(([below]) => blockCount < below)?.[1] ?? LARGEST_DEFAULT;
-  if (byDefault === 0) return undefined;
-  const fast = hasCompatible(layout.features, 'fast_commit');
+  const { blockCount, blockSize, features } = layout;
+  if (defaultJournalBlocks(blockCount) === 0) return undefined;
+  return journalSizeFor(
+    { blockCount, blockSize, features, freeBlocks },
+    layout.parameters.options.journal ?? {},
+  );
+}
+
+/** ENOSPC or EINVAL for a size that cannot be. */
+export function journalSizeFor(
+  volume: {
+    readonly blockCount: number;
+    readonly blockSize: number;
+    readonly freeBlocks: number;
+    readonly features: FeatureSet;
+  },
+  wish: JournalWish,
+): JournalSize {
+  const byDefault = defaultJournalBlocks(volume.blockCount);
+  const fast = hasCompatible(volume.features, 'fast_commit');
   // Its share is of the default journal, whatever size was asked for.
-  const fastCommitBlocks = fast ? (journal.fastCommitSize ?? byDefault / FAST_COMMIT_SHARE) : 0;
-  if (!journal.size) {
+  const fastCommitBlocks = fast ? (wish.fastCommitSize ?? byDefault / FAST_COMMIT_SHARE) : 0;
+  if (!wish.size) {
     return { blocks: byDefault, fastCommitBlocks };
   }
-  const blocks = journal.size * perMebibyte;
+  const blocks = wish.size * ((1 << 20) / volume.blockSize);
   if (blocks < MIN_JOURNAL_BLOCKS || blocks + fastCommitBlocks > MAX_JOURNAL_BLOCKS) {
     throw invalid(
       `\nThe total requested journal size is ${blocks + fastCommitBlocks} blocks; it must be\n` +
         `between ${MIN_JOURNAL_BLOCKS} and ${MAX_JOURNAL_BLOCKS} blocks.  Aborting.\n`,
     );
   }
-  if (blocks + fastCommitBlocks > freeBlocks / 2)
+  if (blocks + fastCommitBlocks > volume.freeBlocks / 2)
     throw new FsError('ENOSPC', { detail: '\nTotal journal size too big for filesystem.\n' });
   return { blocks, fastCommitBlocks };
 }
 
-/** Inode 8 with a journal that holds nothing. */
-export function makeJournal(volume: NewVolume, size: JournalSize): void {
+/** What a journal is made on. */
+export interface JournalSpace extends FileSpace {
+  readonly layout: FileSpace['layout'] &
+    InodeShape & {
+      readonly firstDataBlock: number;
+      readonly blockCount: number;
+      readonly blocksPerGroup: number;
+      readonly groupCount: number;
+      readonly flexGroups: number;
+      readonly parameters: {
+        readonly packedMetaBlocks: boolean;
+        readonly options: { readonly uuid: Uint8Array };
+      };
+    };
+  /** Where the blocks of this inode are looked for. */
+  goalOf(inode: number): number;
+  /** Blocks of a group that are free, as its descriptor counts them. */
+  freeClusters(group: number): number;
+  readInode(inode: number): void;
+  putInode(inode: number, record: Uint8Array): void;
+}
+
+export interface NewJournal {
+  /** `s_jnl_blocks`. */
+  readonly backup: Uint8Array;
+  /** Blocks. */
+  readonly total: number;
+}
+
+/** Makes inode 8 a journal that holds nothing. `location`: a block to look from, for a journal of extents. */
+export function makeJournal(volume: JournalSpace, size: JournalSize, location?: number): NewJournal {
   const { layout } = volume;
   const total = size.blocks + size.fastCommitBlocks;
   const blocks = fileBlocks(volume, ReservedInode.journal);
   volume.readInode(ReservedInode.journal);
   // A block map is filled near its inode, whatever was asked for.
   const goal = hasIncompatible(layout.features, 'extent')
-    ? (layout.parameters.options.journal?.location ?? middle(volume))
+    ? (location ?? middle(volume))
     : volume.goalOf(ReservedInode.journal);
   const first = fillFile(volume, blocks, total, goal);
   const root = blocks.root();
@@ -84,18 +138,16 @@ export function makeJournal(volume: NewVolume, size: JournalSize): void {
       flags: blocks.flags,
     }),
   );
-  volume.putBlock(first, journalSuperblock(volume, size));
+  volume.putBlock(first, journalSuperblock(layout, size));
   const backup = new Uint8Array(68);
   backup.set(root);
   viewOf(backup).setUint32(60, Math.floor(bytes / 0x1_0000_0000), true);
   viewOf(backup).setUint32(64, bytes >>> 0, true);
-  volume.superblockFields.journalInode = ReservedInode.journal;
-  volume.superblockFields.journalBackup = backup;
-  volume.journalBlocks = total;
+  return { backup, total };
 }
 
 /** Big-endian, Linux Documentation/filesystems/ext4/journal.rst. */
-function journalSuperblock({ layout }: NewVolume, size: JournalSize): Uint8Array {
+function journalSuperblock(layout: JournalSpace['layout'], size: JournalSize): Uint8Array {
   const bytes = new Uint8Array(layout.blockSize);
   const view = viewOf(bytes);
   view.setUint32(0x00, MAGIC);
@@ -111,16 +163,15 @@ function journalSuperblock({ layout }: NewVolume, size: JournalSize): Uint8Array
 }
 
 /** Where the way to it is short from anywhere: the group with most room in the middle. */
-function middle(volume: NewVolume): number {
-  const { layout } = volume;
-  if (layout.parameters.packedMetaBlocks) return 0;
-  const last = layout.groupCount - 1;
-  const half = groupOfBlock(layout, Math.floor((layout.blockCount - layout.firstDataBlock) / 2));
+function middle(volume: JournalSpace): number {
+  const { firstDataBlock, blockCount, blocksPerGroup, groupCount, flexGroups, parameters } = volume.layout;
+  if (parameters.packedMetaBlocks) return 0;
+  const last = groupCount - 1;
+  const half = Math.floor((Math.floor((blockCount - firstDataBlock) / 2) - firstDataBlock) / blocksPerGroup);
   let start = Math.max(half - 1, 0);
   let end = Math.min(half + 1, last);
-  const flex = layout.flexGroups;
-  if (flex > 1 && half > flex) {
-    start = half - (half % flex);
+  if (flexGroups > 1 && half > flexGroups) {
+    start = half - (half % flexGroups);
     while (start <= last && volume.freeClusters(start) === 0) start++;
     if (start > last) start = 0;
     end = Math.min(start + 1, last);
@@ -128,5 +179,5 @@ function middle(volume: NewVolume): number {
   let best = start;
   for (let group = start + 1; group <= end; group++)
     if (volume.freeClusters(group) > volume.freeClusters(best)) best = group;
-  return groupFirstBlock(layout, best);
+  return firstDataBlock + best * blocksPerGroup;
 }

@@ -47,7 +47,13 @@ export function makeContent(layout: ExtLayout, options: NewContentOptions): NewV
   makeLostAndFound(volume);
   makeBadBlocksInode(volume);
   if (hasCompatible(features, 'resize_inode')) makeResizeInode(volume);
-  if (options.journal !== undefined) makeJournal(volume, options.journal);
+  if (options.journal !== undefined) {
+    const { location } = layout.parameters.options.journal ?? {};
+    const { backup, total } = makeJournal(volume, options.journal, location);
+    volume.superblockFields.journalInode = ReservedInode.journal;
+    volume.superblockFields.journalBackup = backup;
+    volume.journalBlocks = total;
+  }
   if (hasIncompatible(features, 'mmp')) makeMountProtection(volume);
   if (hasReadOnlyCompatible(features, 'quota')) makeQuotaFiles(volume);
   if (hasCompatible(features, 'orphan_file') && options.journal !== undefined) makeOrphanFile(volume);
