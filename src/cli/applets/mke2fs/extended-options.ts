@@ -1,5 +1,5 @@
 import { parseUuid } from '../../../bytes/uuid.ts';
-import type { QuotaType } from '../../../filesystem/ext/format/parameters.ts';
+import type { QuotaKind } from '../../../filesystem/ext/quota-kind.ts';
 import type { Io } from '../../io.ts';
 import { Failure } from '../e2fsprogs/failure.ts';
 import { parseCount, parseUnsigned } from '../e2fsprogs/numbers.ts';
@@ -21,7 +21,7 @@ export interface ExtendedOptions {
   packedMetaBlocks?: boolean;
   /** Seconds. */
   mmpInterval?: number;
-  quotaTypes?: QuotaType[];
+  quotaTypes?: QuotaKind[];
   /** Bytes. */
   orphanFileSize?: number;
   encodingFlags?: number;
@@ -212,7 +212,7 @@ function setValue(
   }
 }
 
-const QUOTA_TYPES: Readonly<Record<string, QuotaType>> = {
+const QUOTA_TYPES: Readonly<Record<string, QuotaKind>> = {
   usrquota: 'user',
   grpquota: 'group',
   prjquota: 'project',

@@ -1,22 +1,13 @@
 import { Inode, InodeFlag, InodeKind } from '../inode.ts';
-import {
-  DEFAULT_GRACE,
-  makeQuotaFile,
-  NO_LIMITS,
-  QUOTA_KINDS,
-  type QuotaFileSource,
-  type QuotaFileState,
-  type QuotaKind,
-  type QuotaRecord,
-  readQuotaFile,
-  TREE_BLOCK,
-} from '../quota-file.ts';
+import { DEFAULT_GRACE, NO_LIMITS, type QuotaRecord, TREE_BLOCK } from '../quota-entry.ts';
+import { makeQuotaFile, type QuotaFileSource, type QuotaFileState, readQuotaFile } from '../quota-file.ts';
+import { QUOTA_FIELDS, QUOTA_KINDS, type QuotaKind } from '../quota-kind.ts';
 import { Superblock, SUPERBLOCK_OFFSET } from '../superblock.ts';
 import type { ExtCheck } from './context.ts';
 import { eachRun } from './file-runs.ts';
 import { FileRewrite } from './file-rewrite.ts';
 import { writeSuperblock } from './superblock-pass.ts';
-import { type CountedKind, QUOTA_FIELDS, type Usage } from './quota-usage.ts';
+import type { CountedKind, Usage } from './quota-usage.ts';
 
 /** Owners whose numbers are told of a file: more of them say nothing new to a person. */
 const MAX_TOLD = 5;

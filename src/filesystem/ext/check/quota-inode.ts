@@ -1,8 +1,7 @@
 import { Inode, InodeKind, ReservedInode } from '../inode.ts';
-import { QUOTA_KINDS } from '../quota-file.ts';
+import { QUOTA_FIELDS, QUOTA_KINDS } from '../quota-kind.ts';
 import { ReadOnlyCompatibleFeature, Superblock, SUPERBLOCK_OFFSET } from '../superblock.ts';
 import type { ExtCheck } from './context.ts';
-import { QUOTA_FIELDS } from './quota-usage.ts';
 import { writeSuperblock } from './superblock-pass.ts';
 
 /** Is it an inode of a quota file, or one that can be nothing else? */

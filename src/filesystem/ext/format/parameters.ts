@@ -9,6 +9,7 @@ import {
   NO_FEATURES,
   refuseUnsupportedFeatures,
 } from './features.ts';
+import type { QuotaKind } from '../quota-kind.ts';
 import { type ExtConfiguration, PAGE_SIZE, resolveProfile, type ResolvedProfile } from './profile.ts';
 
 /** `s_creator_os`. */
@@ -75,7 +76,7 @@ export interface FormatExtOptions {
   /** With mmp: seconds between two signs of life. */
   readonly mmpInterval?: number;
   /** With quota: whose use is counted; users and groups, with the feature also projects, where absent. */
-  readonly quotaTypes?: readonly QuotaType[];
+  readonly quotaTypes?: readonly QuotaKind[];
   /** With orphan_file: bytes. */
   readonly orphanFileSize?: number;
   /** With casefold. */
@@ -92,8 +93,6 @@ export interface JournalOptions {
   /** The block from which room is looked for. */
   readonly location?: number;
 }
-
-export type QuotaType = 'user' | 'group' | 'project';
 
 /** Options with every choice made; sizes are bytes, counts are of blocks, inodes or groups. */
 export interface ExtParameters {

@@ -1,35 +1,23 @@
 import { viewOf } from '../../../bytes/struct.ts';
-import { InodeFlag, InodeKind, ReservedInode } from '../inode.ts';
+import { Inode, InodeFlag, InodeKind, ReservedInode } from '../inode.ts';
+import { NO_LIMITS, type QuotaRecord, TREE_BLOCK } from '../quota-entry.ts';
+import { makeQuotaFile } from '../quota-file.ts';
+import { QUOTA_KINDS, type QuotaKind, quotaOwnerOf } from '../quota-kind.ts';
 import { hasReadOnlyCompatible } from './features.ts';
 import { fileBlocks } from './file-blocks.ts';
 import { inodeRecord } from './inode-record.ts';
 import type { NewVolume } from './new-volume.ts';
-import type { QuotaType } from './parameters.ts';
 
-/** What the files of each kind of quota begin with (Linux fs/quota/quotaio_v2.h); format version 1. */
-const MAGIC: Readonly<Record<QuotaType, number>> = {
-  user: 0xd9c0_1f11,
-  group: 0xd9c0_1927,
-  project: 0xd9c0_3f14,
-};
-const VERSION = 1;
-/** Seconds for which a soft limit may be exceeded. */
-const GRACE = 604_800;
-/** Bytes of a block of the file's own tree, whatever blocks the volume has. */
-const TREE_BLOCK = 1024;
-/** Header, four levels of the tree, one block of entries. */
-const TREE_BLOCKS = 6;
-const DATA_BLOCK = 5;
-const ENTRIES_START = 16;
+/** lost+found is the first inode that is nobody's yet. */
+const FIRST_INODE = 11;
 
 /** The files that count who uses how much: so far that is root, with the root directory and lost+found. */
 export function makeQuotaFiles(volume: NewVolume): void {
   const { options } = volume.layout.parameters;
   const project = hasReadOnlyCompatible(volume.layout.features, 'project');
-  const types: readonly QuotaType[] =
+  const types: readonly QuotaKind[] =
     options.quotaTypes ?? (project ? ['user', 'group', 'project'] : ['user', 'group']);
-  const owner = options.rootOwner ?? { uid: 0, gid: 0 };
-  for (const type of ['user', 'group', 'project'] as const) {
+  for (const type of QUOTA_KINDS) {
     if (!types.includes(type)) continue;
     const inode =
       type === 'user'
@@ -37,11 +25,7 @@ export function makeQuotaFiles(volume: NewVolume): void {
         : type === 'group'
           ? ReservedInode.groupQuota
           : volume.allocateInode();
-    makeQuotaFile(
-      volume,
-      inode,
-      quotaTree(volume, type, type === 'user' ? owner.uid : type === 'group' ? owner.gid : 0),
-    );
+    putQuotaFile(volume, inode, makeQuotaFile(type, usageOf(volume, type)));
     const fields = volume.superblockFields;
     if (type === 'user') fields.userQuotaInode = inode;
     else if (type === 'group') fields.groupQuotaInode = inode;
@@ -50,41 +34,29 @@ export function makeQuotaFiles(volume: NewVolume): void {
   volume.countBitmaps();
 }
 
-/** The whole file: a radix tree with the one entry of `id`, or two where root and lost+found differ in owner. */
-function quotaTree(volume: NewVolume, type: QuotaType, id: number): Uint8Array {
-  void id;
-  const bytes = new Uint8Array(TREE_BLOCKS * TREE_BLOCK);
-  const view = viewOf(bytes);
-  view.setUint32(0, MAGIC[type], true);
-  view.setUint32(4, VERSION, true);
-  view.setUint32(8, GRACE, true);
-  view.setUint32(12, GRACE, true);
-  view.setUint32(20, TREE_BLOCKS, true);
-  view.setUint32(28, DATA_BLOCK, true);
-  // The first reference of each level leads to the next.
-  for (let level = 1; level < DATA_BLOCK; level++) view.setUint32(level * TREE_BLOCK, level + 1, true);
-  const block = DATA_BLOCK * TREE_BLOCK;
-  view.setUint16(block + 8, 1, true);
-  const entry = block + ENTRIES_START;
-  view.setUint32(entry + 24, 2, true); // inodes
-  const space = usedSpace(volume);
-  view.setUint32(entry + 48, space >>> 0, true);
-  return bytes;
+/** By owner, what the root directory and lost+found take. */
+function usageOf(volume: NewVolume, kind: QuotaKind): QuotaRecord[] {
+  const records = new Map<number, QuotaRecord>();
+  for (const number of [ReservedInode.root, FIRST_INODE]) {
+    const view = viewOf(volume.inodes.get(number)!);
+    const id = quotaOwnerOf(kind, view, 0, view.byteLength);
+    const { space, inodes } = records.get(id) ?? { space: 0n, inodes: 0n };
+    const added = BigInt(Inode.i_blocks_lo.get(view, 0) * 512);
+    records.set(id, { ...NO_LIMITS, id, space: space + added, inodes: inodes + 1n });
+  }
+  return [...records.values()].sort((a, b) => a.id - b.id);
 }
 
-function usedSpace(volume: NewVolume): number {
-  const sectors = (inode: number): number => viewOf(volume.inodes.get(inode)!).getUint32(0x1c, true);
-  return (sectors(ReservedInode.root) + sectors(11)) * 512;
-}
-
-function makeQuotaFile(volume: NewVolume, inode: number, content: Uint8Array): void {
+function putQuotaFile(volume: NewVolume, inode: number, content: Uint8Array): void {
   const { blockSize } = volume.layout;
   const blocks = fileBlocks(volume, inode);
   const goal = volume.goalOf(inode);
   const found: number[] = [];
   let next = goal;
   // In the order in which the reference comes to write them: the root of the tree is last.
-  for (const at of [0, 2, 3, 4, 5, 1]) {
+  const order = [0, 2, 3, 4, 5, 1];
+  for (let at = order.length; at < content.length / TREE_BLOCK; at++) order.push(at);
+  for (const at of order) {
     const i = Math.floor((at * TREE_BLOCK) / blockSize);
     if (found[i] !== undefined) continue;
     found[i] = volume.allocate(next);
