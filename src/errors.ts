@@ -101,6 +101,7 @@ export const ERRNO = {
   EOPNOTSUPP: [95, 'Operation not supported'],
   ESTALE: [116, 'Stale file handle'],
   EUCLEAN: [117, 'Structure needs cleaning'],
+  EDQUOT: [122, 'Disk quota exceeded'],
   ENOMEDIUM: [123, 'No medium found'],
   ETIMEDOUT: [110, 'Connection timed out'],
 } as const satisfies Record<string, readonly [errno: number, text: string]>;

@@ -83,6 +83,9 @@ export interface FileSystem {
   /** ENODATA when it is not there. */
   removeXattr(node: NodeId, name: string): void;
 
+  /** Who asks for what comes next: limits of quotas do not bind the user 0, nor anybody before the first call. Left out where there are none. */
+  actAs?(user: number): void;
+
   /** Keeps a node alive past its last name, as an open file does; calls nest. */
   retain(node: NodeId): void;
   release(node: NodeId): void;
@@ -270,6 +273,8 @@ export interface OpenOptions {
    * nobody needs before it is complete. Default: no.
    */
   readonly withoutJournal?: boolean;
+  /** ext: kinds of quotas whose limits bind those that `actAs` says are asking. What is used is counted in any case. Default: none. */
+  readonly quotaLimits?: readonly ('user' | 'group' | 'project')[];
   /** Tells the time for new nodes and changes. Default: always the epoch, since the core has no clock. */
   readonly clock?: () => Timestamp;
   /** Minutes east of UTC of the local time in which FAT keeps its times. Default 0. */

@@ -70,7 +70,15 @@ describeWithTools(['mke2fs', 'e2fsck'], 'A power cut during a session on a volum
         const seed = SEED + 1000 * index + workload;
         const random = new Random(seed);
         const device = new RecordedDevice(base, Number(args[3]));
-        const states = runWorkload(device, random, OPERATIONS + random.below(OPERATIONS), {}, true);
+        const states = runWorkload(
+          device,
+          random,
+          OPERATIONS + random.below(OPERATIONS),
+          {},
+          {
+            flushesItself: true,
+          },
+        );
         const perEpoch = Math.ceil(20 / device.flushes);
         const kinds = () => cutKinds(random, perEpoch);
         device.forEachCut(random, kinds, (cut, epoch, kind) => {

@@ -18,14 +18,15 @@ export interface DurableState {
 
 /**
  * A session of random operations on a volume: makes, fills, appends, rewrites, replaces by rename, truncates, links, unlinks, also what is open, and
- * fsyncs every few operations. Returns the states that were made durable. With `flushesItself` operations may flush the device, as they do on volumes without a journal.
+ * fsyncs every few operations. Returns the states that were made durable. With `flushesItself` operations may flush the device, as they do on volumes without a journal. With
+ * `hasOwners` names have owners, of which there are 25, and files change theirs.
  */
 export function runWorkload(
   device: RecordedDevice,
   random: Random,
   operations: number,
   options: OpenOptions = {},
-  flushesItself = false,
+  { flushesItself = false, hasOwners = false }: { flushesItself?: boolean; hasOwners?: boolean } = {},
 ): DurableState[] {
   const volume = extDriver.open(device, { clock: steppingClock(), ...options });
   const states: DurableState[] = [snapshot(volume, 0)];
@@ -33,7 +34,8 @@ export function runWorkload(
   let untilSync = random.below(10);
   for (let i = 0; i < operations; i++) {
     const before = device.flushes;
-    operate(volume, random, open, states.at(-1)!);
+    if (hasOwners) changeOwner(volume, random);
+    operate(volume, random, open, states.at(-1)!, hasOwners);
     // A commit that was not asked for would make a state that nobody has seen.
     if (device.flushes !== before && !flushesItself) throw new Error(`Operation ${i} has committed`);
     if (untilSync-- > 0) continue;
@@ -63,23 +65,39 @@ function collect(volume: FileSystem, directory: NodeId, path: string, inodes: Ma
   }
 }
 
-function operate(volume: FileSystem, random: Random, open: NodeId[], last: DurableState): void {
+/** Gives some file another owner now and then. */
+function changeOwner(volume: FileSystem, random: Random): void {
+  if (random.below(8) > 0) return;
+  const files = childrenOf(volume, volume.root, 'file');
+  const uid = 1000 * random.below(40);
+  if (files.length > 0) volume.setAttributes(random.pick(files), { uid, gid: uid + 7 });
+}
+
+function operate(
+  volume: FileSystem,
+  random: Random,
+  open: NodeId[],
+  last: DurableState,
+  hasOwners: boolean,
+): void {
   const directories = [volume.root, ...childrenOf(volume, volume.root, 'directory')];
   const directory = random.pick(directories);
   const files = childrenOf(volume, directory, 'file');
-  const name = `n${random.below(25)}`;
+  const number = random.below(25);
+  const name = `n${number}`;
+  const owners = hasOwners ? { uid: number * 30_011, gid: number % 3 } : {};
   const existing = volume.lookup(directory, name);
   const roll = random.below(100);
   if (roll < 28) {
     if (existing !== undefined) return;
-    const file = volume.create(directory, name, { kind: 'file' });
+    const file = volume.create(directory, name, { kind: 'file', ...owners });
     volume.write(file, 0, random.bytes(random.below(random.below(4) === 0 ? 60_000 : 6000)));
     if (random.below(3) === 0) volume.setXattr(file, 'user.x', random.bytes(random.below(200)));
   } else if (roll < 34) {
-    if (existing === undefined) volume.create(directory, name, { kind: 'directory' });
+    if (existing === undefined) volume.create(directory, name, { kind: 'directory', ...owners });
   } else if (roll < 38) {
     const target = 'y'.repeat(1 + random.below(120));
-    if (existing === undefined) volume.create(directory, name, { kind: 'symlink', target });
+    if (existing === undefined) volume.create(directory, name, { kind: 'symlink', target, ...owners });
   } else if (roll < 60) {
     changeContent(volume, random, files, last);
   } else if (roll < 74) {

@@ -150,7 +150,6 @@ test('What cannot be written is opened for reading, with the reason', () => {
     ['s_feature_compat', 0x4, /^the journal cannot be used: .*another device/],
     ['s_feature_incompat', 0x4, /needs_recovery is set on a volume without a journal/],
     ['s_feature_incompat', 0x100, /^Superblock s_mmp_block is block 0/],
-    ['s_feature_ro_compat', 0x100, /quotas \(quota\)/],
     ['s_feature_ro_compat', 0x4000_0000, /FEATURE_R30/],
   ];
   for (const [field, bit, reason] of cases) {

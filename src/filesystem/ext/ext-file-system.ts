@@ -26,6 +26,8 @@ import { recover } from './journal/recovery.ts';
 import { Namespace } from './namespace.ts';
 import { attributesOf, changeAttributes } from './node-attributes.ts';
 import { removeNode } from './node-removal.ts';
+import type { QuotaKind } from './quota-kind.ts';
+import { Quotas } from './quotas.ts';
 import { identitiesOf, recheck } from './retained-nodes.ts';
 import { truncateStepwise } from './stepwise-truncation.ts';
 import { writeStepwise } from './stepwise-write.ts';
@@ -48,6 +50,9 @@ export class ExtFileSystem implements FileSystem {
   readonly #volume: Volume;
   readonly #core: ExtCore;
   readonly #names: Namespace;
+  readonly #quotaLimits: readonly QuotaKind[];
+  /** The device was written below the file system, and its quota files are not sound since. */
+  #quotaFault: CorruptImageError | undefined;
   #closed = false;
   /** Another file system was written over this one. */
   #isReplaced = false;
@@ -64,6 +69,7 @@ export class ExtFileSystem implements FileSystem {
     this.readOnlyReason = options.readOnly === true ? undefined : this.#reasonOf(reason);
     this.#core = new ExtCore(volume);
     this.#names = new Namespace(this.#core);
+    this.#quotaLimits = options.quotaLimits ?? [];
     this.uuid = formatUuid(Superblock.s_uuid.get(volume.superblock, 0));
     const long = volume.geometry.inodeSize > 128;
     this.capabilities = {
@@ -96,12 +102,15 @@ export class ExtFileSystem implements FileSystem {
     volume.discards.isActive = options.discard === true;
     // With a journal the counts in the superblock are brought up to date at unmount only.
     if (wasDirty || !volume.wasClean) volume.recount();
+    let lacking = 'use of space cannot be counted';
     try {
+      volume.quotas = Quotas.open(fs.#core, fs.#quotaLimits);
+      lacking = 'deleted files cannot be freed';
       fs.#core.orphans.recover();
     } catch (error) {
       if (!(error instanceof CorruptImageError)) throw error;
       // Nothing of it is on the device.
-      const reason = `deleted files cannot be freed: ${error.message}. Run e2fsck first`;
+      const reason = `${lacking}: ${error.message}. Run e2fsck first`;
       return new ExtFileSystem(Volume.open(source, volume.clock), options, reason);
     }
     return fs;
@@ -145,7 +154,7 @@ export class ExtFileSystem implements FileSystem {
       this.#requireFile(core.node(node), 'truncate');
       this.#resize(node, changes.size);
     }
-    changeAttributes(core, node, changes);
+    this.#withSpace(() => changeAttributes(core, node, changes));
   }
 
   *entries(directory: NodeId): Iterable<DirectoryEntry> {
@@ -277,6 +286,11 @@ export class ExtFileSystem implements FileSystem {
     this.#core.inodes.setTime(ref, ChangeTime, this.#core.now());
   }
 
+  actAs(user: number): void {
+    const { quotas } = this.#volume;
+    if (quotas !== undefined) quotas.isExempt = user === 0;
+  }
+
   retain(node: NodeId): void {
     this.#core.retained.retain(node);
   }
@@ -332,6 +346,7 @@ export class ExtFileSystem implements FileSystem {
     parents.clear();
     expectedSizes.clear();
     for (const [node, identity] of before) recheck(this.#core, node, identity);
+    if (!this.readOnly) this.#reopenQuotas();
   }
 
   close(): void {
@@ -367,6 +382,7 @@ export class ExtFileSystem implements FileSystem {
   #beginChange(syscall: string): void {
     this.#begin();
     this.#core.changeCount++;
+    if (this.#quotaFault !== undefined) throw this.#quotaFault;
     if (!this.readOnly) {
       this.#volume.multipleMount?.take(this.#volume.clock().seconds);
       return;
@@ -377,6 +393,17 @@ export class ExtFileSystem implements FileSystem {
         ? {}
         : { detail: `read-only file system: ${this.readOnlyReason}` }),
     });
+  }
+
+  #reopenQuotas(): void {
+    this.#quotaFault = undefined;
+    this.#volume.quotas = undefined;
+    try {
+      this.#volume.quotas = Quotas.open(this.#core, this.#quotaLimits);
+    } catch (error) {
+      if (!(error instanceof CorruptImageError)) throw error;
+      this.#quotaFault = error;
+    }
   }
 
   #requireFile(ref: InodeRef, syscall: string): void {

@@ -55,6 +55,7 @@ const WRITABLE_READ_ONLY_COMPATIBLE =
   ReadOnlyCompatibleFeature.dir_nlink |
   ReadOnlyCompatibleFeature.extra_isize |
   ReadOnlyCompatibleFeature.metadata_csum |
+  ReadOnlyCompatibleFeature.quota |
   ReadOnlyCompatibleFeature.project |
   ReadOnlyCompatibleFeature.verity;
 
@@ -69,7 +70,6 @@ const EXT3_READ_ONLY_COMPATIBLE =
 /** What a person calls the feature when it is the reason for not writing. */
 const REASONS: Readonly<Record<string, string>> = {
   bigalloc: 'clusters (bigalloc)',
-  quota: 'quotas (quota)',
 };
 
 export function readFeatures(view: DataView): FeatureWords {

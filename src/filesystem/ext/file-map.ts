@@ -62,14 +62,16 @@ export class FileMap {
     return this.#of(ref).missing(ref, from, count);
   }
 
-  /** Gives every block of the range a place to be written to. ENOSPC changes nothing. `wanted` as for the allocator. */
+  /** Gives every block of the range a place to be written to. ENOSPC and EDQUOT change nothing. `wanted` as for the allocator. */
   provide(ref: InodeRef, from: number, count: number, goal: number, wanted: number): void {
+    this.#requireQuota(ref, from, count, 'write');
     this.#of(ref).provide(ref, from, count, goal, wanted);
   }
 
   /** Gives the range space that reads as zeros until it is written; false for a file whose map cannot say that. */
   preallocate(ref: InodeRef, from: number, count: number, goal: number): boolean {
     if (!this.#inodes.hasFlag(ref, InodeFlag.extents)) return false;
+    this.#requireQuota(ref, from, count, 'fallocate');
     this.#extents.preallocate(ref, from, count, goal);
     return true;
   }
@@ -111,6 +113,11 @@ export class FileMap {
     throw new UnsupportedError(`Inode ${ref.number} cannot be changed: unsupported feature verity`, [
       'verity',
     ]);
+  }
+
+  #requireQuota(ref: InodeRef, from: number, count: number, syscall: string): void {
+    const { quotas } = this.#volume;
+    if (quotas?.isBinding === true) quotas.requireBlocks(ref, this.missing(ref, from, count), syscall);
   }
 
   #of(ref: InodeRef): BlockMap | ExtentMap {

@@ -139,7 +139,8 @@ export class InodeTable {
    * of the file system once sectors are too many.
    */
   addBlocks(ref: InodeRef, count: number): void {
-    const { features, geometry } = this.#volume;
+    const { features, geometry, quotas } = this.#volume;
+    quotas?.addBlocks(ref, count);
     const low = Inode.i_blocks_lo.get(ref.view, ref.base);
     if ((features.readOnlyCompatible & ReadOnlyCompatibleFeature.huge_file) === 0) {
       Inode.i_blocks_lo.set(ref.view, ref.base, Math.max(0, low + count * geometry.sectorsPerBlock));

@@ -79,6 +79,12 @@ export class Namespace {
     const target = options.kind === 'symlink' ? encodeUtf8(options.target ?? '') : undefined;
     const device = this.#deviceWords(options);
     core.inodeAllocator.require('create');
+    if (volume.quotas !== undefined) {
+      const project = newProjectOf(inodes, parentRef) ?? 0;
+      const owners = { user: options.uid ?? 0, group: options.gid ?? 0, project };
+      volume.quotas.acquire(owners);
+      volume.quotas.requireInodes(owners, 1, 'create');
+    }
     const own = isDirectory
       ? directories.firstBlocks
       : target === undefined
@@ -105,10 +111,12 @@ export class Namespace {
       if (target !== undefined) writeTarget(core, ref, target);
     } catch (error) {
       // A bitmap on the way was damaged.
+      volume.quotas?.addBlocks(ref, -inodes.allocated(ref) / volume.geometry.blockSize);
       core.inodeAllocator.free(number, isDirectory);
       inodes.wipe(ref);
       throw error;
     }
+    volume.quotas?.addInodes(ref, 1);
     if (isDirectory) this.#addLinks(parentRef, 1);
     if (options.kind === 'file') core.fileMap.plant(ref);
     if (device !== undefined) {

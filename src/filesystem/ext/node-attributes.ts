@@ -34,16 +34,19 @@ export function attributesOf(core: ExtCore, node: NodeId): Attributes {
   };
 }
 
-/** All but the size, of which only the times follow. */
+/** All but the size, of which only the times follow. EDQUOT and ENOSPC, when what it takes cannot be another owner's, change nothing. */
 export function changeAttributes(core: ExtCore, node: NodeId, changes: AttributeChanges): void {
   const { inodes } = core;
   const ref = core.node(node);
+  if (changes.uid !== undefined || changes.gid !== undefined) {
+    const user = changes.uid ?? inodes.uid(ref);
+    const group = changes.gid ?? inodes.gid(ref);
+    core.volume.quotas?.transfer(ref, { user, group }, 'chown');
+    inodes.setOwner(ref, user, group);
+  }
   if (changes.mode !== undefined) {
     const kind = Inode.i_mode.get(ref.view, ref.base) & 0xf000;
     Inode.i_mode.set(ref.view, ref.base, kind | (changes.mode & 0o7777));
-  }
-  if (changes.uid !== undefined || changes.gid !== undefined) {
-    inodes.setOwner(ref, changes.uid ?? inodes.uid(ref), changes.gid ?? inodes.gid(ref));
   }
   const mtime = changes.mtime ?? (changes.size === undefined ? undefined : core.now());
   if (changes.atime !== undefined) inodes.setTime(ref, AccessTime, changes.atime);

@@ -27,8 +27,10 @@ export function removeNode(core: ExtCore, ref: InodeRef): void {
   const kind = inodes.kind(ref);
   const directory = kind === 'directory';
   truncateStepwise(core, ref, 0);
+  const values = volume.quotas === undefined ? 0 : core.xattrs.valueCount(ref);
   core.xattrs.removeAll(ref);
   if (core.hasBlocks(ref)) core.fileMap.truncate(ref, 0);
+  volume.quotas?.remove(ref, values);
   core.inodeAllocator.free(ref.number, directory);
   volume.leaving.free(ref);
   if (directory) core.directories.forget(ref.number);

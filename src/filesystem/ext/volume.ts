@@ -19,6 +19,7 @@ import type { FoundJournal } from './journal/recovery.ts';
 import { LeavingInodes } from './leaving-inodes.ts';
 import { MetadataSeals } from './metadata-seals.ts';
 import { MultipleMountProtection } from './multiple-mount.ts';
+import type { Quotas } from './quotas.ts';
 import { IncompatibleFeature, SUPERBLOCK_OFFSET, Superblock } from './superblock.ts';
 
 /** `s_state`: cleanly unmounted. */
@@ -43,6 +44,8 @@ export class Volume {
   /** Undefined on a volume without `mmp`. */
   readonly multipleMount: MultipleMountProtection | undefined;
   readonly clock: () => Timestamp;
+  /** Who uses how much; undefined on a volume without the feature, and on one that is not written. */
+  quotas: Quotas | undefined;
   readonly #superblockBytes: Uint8Array;
   readonly #stateAtOpen: number;
   readonly #journal: Journal | undefined;
@@ -213,6 +216,7 @@ export class Volume {
       this.#journal.checkpoint();
       return;
     }
+    this.quotas?.release();
     this.data.flush();
     if (this.#mustFlushFirst && this.cache.dirtyCount > 0) {
       this.device.flush();
@@ -313,6 +317,7 @@ export class Volume {
   /** False: there was nothing to commit. */
   #commit(journal: Journal): boolean {
     const before = journal.sequence;
+    this.quotas?.release();
     this.held.apply();
     this.cache.flush();
     if (this.#superblockDirty) journal.write([]);

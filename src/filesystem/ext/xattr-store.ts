@@ -92,6 +92,7 @@ export class XattrStore {
       if (place !== undefined) {
         const block = place === inBlock && this.#needsBlock(ref) ? 1 : 0;
         this.#core.volume.requireBlocks(values.blocksFor(stored.length) + block, 'setxattr');
+        this.#requireQuota(ref, values.charge([{ ...away, valueInode: 1 }]) + block, 1);
         this.#core.inodeAllocator.require('setxattr');
         place.push(values.place(ref, index, name, encodeUtf8(name), stored));
         this.#store(ref, inInode, inBlock);
@@ -105,7 +106,10 @@ export class XattrStore {
         detail: `no space left on device: the attributes would take ${xattrsSize([...inBlock, added])} bytes, a block has room for ${room}`,
       });
     }
-    if (place === inBlock && this.#needsBlock(ref)) this.#core.volume.requireBlocks(1, 'setxattr');
+    if (place === inBlock && this.#needsBlock(ref)) {
+      this.#core.volume.requireBlocks(1, 'setxattr');
+      if (this.#core.inodes.attributeBlock(ref) === 0) this.#requireQuota(ref, 1, 0);
+    }
     place.push(added);
     this.#store(ref, inInode, inBlock);
   }
@@ -146,6 +150,11 @@ export class XattrStore {
     if (number === 0) return;
     this.#block(ref, number);
     this.#core.blocks.requireUsed([{ start: number, length: 1 }], ref.number);
+  }
+
+  /** Values that lie in inodes of their own, each counted as often as an entry leads to it. */
+  valueCount(ref: InodeRef): number {
+    return countValues(this.#inInode(ref)) + countValues(this.#inBlock(ref));
   }
 
   /** Gives the attribute block of a node that goes away back, or this node's share of it. */
@@ -235,16 +244,29 @@ export class XattrStore {
     return number === 0 || XattrHeader.h_refcount.get(this.#block(ref, number).view, 0) > 1;
   }
 
+  #requireQuota(ref: InodeRef, blocks: number, values: number): void {
+    const { quotas } = this.#core.volume;
+    if (quotas?.isBinding !== true) return;
+    quotas.requireBlocks(ref, blocks, 'setxattr');
+    if (values > 0) quotas.requireInodes(quotas.ownersOf(ref), values, 'setxattr');
+  }
+
   #store(ref: InodeRef, inInode: readonly StoredXattr[], inBlock: readonly StoredXattr[]): void {
     const inner = inInode.map(keep);
     const outer = inBlock.map(keep).sort(compareXattrs);
     const added = [...inner];
     const removed = this.#inInode(ref).map(keep);
+    const { inodes, volume } = this.#core;
     const before = this.#values.charge([...removed, ...this.#inBlock(ref)]);
+    const countBefore = volume.quotas === undefined ? 0 : this.valueCount(ref);
     this.#storeBlock(ref, outer, added, removed);
     this.#storeInInode(ref, inner);
     const more = this.#values.charge([...inner, ...outer]) - before;
-    if (more !== 0) this.#core.inodes.addBlocks(ref, more);
+    if (more !== 0) inodes.addBlocks(ref, more);
+    if (volume.quotas !== undefined) {
+      const moreValues = countValues(inner) + countValues(outer) - countBefore;
+      if (moreValues !== 0) volume.quotas.addInodes(ref, moreValues);
+    }
     this.#values.count(ref, added, removed);
   }
 
@@ -371,6 +393,12 @@ function isAcl(index: number): boolean {
 /** Is this the attribute `system.data`, which holds the content of a small file? */
 function isContent(entry: StoredXattr): boolean {
   return entry.index === XattrIndex.system && entry.name === 'data';
+}
+
+function countValues(entries: readonly StoredXattr[]): number {
+  let count = 0;
+  for (const { valueInode } of entries) if (valueInode !== 0) count++;
+  return count;
 }
 
 function contentEntry(value: Uint8Array): StoredXattr {

@@ -1,0 +1,82 @@
+import path from 'node:path';
+import { expect, test } from 'vitest';
+import { extDriver } from '../../src/filesystem/ext/driver.ts';
+import { loadImage, saveImage, steppingClock } from '../support/ext-driver-images.ts';
+import { ExtModel, Random } from '../support/ext-driver-model.ts';
+import { describeWithTools, runTool, memoryFolder } from '../support/tools.ts';
+
+/**
+ * Random operations of many owners on volumes with quotas, against a tree in memory; e2fsck counts what each owner uses.
+ * USERLOOP_SEED runs other operations, USERLOOP_ROUNDS more of them.
+ */
+const SEED = Number(process.env['USERLOOP_SEED'] ?? 61_300);
+const ROUNDS = Number(process.env['USERLOOP_ROUNDS'] ?? 1);
+const OPERATIONS = 400;
+
+const NAMES = ['a', 'file', 'n'.repeat(200), 'directory-with-a-longer-name-', 'ü'.repeat(100)];
+const TYPES = 'quotatype=usrquota:grpquota:prjquota';
+
+const cases: { name: string; size: string; args: readonly string[] }[] = [
+  { name: 'ext4', size: '32M', args: ['-t', 'ext4', '-b', '4096', '-O', 'quota,project', '-E', TYPES] },
+  { name: '1 KiB blocks', size: '24M', args: ['-t', 'ext4', '-b', '1024', '-O', 'quota'] },
+  { name: 'block maps', size: '24M', args: ['-t', 'ext3', '-b', '1024', '-O', 'quota'] },
+  { name: 'no journal', size: '24M', args: ['-t', 'ext2', '-b', '2048', '-O', 'quota'] },
+  {
+    name: 'values and data in inodes',
+    size: '24M',
+    args: ['-t', 'ext4', '-b', '1024', '-I', '512', '-O', 'quota,project,inline_data,ea_inode', '-E', TYPES],
+  },
+  {
+    name: 'small groups and a small journal',
+    size: '24M',
+    args: ['-t', 'ext4', '-b', '1024', '-g', '1024', '-J', 'size=1', '-O', 'quota,orphan_file,^64bit'],
+  },
+];
+
+const folder = memoryFolder();
+
+describeWithTools(['mke2fs', 'e2fsck'], 'Volumes with quotas', () => {
+  for (const [index, { name, size, args }] of cases.entries()) {
+    test(`e2fsck counts as we do after random operations: ${name} (seed ${SEED})`, () => {
+      const file = path.join(folder, `${index}.img`);
+      const made = runTool('mke2fs', ['-q', '-F', ...args, file, size]);
+      expect(made.status, made.stderr).toBe(0);
+      for (let round = 0; round < ROUNDS; round++) {
+        const image = loadImage(file);
+        const seed = SEED + 1000 * index + round;
+        const random = new Random(seed);
+        const clock = steppingClock();
+        let volume = extDriver.open(image, { clock });
+        expect(volume.readOnlyReason).toBeUndefined();
+        const model = new ExtModel(volume, random, { largest: 100_000, names: NAMES });
+        for (let i = 0; i < OPERATIONS; i++) {
+          try {
+            model.step();
+          } catch (error) {
+            throw new Error(`Operation ${i} of seed ${seed} failed`, { cause: error });
+          }
+          const roll = random.below(40);
+          if (roll < 3) volume.sync();
+          else if (roll === 3) volume.settle();
+          if (i % 50 === 49) {
+            volume.close();
+            check(image, `${file}.done`, `seed ${seed}, operation ${i}`);
+            volume = extDriver.open(image, { clock });
+            expect(volume.readOnlyReason).toBeUndefined();
+            model.reopen(volume);
+          }
+        }
+        model.verify();
+        volume.close();
+        model.verify(extDriver.open(image, { readOnly: true }));
+      }
+    });
+  }
+});
+
+function check(image: Parameters<typeof saveImage>[0], file: string, what: string): void {
+  saveImage(image, file);
+  const result = runTool('e2fsck', ['-fn', file]);
+  expect(result.stdout + result.stderr, what).not.toMatch(/\? no\n|WARNING|ERROR/);
+  expect(result.status, `${what}: ${result.stdout}`).toBe(0);
+}
