@@ -1,5 +1,5 @@
 // Writes docs/man/ from the commands' own data. test/unit/man.test.ts fails when it is out of date: run `npm run man`.
-import { mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { build } from 'esbuild';
 import { root } from './prepare.mjs';
 
@@ -28,3 +28,10 @@ for (const entry of REGISTRY) {
   writeFileSync(`${folder}${manPageName(applet)}.1`, renderManPage(applet));
 }
 rmSync(bundle);
+
+// npm makes the pages known to man(1) by this list, and takes no folder for it.
+const manifest = JSON.parse(readFileSync(`${root}package.json`, 'utf8'));
+manifest.man = readdirSync(folder)
+  .sort()
+  .map((name) => `./docs/man/${name}`);
+writeFileSync(`${root}package.json`, `${JSON.stringify(manifest, undefined, 2)}\n`);

@@ -1,3 +1,4 @@
+/// <reference lib="esnext.disposable" preserve="true" />
 /**
  * The part of userloop that needs no Node: devices in memory, partition tables, file systems, whole images. It is
  * synchronous and runs in a browser's worker as it is. `userloop` (src/index.ts) adds files, clocks and Buffers.

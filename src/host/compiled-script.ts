@@ -17,10 +17,18 @@ export function loadCompiled(script: string): unknown {
   return code === undefined ? undefined : runScript(script, compile(script, code));
 }
 
-/** The build writes ASCII only, which is read fastest as Latin-1. */
+/** The build writes ASCII only, which is read fastest as Latin-1. What is compiled keeps the name that it was compiled under, so not that of a folder of the builder's. */
 export function compile(script: string, cachedData?: Buffer): vm.Script {
   const source = wrap(fs.readFileSync(script, 'latin1'));
-  return new vm.Script(source, { filename: script, ...(cachedData === undefined ? {} : { cachedData }) });
+  return new vm.Script(source, {
+    filename: nameOf(script),
+    ...(cachedData === undefined ? {} : { cachedData }),
+  });
+}
+
+/** A copy: V8 has a part of a string refer to the whole, and keeps that, too. */
+function nameOf(script: string): string {
+  return Buffer.from(path.basename(script)).toString();
 }
 
 export function runScript(script: string, compiled: vm.Script): unknown {
