@@ -26,6 +26,8 @@ export class StagingDevice implements BlockDevice {
   readonly readOnly = false;
   readonly #base: BlockDevice;
   readonly #pages = new Map<number, Uint8Array>();
+  /** Numbers of sectors that `apply` writes first. */
+  readonly #preceding = new Set<number>();
   #slab: Uint8Array = new Uint8Array(0);
   #slabUsed = 0;
 
@@ -33,6 +35,12 @@ export class StagingDevice implements BlockDevice {
     this.#base = base;
     this.size = base.size;
     this.sectorSize = base.sectorSize;
+  }
+
+  /** `apply` writes this range, of bytes, before all else: nothing leads to it yet. */
+  precede(offset: number, length: number): void {
+    for (let sector = Math.floor(offset / GRAIN); sector * GRAIN < offset + length; sector++)
+      this.#preceding.add(sector);
   }
 
   /** Bytes of memory that the staged pages take. */
@@ -81,14 +89,15 @@ export class StagingDevice implements BlockDevice {
   /** Forgets every write. */
   drop(): void {
     this.#pages.clear();
+    this.#preceding.clear();
   }
 
   /**
-   * Writes the changes to `target`, which is the device below or the same bytes opened for writing; flushes, and forgets them. The start of the
-   * device is written last, when everything else is durable: a file system says there that it is in order.
+   * Writes the changes to `target`, which is the device below or the same bytes opened for writing; flushes, and forgets them. What was told to precede is
+   * durable before the rest is written. The start of the device is written last, when everything else is durable: a file system says there that it is in order.
    */
   apply(target: BlockDevice): void {
-    const ranges = this.changes();
+    const { preceding, ranges } = this.#splitPreceding(this.changes());
     const split = ranges.findIndex(({ offset, length }) => offset + length > HEAD);
     const behind = split < 0 ? [] : ranges.slice(split);
     const head = split < 0 ? ranges : ranges.slice(0, split);
@@ -97,12 +106,29 @@ export class StagingDevice implements BlockDevice {
       head.push({ offset: first.offset, length: HEAD - first.offset });
       behind[0] = { offset: HEAD, length: first.offset + first.length - HEAD };
     }
-    for (const part of [behind, head]) {
+    for (const part of [preceding, behind, head]) {
       if (part.length === 0) continue;
       this.#writeStaged(target, part);
       target.flush();
     }
     this.#pages.clear();
+    this.#preceding.clear();
+  }
+
+  #splitPreceding(ranges: readonly StagedRange[]): { preceding: StagedRange[]; ranges: StagedRange[] } {
+    if (this.#preceding.size === 0) return { preceding: [], ranges: [...ranges] };
+    const parts: [StagedRange[], StagedRange[]] = [[], []];
+    for (const { offset, length } of ranges) {
+      let start = offset;
+      for (let at = offset; at < offset + length; at += GRAIN) {
+        const isFirst = this.#preceding.has(at / GRAIN);
+        const next = Math.min(at + GRAIN, offset + length);
+        if (next < offset + length && this.#preceding.has(next / GRAIN) === isFirst) continue;
+        parts[isFirst ? 0 : 1].push({ offset: start, length: next - start });
+        start = next;
+      }
+    }
+    return { preceding: parts[0], ranges: parts[1] };
   }
 
   /** Nothing to make durable: what is written stays in memory. */

@@ -128,7 +128,9 @@ function reportReplay(observer: CheckObserver): void {
 
 function checkOnce(staged: StagingDevice, type: CheckedType, observer: CheckObserver): string {
   if (type === 'ext') {
-    const { usedInodes, inodeCount, usedBlocks, blockCount } = checkExt(staged, observer);
+    const { usedInodes, inodeCount, usedBlocks, blockCount } = checkExt(staged, observer, {
+      onFresh: (offset, length) => staged.precede(offset, length),
+    });
     return `${usedInodes} of ${inodeCount} inodes and ${usedBlocks} of ${blockCount} blocks in use`;
   }
   const { fileCount, usedClusters, clusterCount } = checkFat(staged, observer)!;

@@ -2,9 +2,12 @@ import fs from 'node:fs';
 import path from 'node:path';
 import { expect, test } from 'vitest';
 import { MemoryDevice } from '../../src/device/memory-device.ts';
+import { StagingDevice } from '../../src/device/staging-device.ts';
 import { applyCheck } from '../../src/disk/apply-check.ts';
 import { checkVolume } from '../../src/disk/check-volume.ts';
 import { makeDebugfsJournal } from '../support/dirty-journals.ts';
+import type { CheckFinding, CheckObserver } from '../../src/filesystem/check.ts';
+import { checkExt } from '../../src/filesystem/ext/check/check.ts';
 import { Random } from '../support/ext-driver-model.ts';
 import { BytesDevice, cutKinds, RecordedDevice } from '../support/recorded-device.ts';
 import { describeWithTools, memoryFolder, runTool } from '../support/tools.ts';
@@ -67,4 +70,76 @@ describeWithTools(['mke2fs', 'debugfs', 'e2fsck'], 'A power cut while a check is
     );
     expect(cuts).toBeGreaterThan(4 * CUTS);
   });
+
+  test.each([
+    { type: 'ext4', features: '^has_journal', seed: 31 },
+    { type: 'ext2', features: 'none,filetype,dir_index', seed: 32 },
+  ])('loses no name when directories are laid out anew: $type', ({ type, features, seed }) => {
+    const image = path.join(folder, 'directories.img');
+    const tree = path.join(folder, 'tree');
+    for (const name of ['long', 'longer']) {
+      fs.mkdirSync(path.join(tree, name), { recursive: true });
+      const count = name === 'long' ? 200 : 900;
+      for (let index = 0; index < count; index++)
+        fs.writeFileSync(path.join(tree, name, `a name of some length ${index}`), '');
+    }
+    fs.rmSync(image, { force: true });
+    runTool('mke2fs', [
+      '-q',
+      '-t',
+      type,
+      '-b',
+      '1024',
+      '-N',
+      '1600',
+      '-O',
+      features,
+      '-d',
+      tree,
+      image,
+      '4M',
+    ]);
+    fs.rmSync(tree, { recursive: true });
+    const names = (bytes: Uint8Array): string[] => {
+      fs.writeFileSync(image, bytes);
+      const listed = ['/', '/long', '/longer'].map(
+        (name) => runTool('debugfs', ['-R', `ls -p ${name}`, image]).stdout,
+      );
+      return [...listed.join('').matchAll(/^\/(\d+\/\d+\/\d+\/\d+\/[^/]+)\//gm)]
+        .map((match) => match[1]!)
+        .sort();
+    };
+    const before = fs.readFileSync(image);
+    const expected = names(before);
+    expect(expected.length).toBeGreaterThan(1100);
+
+    const device = new RecordedDevice(before);
+    const staged = new StagingDevice(device);
+    const { isOptimised } = checkExt(staged, new Yes(), {
+      optimise: 'all',
+      onFresh: (offset, length) => staged.precede(offset, length),
+    });
+    expect(isOptimised).toBe(true);
+    applyCheck(device, staged);
+    const random = new Random(seed);
+    let cuts = 0;
+    device.forEachCut(
+      random,
+      () => cutKinds(random, CUTS),
+      (state) => {
+        cuts++;
+        expect(names(mendedByTool(state, 'cut.img'))).toEqual(expected);
+      },
+    );
+    expect(cuts).toBeGreaterThan(2 * CUTS);
+  });
 });
+
+/** Agrees to everything: there is nothing to agree to. */
+class Yes implements CheckObserver {
+  report(finding: CheckFinding): number {
+    throw new Error(finding.meaning);
+  }
+
+  tell(): void {}
+}

@@ -54,7 +54,7 @@ describeWithTools(['e2fsck', 'mke2fs', 'debugfs'], 'e2fsck tells how far it is, 
       for (const flags of [
         ['-fn', '-t'],
         ['-fn', '-tt'],
-        ['-fp', '-t'],
+        ['-fp', '-tt'],
         ['-n', '-tt'],
         ['-p', '-t'],
       ]) {

@@ -16,7 +16,13 @@ import type { Io } from '../io.ts';
 import { openVolume } from '../open-volume.ts';
 import { print } from '../verbs/print.ts';
 import { reasonOf } from '../verbs/failure.ts';
-import { type CommandLine, PlainUsageError, OPTIONS, parseCommandLine } from './e2fsck/command-line.ts';
+import {
+  type CommandLine,
+  IncompatibleError,
+  PlainUsageError,
+  OPTIONS,
+  parseCommandLine,
+} from './e2fsck/command-line.ts';
 import { isProgressDescriptor, tellerFor } from './e2fsck/progress.ts';
 import { statisticsOf, summaryOf } from './e2fsck/report.ts';
 import { Talker } from './e2fsck/talker.ts';
@@ -53,7 +59,6 @@ export const e2fsck = defineApplet({
   notSupported: [
     '-c, -k, -l, -L: bad blocks',
     '-C with a negative number: progress that begins with a signal',
-    '-D: the optimisation of directories',
     '-E ea_ver, fragcheck, discard, optimize_extents, bmap2extent, unshare_blocks, fixes_only and check_encoding',
     '-j: an external journal',
     'file systems with bigalloc',
@@ -69,6 +74,10 @@ function run(io: Io, argv: readonly string[], calledAs: string): number {
     command = parseCommandLine(argv);
   } catch (error) {
     if (!(error instanceof UsageError)) throw error;
+    if (error instanceof IncompatibleError) {
+      io.stderr.write(`${calledAs}: ${error.message}\n`);
+      return error.exitStatus;
+    }
     if (error instanceof PlainUsageError) {
       io.stderr.write(error.message);
       return error.exitStatus;
@@ -155,6 +164,8 @@ function checkDevice(io: Io, command: CommandLine, calledAs: string, opened: Blo
       ...(command.superblock !== undefined && { superblock: command.superblock }),
       ...(command.blockSize !== undefined && { blockSize: command.blockSize }),
       isJournalPending: isSkipped,
+      ...(command.manner !== 'no' && { optimise: command.optimises ? 'all' : 'long' }),
+      onFresh: (offset, length) => staged.precede(offset, length),
       progress: {
         begin(pass) {
           if (!talker.isStopped) times?.begin(pass);
@@ -164,6 +175,9 @@ function checkDevice(io: Io, command: CommandLine, calledAs: string, opened: Blo
         },
         step(pass, done, total) {
           if (!talker.isStopped) teller?.step(pass, done, total);
+        },
+        directory(number, done, total) {
+          if (!talker.isStopped) teller?.directory(number, done, total);
         },
       },
     });
@@ -185,10 +199,12 @@ function checkDevice(io: Io, command: CommandLine, calledAs: string, opened: Blo
 
 /** Mends what the mends have uncovered, until there is nothing. */
 function settle(staged: StagingDevice, talker: Talker, first: ExtCheckResult): ExtCheckResult {
+  const { fragmentedFiles, fragmentedDirectories, isOptimised } = first;
   let result = first;
   for (let round = 1; round < MAX_ROUNDS; round++) {
     const silent = talker.silent();
-    result = checkExt(staged, silent);
+    // The tool tells how it was, and goes on with what it has found.
+    result = { ...checkExt(staged, silent), fragmentedFiles, fragmentedDirectories, isOptimised };
     talker.left = silent.left;
     if (silent.mended === 0) break;
   }
@@ -218,10 +234,11 @@ function finish(
   if (isChanged) {
     markChecked(io, staged, talker.left === 0);
     applyStaged(io, device, staged, command.undoFile);
-    if (command.manner !== 'preen') print(io, `\n${command.target}: ***** FILE SYSTEM WAS MODIFIED *****\n`);
   }
-  // The replay of the journal alone is no repair.
+  // The replay of the journal alone is no repair, and a better layout is none either.
   if (!isChanged && command.manner !== 'no') applyStaged(io, device, staged, command.undoFile);
+  if ((isChanged || result.isOptimised) && command.manner !== 'preen')
+    print(io, `\n${command.target}: ***** FILE SYSTEM WAS MODIFIED *****\n`);
   if (talker.left > 0)
     print(io, `\n${command.target}: ********** WARNING: Filesystem still has errors **********\n\n`);
   const hasExtents = (featuresOf(staged).incompatible & IncompatibleFeature.extent) !== 0;

@@ -21,6 +21,11 @@ const REFUSED_OPTIONS: ReadonlySet<string> = new Set([
   'check_encoding',
 ]);
 
+/** Options that do not go together. */
+export class IncompatibleError extends UsageError {
+  override readonly exitStatus = 8;
+}
+
 /** What the tool says in words of its own, and no more: extended options that are none, a number that is none. */
 export class PlainUsageError extends UsageError {
   override readonly exitStatus = 1;
@@ -43,6 +48,8 @@ export interface CommandLine {
   readonly progress: number | undefined;
   /** 0: no times are told, 1: those of the whole, 2: those of each pass. */
   readonly times: number;
+  /** All directories are laid out anew. */
+  readonly optimises: boolean;
 }
 
 export const OPTIONS: readonly OptionSpec[] = [
@@ -63,7 +70,7 @@ export const OPTIONS: readonly OptionSpec[] = [
       'tell how far the check is: 0 draws a bar, another number is a descriptor that gets lines of pass, parts done, parts in all and device',
   },
   { short: 'd', description: 'debugging output; not supported' },
-  { short: 'D', description: 'optimise directories; not supported' },
+  { short: 'D', description: 'lay out all directories anew, with indexes where they are worth it' },
   {
     short: 'E',
     argument: 'required',
@@ -105,7 +112,6 @@ export const OPTIONS: readonly OptionSpec[] = [
 const REFUSED: RefusedOptions = [
   ['c', 'the search for bad blocks (-c)'],
   ['d', 'debugging output (-d)'],
-  ['D', 'the optimisation of directories (-D)'],
   ['j', 'an external journal (-j)'],
   ['k', 'keeping bad blocks (-k)'],
   ['l', 'adding bad blocks (-l)'],
@@ -123,6 +129,8 @@ export function parseCommandLine(argv: readonly string[]): CommandLine {
   if ((target === undefined && !version) || excess.length > 0) throw new UsageError('');
   const manners = ['n', 'p', 'y'].filter((name) => args.has(name) || (name === 'p' && args.has('a')));
   if (manners.length > 1) throw new UsageError('Only one of the options -p/-a, -n or -y may be specified.');
+  const isReadOnly = args.has('n');
+  if (isReadOnly && args.has('D')) throw new IncompatibleError('The -n and -D options are incompatible.');
   const undoFile = args.value('z');
   return {
     target: target ?? '',
@@ -134,6 +142,7 @@ export function parseCommandLine(argv: readonly string[]): CommandLine {
     undoFile,
     journalOnly: extended.split(',').includes('journal_only'),
     version,
+    optimises: args.has('D'),
     progress: progressOf(args.value('C')),
     times: args.options.filter(({ spec }) => spec.short === 't').length,
   };

@@ -15,6 +15,8 @@ const MARKS = ['\u0001', '\u0002'] as const;
 /** Where the progress of the check is told. */
 export interface ProgressTeller {
   step(pass: number, done: number, total: number): void;
+  /** A directory is laid out anew, the last of so many. */
+  directory(number: number, done: number, total: number): void;
   /** What is said next begins on an empty line. */
   clear(): void;
 }
@@ -46,7 +48,14 @@ class ProgressBar implements ProgressTeller {
   }
 
   step(pass: number, done: number, total: number): void {
-    const percent = percentOf(pass, done, total);
+    this.#show(this.#label, percentOf(pass, done, total));
+  }
+
+  directory(number: number, done: number, total: number): void {
+    this.#show('Rebuilding directory', (100 * done) / total, number);
+  }
+
+  #show(label: string, percent: number, number = 0): void {
     const tenths = Math.floor(10 * percent + 0.5);
     if (tenths === this.#tenths) return;
     this.#tenths = tenths;
@@ -56,11 +65,12 @@ class ProgressBar implements ProgressTeller {
     this.#turn = (this.#turn + 1) % SPINNER.length;
     this.#isShown = true;
     // Multiples of eight columns, as many as are left of 66; a long name leaves none.
-    const width = Math.max(0, 8 * Math.trunc((66 - this.#label.length) / 8));
+    const width = Math.max(0, 8 * Math.trunc((66 - label.length) / 8) - (number === 0 ? 0 : 8));
     const filled = Math.floor((percent * width + 50) / 100);
     const end = tenths === 1000 ? '|' : SPINNER[this.#turn]!;
     const bar = '='.repeat(filled) + ' '.repeat(width - filled);
-    this.#draw(`${this.#label}: |${bar}${end} ${percent.toFixed(1).padStart(4)}%   `);
+    const after = number === 0 ? ' ' : `${number}`;
+    this.#draw(`${label}: |${bar}${end} ${percent.toFixed(1).padStart(4)}%  ${after}`);
     if (tenths === 1000) this.clear();
   }
 
@@ -94,6 +104,8 @@ class ProgressLines implements ProgressTeller {
     else if (this.#descriptor === 2) this.#io.stderr.write(line);
     else if (!this.#isOver) this.#write(Buffer.from(line));
   }
+
+  directory(): void {}
 
   clear(): void {}
 

@@ -102,6 +102,12 @@ function compareBitmaps(check: ExtCheck, which: Which): Float64Array {
       if (seed !== undefined && !isSealed(check, which, group, stored)) which.unsealed.push(group);
     }
     const bits = which.bitsOf(group);
+    const isMoved =
+      which.name === 'block' && check.movedCount > 0 && settleMoved(check, group, wanted, stored);
+    if (isMoved && !differs(wantedWords, storedWords, bits)) {
+      writeBitmap(check, which, group, wantedPart);
+      continue;
+    }
     if (!differs(wantedWords, storedWords, bits)) {
       if (!which.isUninitialised(group) && !isPadded(stored, which.bits === bits ? which.bits : bits)) {
         isPaddingWrong = true;
@@ -135,6 +141,20 @@ function compareBitmaps(check: ExtCheck, which: Which): Float64Array {
   });
   if (isMended) for (const group of wrongGroups) writeBitmap(check, which, group, wantedPart);
   return counts;
+}
+
+/** Takes over the bits of blocks that the check has moved itself. Returns whether there are any. */
+function settleMoved(check: ExtCheck, group: number, wanted: Uint8Array, stored: Uint8Array): boolean {
+  const { blocksPerGroup } = check.geometry;
+  const moved = new Uint8Array(Math.ceil(blocksPerGroup / 8));
+  check.movedBlocks.copy(group * blocksPerGroup, moved);
+  let isAny = false;
+  for (const [at, mask] of moved.entries()) {
+    if (mask === 0) continue;
+    isAny = true;
+    stored[at] = (stored[at]! & ~mask) | (wanted[at]! & mask);
+  }
+  return isAny;
 }
 
 function writeBitmap(check: ExtCheck, which: Which, group: number, buffer: Uint8Array): void {

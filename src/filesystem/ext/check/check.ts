@@ -75,6 +75,7 @@ export function checkExt(
     usedBlocks: usedBlocks + geometry.firstDataBlock,
     blockCount: geometry.blockCount,
     statistics,
+    isOptimised: check.isOptimised,
   };
 }
 

@@ -3,8 +3,7 @@ import { Inode, InodeFlag, ReservedInode } from '../inode.ts';
 import { ReadOnlyCompatibleFeature } from '../superblock.ts';
 import type { ExtCheck } from './context.ts';
 import { directorySeed, hasTail, PathFinder, writeTail } from './directory-blocks.ts';
-import { renameDuplicates } from './duplicate-names.ts';
-import { IndexRebuild } from './index-rebuild.ts';
+import { layOutDirectories } from './directory-optimisation.ts';
 import { isNameless } from './inode-pass.ts';
 import { LostAndFound } from './lost-found.ts';
 import { checkValueUses } from './value-check.ts';
@@ -47,7 +46,7 @@ export function checkConnections(check: ExtCheck): void {
     const dotdot = dotdots.get(directory);
     if (parent !== 0 && dotdot !== parent) checkDotdot(check, paths, directory, dotdot, parent);
   }
-  mendIndexes(check, paths);
+  layOutDirectories(check, paths, lost.directory);
 }
 
 function checkRoot(check: ExtCheck): boolean {
@@ -139,28 +138,6 @@ function setDotdot(check: ExtCheck, directory: number, block: number, parent: nu
   view.setUint32(at, parent, true);
   if (check.seed !== undefined && hasTail(view)) writeTail(directorySeed(check, directory), bytes);
   check.writeBlock(block, bytes);
-}
-
-/** A directory whose index is wrong gets a new one, or goes without: then the next round gives its blocks the checksums of leaves. */
-function mendIndexes(check: ExtCheck, paths: PathFinder): void {
-  const { duplicates, badIndexes } = check;
-  badIndexes.each((directory) => duplicates.add(directory));
-  if (duplicates.size > 0) check.begin('3A', 'Optimizing directories');
-  for (const directory of [...duplicates].sort((a, b) => a - b)) {
-    const inode = check.readInode(directory);
-    if (!renameDuplicates(check, directory, paths)) continue;
-    // Other names belong into other leaves.
-    if ((Inode.i_flags.get(inode, 0) & InodeFlag.index) !== 0) badIndexes.set(directory);
-  }
-  const rebuild = new IndexRebuild(check);
-  badIndexes.each((directory) => {
-    const inode = check.readInode(directory);
-    const flags = Inode.i_flags.get(inode, 0);
-    const hasIndex = rebuild.rebuild(directory, inode);
-    Inode.i_flags.set(inode, 0, hasIndex ? flags | InodeFlag.index : flags & ~InodeFlag.index);
-    check.writeInode(directory, inode);
-  });
-  if (duplicates.size > 0) check.end('3A');
 }
 
 /** Pass 4: every inode has as many names as it counts. */

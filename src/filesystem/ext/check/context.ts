@@ -19,6 +19,10 @@ export interface ExtCheckOptions {
   /** The journal has entries that are not replayed in what is checked. */
   readonly isJournalPending?: boolean;
   readonly progress?: CheckProgress;
+  /** Directories that are laid out anew although nothing is wrong with them: all, or those of three blocks and more that have no index. */
+  readonly optimise?: 'all' | 'long';
+  /** Told ranges, in bytes, that were free: they can be written before anything leads to them, and must not be lost when something does. */
+  readonly onFresh?: (offset: number, length: number) => void;
 }
 
 /** Whoever wants to know how far the check is. */
@@ -28,6 +32,8 @@ export interface CheckProgress {
   end(pass: string): void;
   /** So many parts of a pass are done: first 0, in the end all. */
   step(pass: number, done: number, total: number): void;
+  /** So many directories are laid out anew, this one last. */
+  directory(number: number, done: number, total: number): void;
 }
 
 /** What e2fsck tells at the end. */
@@ -39,6 +45,8 @@ export interface ExtCheckResult {
   readonly usedBlocks: number;
   readonly blockCount: number;
   readonly statistics: ExtStatistics;
+  /** Directories were laid out anew. */
+  readonly isOptimised: boolean;
 }
 
 export interface ExtStatistics {
@@ -126,6 +134,10 @@ export class ExtCheck {
   readonly duplicates = new Set<number>();
   /** Directories whose index is wrong. */
   readonly badIndexes = new SparseBitmap();
+  isOptimised = false;
+  /** Blocks that the check has given away or taken itself, counted from the first data block. */
+  readonly movedBlocks = new SparseBitmap();
+  movedCount = 0;
   /** How often an attribute block is used, and in `attributeBlocks` which those are. */
   readonly attributeUses = new Map<number, number>();
   /** What each inode with such a block is charged for values that are elsewhere. */
@@ -208,6 +220,19 @@ export class ExtCheck {
   }
 
   readonly #share = (index: number): void => this.share(index);
+
+  /** A directory has its content in other blocks now, in this order. */
+  relistDirectory(directory: number, blocks: readonly number[]): void {
+    const { directoryBlocks } = this;
+    const { length } = directoryBlocks;
+    for (let index = 0; index < length; index += 3)
+      if (directoryBlocks.get(index) === directory) directoryBlocks.set(index, 0);
+    for (const [position, block] of blocks.entries()) {
+      directoryBlocks.push(directory);
+      directoryBlocks.push(position);
+      directoryBlocks.push(block);
+    }
+  }
 
   readBlock(block: number, into: Uint8Array): void {
     this.device.read(block * this.geometry.blockSize, into);

@@ -25,6 +25,11 @@ export class LostAndFound {
     return undefined;
   }
 
+  /** Its inode. */
+  get directory(): number {
+    return this.#find();
+  }
+
   #find(): number {
     if (this.#directory !== undefined) return this.#directory;
     this.#directory = ReservedInode.root;

@@ -156,7 +156,11 @@ function ownBlocks({ groups, geometry }: ExtCheck): SparseBitmap {
 }
 
 /** Every run of blocks of an inode, those of its map with them; a node is entered once. */
-function eachBlock(check: ExtCheck, number: number, visit: (start: number, length: number) => void): void {
+export function eachBlock(
+  check: ExtCheck,
+  number: number,
+  visit: (start: number, length: number) => void,
+): void {
   const inode = check.readInode(number);
   const flags = Inode.i_flags.get(inode, 0);
   const type = check.types.get(number);

@@ -142,4 +142,8 @@ export class NumberList {
   get(index: number): number {
     return this.#values[index]!;
   }
+
+  set(index: number, value: number): void {
+    this.#values[index] = value;
+  }
 }

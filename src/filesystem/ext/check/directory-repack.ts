@@ -1,0 +1,260 @@
+import { viewOf } from '../../../bytes/struct.ts';
+import { indexChecksum, inodeSeed } from '../checksum.ts';
+import { DirectoryEntryHeader, entrySize } from '../directory-block.ts';
+import { directoryHash, HashVersion } from '../directory-hash.ts';
+import { IndexRootInfo } from '../htree.ts';
+import { Inode, InodeFlag } from '../inode.ts';
+import { CompatibleFeature, Superblock } from '../superblock.ts';
+import type { ExtCheck } from './context.ts';
+import { lengthAt, setLengthAt, writeTail } from './directory-blocks.ts';
+import { compareNames, DirectoryLayout, type Name } from './directory-layout.ts';
+import { mapBlocksFor, writeFileMap } from './file-map-writer.ts';
+import { releaseBlock, takeBlock } from './moved-blocks.ts';
+import { eachBlock } from './shared-pass.ts';
+import { findFree, isShared, ownBlocks } from './file-rewrite.ts';
+
+const ROOT_INFO = 0x18;
+const ROOT_ENTRIES = 0x20;
+const NODE_ENTRIES = 0x08;
+const ENTRY = 8;
+const UNSIGNED_HASH = 2;
+/** Bytes of a directory whose names are held in memory to sort them. */
+const MAX_SIZE = 64 << 20;
+/** A directory with less in it needs no index: so much is left of a block beside `.` and `..`. */
+const DOTS = 24;
+/** Names that cannot be hashed here, a map that is elsewhere, sizes in another unit. */
+const FOREIGN_FLAGS = InodeFlag.casefold | InodeFlag.encrypted | InodeFlag.inlineData | InodeFlag.hugeFile;
+
+/** A leaf or a node: the hash with which it begins, and its position in the directory. */
+interface Child {
+  readonly hash: number;
+  readonly position: number;
+}
+
+interface Content {
+  /** `.` and `..`, 12 bytes each. */
+  readonly dots: readonly [Uint8Array, Uint8Array];
+  readonly names: readonly Name[];
+}
+
+/**
+ * Lays out the names of a directory anew, with an index where it is worth one, as `e2fsck -D` does: the root, the leaves, then the nodes. What it needs no
+ * more is free then, and what is missing is taken from what is free.
+ */
+export class DirectoryRepack {
+  readonly #check: ExtCheck;
+  readonly #layout: DirectoryLayout;
+  readonly #blockSize: number;
+  readonly #version: number;
+  /** Directories whose blocks a later pass looks for in the list of them. */
+  readonly #listed: ReadonlySet<number>;
+  /** Before this block, none is fresh. */
+  #nextFresh: number;
+  #seed = 0;
+
+  constructor(check: ExtCheck, listed: ReadonlySet<number>) {
+    this.#check = check;
+    this.#listed = listed;
+    this.#nextFresh = check.geometry.firstDataBlock;
+    this.#blockSize = check.geometry.blockSize;
+    this.#layout = new DirectoryLayout(this.#blockSize, check.seed !== undefined);
+    const version = Superblock.s_def_hash_version.get(check.superblock, 0);
+    this.#version = version <= HashVersion.tea ? version : HashVersion.halfMd4;
+  }
+
+  /** Returns false, with nothing changed, where the directory has to stay as it is. `inode` is a copy, and stale afterwards. */
+  repack(directory: number, inode: DataView): boolean {
+    const check = this.#check;
+    if ((Inode.i_flags.get(inode, 0) & FOREIGN_FLAGS) !== 0) return false;
+    const own = ownBlocks(check, inode);
+    if (own === undefined || own.length === 0 || own.length * this.#blockSize > MAX_SIZE) return false;
+    if (own.some((block) => isShared(check, block))) return false;
+    const hasIndexes = (check.words.compatible & CompatibleFeature.dir_index) !== 0;
+    const content = this.#read(own, hasIndexes);
+    if (content === undefined) return false;
+    const { names } = content;
+    const size = names.reduce((sum, { bytes }) => sum + bytes.length, 0);
+    const isIndexed =
+      hasIndexes && own.length > 1 && this.#blockSize <= 0x8000 && size >= this.#blockSize - DOTS;
+    if (check.seed !== undefined)
+      this.#seed = inodeSeed(check.seed, directory, Inode.i_generation.get(inode, 0));
+    const blocks = isIndexed ? this.#indexed(content) : this.#linear(content);
+    if (blocks === undefined || !this.#place(directory, inode, own, blocks)) return false;
+    const flags = Inode.i_flags.get(inode, 0);
+    Inode.i_flags.set(inode, 0, isIndexed ? flags | InodeFlag.index : flags & ~InodeFlag.index);
+    Inode.i_size_lo.set(inode, 0, blocks.length * this.#blockSize);
+    Inode.i_size_high.set(inode, 0, 0);
+    check.writeInode(directory, inode);
+    return true;
+  }
+
+  /** Undefined when a block cannot be read as one of entries. */
+  #read(blocks: readonly number[], hasHashes: boolean): Content | undefined {
+    const check = this.#check;
+    const isUnsigned = (Superblock.s_flags.get(check.superblock, 0) & UNSIGNED_HASH) !== 0;
+    const version = this.#version + (isUnsigned ? HashVersion.legacyUnsigned : 0);
+    const seed = Superblock.s_hash_seed.get(check.superblock, 0);
+    const dots: Uint8Array[] = [];
+    const names: Name[] = [];
+    for (const block of blocks) {
+      const bytes = new Uint8Array(this.#blockSize);
+      check.readBlock(block, bytes);
+      const view = viewOf(bytes);
+      for (let at = 0; at < bytes.length;) {
+        const length = at + 8 <= bytes.length ? lengthAt(view, at, bytes.length) : 0;
+        const nameLength = length < 8 ? 0 : DirectoryEntryHeader.name_len.get(view, at);
+        const size = entrySize(nameLength);
+        if (length < 12 || length % 4 !== 0 || at + length > bytes.length || size > length) return undefined;
+        const entry = bytes.subarray(at, at + size);
+        if (dots.length < 2) dots.push(entry);
+        else if (view.getUint32(at, true) !== 0) {
+          const hash = hasHashes ? directoryHash(entry.subarray(8, 8 + nameLength), version, seed) : 0;
+          if (hash === undefined) return undefined;
+          names.push({ bytes: entry, hash });
+        }
+        at += length;
+      }
+    }
+    if (!isDot(dots[0], 1) || !isDot(dots[1], 2)) return undefined;
+    return { dots: [dots[0]!, dots[1]!], names };
+  }
+
+  #linear({ dots, names }: Content): Uint8Array[] {
+    const sorted = names.map(({ bytes }) => ({ bytes, hash: 0 })).sort(compareNames);
+    const all = [...dots.map((bytes) => ({ bytes, hash: 0 })), ...sorted];
+    return this.#layout.fill(all, false).map(({ bytes }) => this.#seal(bytes));
+  }
+
+  #indexed({ dots, names }: Content): Uint8Array[] | undefined {
+    const leaves = this.#layout.fill([...names].sort(compareNames), true);
+    const nodeCount = this.#layout.nodesFor(leaves.length);
+    if (nodeCount === undefined) return undefined;
+    const children = leaves.map(({ hash }, index): Child => ({ hash, position: 1 + index }));
+    const nodes: Uint8Array[] = [];
+    const tops: Child[] = [];
+    for (let index = 0; index < nodeCount; index++) {
+      const below = children.slice(index * this.#layout.nodeLimit, (index + 1) * this.#layout.nodeLimit);
+      const bytes = new Uint8Array(this.#blockSize);
+      // To a driver without indexes a node is a block with one unused entry.
+      setLengthAt(viewOf(bytes), 0, this.#blockSize);
+      this.#putEntries(bytes, NODE_ENTRIES, this.#layout.nodeLimit, below);
+      nodes.push(bytes);
+      tops.push({ hash: below[0]!.hash, position: 1 + leaves.length + index });
+    }
+    const root = this.#root(dots, nodeCount === 0 ? children : tops, nodeCount > 0);
+    return [root, ...leaves.map(({ bytes }) => this.#seal(bytes)), ...nodes];
+  }
+
+  #seal(bytes: Uint8Array): Uint8Array {
+    if (this.#check.seed !== undefined) writeTail(this.#seed, bytes);
+    return bytes;
+  }
+
+  #root(dots: readonly [Uint8Array, Uint8Array], children: readonly Child[], hasNodes: boolean): Uint8Array {
+    const bytes = new Uint8Array(this.#blockSize);
+    const view = viewOf(bytes);
+    bytes.set(dots[0]);
+    bytes.set(dots[1], 12);
+    setLengthAt(view, 0, 12);
+    setLengthAt(view, 12, this.#blockSize - 12);
+    IndexRootInfo.hash_version.set(view, ROOT_INFO, this.#version);
+    IndexRootInfo.info_length.set(view, ROOT_INFO, 8);
+    IndexRootInfo.indirect_levels.set(view, ROOT_INFO, hasNodes ? 1 : 0);
+    this.#putEntries(bytes, ROOT_ENTRIES, this.#layout.rootLimit, children);
+    return bytes;
+  }
+
+  /** Limit and count lie in place of the first hash, which needs none. */
+  #putEntries(bytes: Uint8Array, start: number, limit: number, children: readonly Child[]): void {
+    const view = viewOf(bytes);
+    for (const [index, { hash, position }] of children.entries()) {
+      if (index > 0) view.setUint32(start + ENTRY * index, hash, true);
+      view.setUint32(start + ENTRY * index + 4, position, true);
+    }
+    view.setUint16(start, limit, true);
+    view.setUint16(start + 2, children.length, true);
+    if (this.#check.seed === undefined) return;
+    const tail = start + ENTRY * limit;
+    view.setUint32(tail + 4, indexChecksum(this.#seed, bytes, start, children.length, tail), true);
+  }
+
+  /** Puts the content where it is to be; `inode` gets its map. Returns false when there is no room. */
+  #place(directory: number, inode: DataView, own: readonly number[], blocks: readonly Uint8Array[]): boolean {
+    if (blocks.length === own.length && this.#isThere(own, blocks)) return true;
+    const isOne = blocks.length === 1 && own.length === 1;
+    const places = (isOne ? undefined : this.#findFresh(blocks.length)) ?? this.#extend(own, blocks.length);
+    if (places === undefined || !this.#remap(directory, inode, own, places)) return false;
+    for (const [index, bytes] of blocks.entries()) this.#check.writeBlock(places[index]!, bytes);
+    return true;
+  }
+
+  #isThere(places: readonly number[], blocks: readonly Uint8Array[]): boolean {
+    const stored = new Uint8Array(this.#blockSize);
+    return blocks.every((bytes, index) => {
+      this.#check.readBlock(places[index]!, stored);
+      return bytes.every((byte, at) => byte === stored[at]);
+    });
+  }
+
+  /**
+   * Blocks that nobody had before the check, and that can be written before all else: until the inode leads to them, the directory is where it was. Undefined
+   * when there are not enough, or one that was taken is to be written again.
+   */
+  #findFresh(count: number): number[] | undefined {
+    const { foundBlocks, movedBlocks, geometry, options } = this.#check;
+    const { firstDataBlock, blockCount, blockSize } = geometry;
+    const found: number[] = [];
+    let block = this.#nextFresh;
+    for (; block < blockCount && found.length < count; block++) {
+      const index = block - firstDataBlock;
+      if (!foundBlocks.get(index) && !movedBlocks.get(index)) found.push(block);
+    }
+    if (found.length < count) return undefined;
+    this.#nextFresh = block;
+    for (const each of found) options.onFresh?.(each * blockSize, blockSize);
+    return found;
+  }
+
+  /** What the directory has, shorter or with more behind it. */
+  #extend(own: readonly number[], count: number): number[] | undefined {
+    const more = findFree(this.#check, Math.max(0, count - own.length), new Set());
+    const places = [...own.slice(0, count), ...more];
+    return places.length === count ? places : undefined;
+  }
+
+  #remap(directory: number, inode: DataView, own: readonly number[], places: readonly number[]): boolean {
+    if (places.length === own.length && places.every((block, index) => block === own[index])) return true;
+    const check = this.#check;
+    const before = new Set<number>();
+    eachBlock(check, directory, (start, length) => {
+      for (let block = start; block < start + length; block++) before.add(block);
+    });
+    const needed = mapBlocksFor(check, places);
+    if (needed === undefined) return false;
+    const taken = new Set(places);
+    const mapBlocks =
+      this.#findFresh(needed) ??
+      findFree(check, places.length + needed, taken)
+        .filter((block) => !taken.has(block))
+        .slice(0, needed);
+    if (mapBlocks.length < needed) return false;
+    const after = new Set([...places, ...mapBlocks]);
+    for (const block of after) if (!before.has(block)) takeBlock(check, block);
+    for (const block of before) if (!after.has(block)) releaseBlock(check, block);
+    writeFileMap(check, directory, inode, places, mapBlocks);
+    const change = after.size - before.size;
+    Inode.i_blocks_lo.set(
+      inode,
+      0,
+      Inode.i_blocks_lo.get(inode, 0) + change * check.geometry.sectorsPerBlock,
+    );
+    check.quota.add(directory, inode, 0, change * this.#blockSize, 0);
+    if (this.#listed.has(directory)) check.relistDirectory(directory, places);
+    return true;
+  }
+}
+
+function isDot(entry: Uint8Array | undefined, length: number): boolean {
+  if (entry === undefined || entry.length !== 12 || entry[6] !== length) return false;
+  return entry[8] === 0x2e && (length === 1 || entry[9] === 0x2e);
+}
