@@ -8,6 +8,7 @@ import { type Geometry, hasSuperblockCopy, readGeometry } from './geometry.ts';
 import { MetadataSeals } from './metadata-seals.ts';
 import { MultipleMountProtection } from './multiple-mount.ts';
 import { IncompatibleFeature, SUPERBLOCK_OFFSET, Superblock } from './superblock.ts';
+import { ChecksumRewrite } from './tune/checksum-rewrite.ts';
 import { VolumeEdit } from './tune/volume-edit.ts';
 import { Volume } from './volume.ts';
 
@@ -22,6 +23,7 @@ export class SuperblockEditor {
   readonly #device: BlockDevice;
   readonly #bytes: Uint8Array;
   #content: VolumeEdit | undefined;
+  #rewrite: ChecksumRewrite | undefined;
 
   private constructor(device: BlockDevice, bytes: Uint8Array) {
     this.#device = device;
@@ -75,6 +77,24 @@ export class SuperblockEditor {
   }
 
   /**
+   * All checksums are to follow the superblock as it is now. Throws CorruptImageError when they do not agree with what it was, UnsupportedError, or TypeError when
+   * anything else but the superblock changes, too.
+   */
+  rewriteChecksums(now: Timestamp): void {
+    if (this.#content !== undefined) throw new TypeError('checksums are rewritten alone');
+    this.#rewrite = new ChecksumRewrite(
+      Volume.open(this.#device, () => now),
+      this.view,
+    );
+    this.#rewrite.verify();
+  }
+
+  /** Is more to be written than the superblock? */
+  get changesContent(): boolean {
+    return this.#content !== undefined;
+  }
+
+  /**
    * Writes what has changed besides the superblock, in an order in which a power cut leaves at most blocks that nobody uses; then the copies, then the superblock itself, with `seconds` as the time of writing. A copy always says that the volume was
    * not unmounted: whoever has to use it has to check it.
    */
@@ -82,6 +102,7 @@ export class SuperblockEditor {
     const { view, geometry, features } = this;
     Superblock.s_wtime.set(view, 0, seconds);
     for (const stage of this.#content?.stages() ?? []) stage.apply(this.#device, geometry.blockSize);
+    this.#rewrite?.apply();
     const state = Superblock.s_state.get(view, 0);
     const incompatible = Superblock.s_feature_incompat.get(view, 0);
     Superblock.s_state.set(view, 0, state & ~VALID);

@@ -18,7 +18,7 @@ import { HOST_ACCOUNTS } from './accounts.ts';
 import { calendarTime } from './calendar.ts';
 import type { CommandLine } from './command-line.ts';
 import { type ExtendedOptions, parseExtendedOptions } from './extended-options.ts';
-import { changeFeatures, PLEASE_CHECK } from './feature-changes.ts';
+import { changeFeatures, PLEASE_CHECK, requireChecked } from './feature-changes.ts';
 import { superblockListing } from './listing.ts';
 import { editMountOptions } from './mount-options.ts';
 
@@ -115,6 +115,7 @@ export function applyChanges(io: Io, editor: SuperblockEditor, command: CommandL
       say(`\n${PLEASE_CHECK}\n`);
     }
     changed ||= change.changed;
+    if (change.rewritesChecksums) rewriteChecksums(editor, now);
     makesJournal ||= change.makesJournal;
   }
   const complain = (message: string): void => io.stderr.write(message);
@@ -261,7 +262,18 @@ function applyLate(
   return changed;
 }
 
-function setUuid({ view, features }: SuperblockEditor, text: string, now: number): void {
+/** Every checksum follows the superblock. */
+function rewriteChecksums(editor: SuperblockEditor, now: number): void {
+  if (editor.changesContent) {
+    throw new Failure(
+      'tune2fs: to rewrite all checksums and to make or remove a journal are two commands here\n',
+    );
+  }
+  editor.rewriteChecksums({ seconds: now, nanoseconds: 0 });
+}
+
+function setUuid(editor: SuperblockEditor, text: string, now: number): void {
+  const { view, features } = editor;
   if ((features.compatible & CompatibleFeature.stable_inodes) !== 0) {
     throw new Failure(
       'Cannot change the UUID of this filesystem because it has the stable_inodes feature flag.\n',
@@ -269,24 +281,17 @@ function setUuid({ view, features }: SuperblockEditor, text: string, now: number
   }
   const { readOnlyCompatible, incompatible } = features;
   const hasSeed = (incompatible & IncompatibleFeature.metadata_csum_seed) !== 0;
-  if (!hasSeed && (readOnlyCompatible & ReadOnlyCompatibleFeature.metadata_csum) !== 0) {
+  if (!hasSeed && (incompatible & IncompatibleFeature.ea_inode) !== 0) {
     throw new UnsupportedError(
-      'Another UUID rewrites all metadata, since its checksums begin with the UUID: not supported here. ' +
-        '"tune2fs -O metadata_csum_seed" makes them independent of it first',
-      ['metadata_csum'],
+      'Another UUID changes the hashes of attribute values in inodes of their own (ea_inode): not supported here',
+      ['ea_inode'],
     );
   }
-  const { uninit_bg } = ReadOnlyCompatibleFeature;
-  if (
-    (readOnlyCompatible & uninit_bg) !== 0 ||
-    (!hasSeed && (incompatible & IncompatibleFeature.ea_inode) !== 0)
-  ) {
-    throw new UnsupportedError(
-      'Another UUID rewrites more than the superblock of a volume with uninit_bg or ea_inode: not supported here',
-      ['uninit_bg', 'ea_inode'],
-    );
-  }
+  const { uninit_bg, metadata_csum } = ReadOnlyCompatibleFeature;
+  const isSeed = !hasSeed && (readOnlyCompatible & metadata_csum) !== 0;
+  if (isSeed) requireChecked(view);
   const uuid = chooseUuid(text, { seconds: now, nanoseconds: 0 });
   if (uuid === undefined) throw new Failure('tune2fs: Invalid UUID format\n\n');
   Superblock.s_uuid.set(view, 0, uuid);
+  if (isSeed || (readOnlyCompatible & uninit_bg) !== 0) rewriteChecksums(editor, now);
 }

@@ -68,12 +68,15 @@ const CLEARABLE: FeatureWords = {
 const REWRITING: FeatureWords = {
   compatible: C.orphan_file,
   incompatible: I.mmp | I['64bit'] | I.casefold | I.flex_bg,
-  readOnlyCompatible: R.uninit_bg | R.quota | R.metadata_csum | R.project,
+  readOnlyCompatible: R.uninit_bg | R.quota | R.project,
 };
 
 /** AES-256-XTS for content, AES-256-CTS for names. */
 const ENCRYPTION_ALGORITHMS = new Uint8Array([1, 4, 0, 0]);
 const HALF_MD4 = 1;
+/** `s_state`. */
+const VALID = 1;
+const WITH_ERRORS = 2;
 
 export const PLEASE_CHECK = 'Please run e2fsck -f on the filesystem.\n';
 
@@ -85,6 +88,8 @@ export interface FeatureChange {
   readonly warning: string;
   /** A journal is to be made. */
   readonly makesJournal: boolean;
+  /** All checksums follow from something else now. */
+  readonly rewritesChecksums: boolean;
 }
 
 /** Applies the list of `-O` to the superblock in memory. Failure and UnsupportedError leave it as it was. */
@@ -127,12 +132,21 @@ export function changeFeatures(
         'WARNING: Could not confirm kernel support for metadata_csum_seed.\n  This requires Linux >= v4.4.\n';
     }
   }
-  const uuidSeed = crc32c(0xffff_ffff, Superblock.s_uuid.get(view, 0));
-  if (off('incompatible', I.metadata_csum_seed) && editor.checksumSeed !== uuidSeed) {
+  if (on('readOnlyCompatible', R.metadata_csum)) {
     throw new UnsupportedError(
-      'Clearing metadata_csum_seed after the UUID has changed is not supported here: it rewrites all metadata',
-      ['metadata_csum_seed'],
+      'Setting metadata_csum is not supported here: directories need room for their checksums',
+      ['metadata_csum'],
     );
+  }
+  const uuidSeed = crc32c(0xffff_ffff, Superblock.s_uuid.get(view, 0));
+  const losesSeed = off('incompatible', I.metadata_csum_seed) && editor.checksumSeed !== uuidSeed;
+  const losesChecksums = off('readOnlyCompatible', R.metadata_csum);
+  if (losesSeed || losesChecksums) requireChecked(view);
+  if (losesChecksums) {
+    words.readOnlyCompatible |= R.uninit_bg;
+    words.incompatible &= ~I.metadata_csum_seed;
+    Superblock.s_checksum_type.set(view, 0, 0);
+    Superblock.s_checksum_seed.set(view, 0, 0);
   }
   if (on('readOnlyCompatible', R.sparse_super) && (words.incompatible & I.meta_bg) !== 0) {
     throw new Failure(
@@ -171,7 +185,7 @@ export function changeFeatures(
     on('incompatible', I.filetype) ||
     off('incompatible', I.filetype) ||
     off('compatible', C.resize_inode);
-  return { changed, needsCheck, warning, makesJournal };
+  return { changed, needsCheck, warning, makesJournal, rewritesChecksums: losesSeed || losesChecksums };
 }
 
 function editedWords(old: FeatureWords, list: string): Record<Word, number> {
@@ -234,4 +248,11 @@ function writeWords(view: DataView, words: FeatureWords): void {
   Superblock.s_feature_compat.set(view, 0, words.compatible);
   Superblock.s_feature_incompat.set(view, 0, words.incompatible);
   Superblock.s_feature_ro_compat.set(view, 0, words.readOnlyCompatible);
+}
+
+/** Failure with the tool's words unless e2fsck has found the volume clean since it was last mounted. */
+export function requireChecked(view: DataView): void {
+  const isClean = (Superblock.s_state.get(view, 0) & (VALID | WITH_ERRORS)) === VALID;
+  if (isClean && Superblock.s_lastcheck.get(view, 0) >= Superblock.s_mtime.get(view, 0)) return;
+  throw new Failure(`\nThis operation requires a freshly checked filesystem.\n\n${PLEASE_CHECK}\n`, 'stdout');
 }

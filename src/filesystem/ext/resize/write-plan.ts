@@ -70,6 +70,14 @@ export class WriteStage {
         if (relocation !== undefined && copied < all) observe?.(relocation, copied / all);
       }
     }
+    this.write(device, blockSize, piece);
+    if (this.superblock !== undefined) device.write(SUPERBLOCK_OFFSET, this.superblock);
+    device.flush();
+    for (const step of this.steps) if (step.name !== 'new tables') observe?.(step, 1);
+  }
+
+  /** Writes the blocks alone. `piece`: what those that lie side by side are put together in. */
+  write(device: BlockDevice, blockSize: number, piece = new Uint8Array(Math.max(PIECE, blockSize))): void {
     const order = [...this.blocks.keys()].sort((a, b) => a - b);
     for (let index = 0; index < order.length;) {
       let end = index + 1;
@@ -81,9 +89,6 @@ export class WriteStage {
       device.write(order[index]! * blockSize, piece.subarray(0, (end - index) * blockSize));
       index = end;
     }
-    if (this.superblock !== undefined) device.write(SUPERBLOCK_OFFSET, this.superblock);
-    device.flush();
-    for (const step of this.steps) if (step.name !== 'new tables') observe?.(step, 1);
   }
 
   #tell(observe: ResizeObserver | undefined, name: ResizeStep['name']): void {

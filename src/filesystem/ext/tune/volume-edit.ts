@@ -173,21 +173,13 @@ export class VolumeEdit implements JournalSpace {
     if (this.#isMaking) return;
     this.#isMaking = true;
     const begin = new WriteStage();
-    begin.superblock = this.#withErrors(this.#volume.superblock);
+    begin.superblock = withErrors(bytesOf(this.#volume.superblock));
     this.#stages.push(begin);
     if (this.#use.freed.length === 0) return;
     const silent = new WriteStage();
-    silent.superblock = this.#withErrors(this.#superblock);
+    silent.superblock = withErrors(bytesOf(this.#superblock));
     this.#use.release();
     this.#stages.push(silent, this.#inodeBlocks(), this.#bitmaps());
-  }
-
-  #withErrors(superblock: DataView): Uint8Array {
-    const bytes = new Uint8Array(superblock.buffer, superblock.byteOffset, Superblock.$size).slice();
-    const view = viewOf(bytes);
-    Superblock.s_state.set(view, 0, Superblock.s_state.get(view, 0) | WITH_ERRORS);
-    sealSuperblock(view, readFeatures(view));
-    return bytes;
   }
 
   #addFree(count: number): void {
@@ -232,4 +224,18 @@ export class VolumeEdit implements JournalSpace {
     }
     return stage;
   }
+}
+
+/** These 1024 bytes of a superblock, sealed, with the word that errors were found. */
+export function withErrors(superblock: Uint8Array): Uint8Array {
+  const bytes = superblock.slice();
+  const view = viewOf(bytes);
+  Superblock.s_state.set(view, 0, Superblock.s_state.get(view, 0) | WITH_ERRORS);
+  sealSuperblock(view, readFeatures(view));
+  return bytes;
+}
+
+/** The 1024 bytes of a superblock. */
+export function bytesOf(view: DataView): Uint8Array {
+  return new Uint8Array(view.buffer, view.byteOffset, Superblock.$size);
 }
