@@ -388,6 +388,7 @@ export class AttachedDevice {
     if (JSON.stringify(views) !== JSON.stringify(this.state.views)) {
       this.#publisher?.update(views.map(({ name }) => name));
       this.#record.change({ views });
+      this.#mounts?.follow(views);
     }
     this.#record.save();
     Atomics.store(words, ShareWord.publishedGeneration, generation);

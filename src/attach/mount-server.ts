@@ -48,13 +48,14 @@ const NOTHING: Cached = { nodes: [], entries: [], hasEpochs: false };
 export function runMountServer(data: MountWorkerData, port: MessagePort): void {
   const post = (event: MountEvent): void => port.postMessage(event);
   const requests = Array.from({ length: REQUEST_MEMORIES }, () => shareableRequest(MAX_WRITE));
+  let slice: SliceDevice;
   let lending: LendingDevice | undefined;
   let device: WatchedDevice;
   let session: FileSystemSession;
   try {
     const content = openShare(data.share).content;
     const { withoutBarriers } = data.request.options;
-    const slice = new SliceDevice(content, data.range.offset, data.range.size);
+    slice = new SliceDevice(content, data.range.offset, data.range.size);
     const { fd, overlay, offset } = data.share;
     if (overlay === undefined && !slice.readOnly) {
       const memories = requests.map((request) => request.bytes.buffer as SharedArrayBuffer);
@@ -81,7 +82,7 @@ export function runMountServer(data: MountWorkerData, port: MessagePort): void {
     let failure: unknown;
     try {
       if (command.kind === 'serve') {
-        end = new MountServer(data, port, session, { device, lending }, requests).serve(command.fd);
+        end = new MountServer(data, port, session, { slice, device, lending }, requests).serve(command.fd);
       }
     } catch (error) {
       failure = error;
@@ -103,6 +104,7 @@ class MountServer {
   readonly #wakeFd: number;
   readonly #port: MessagePort;
   readonly #session: FileSystemSession;
+  readonly #slice: SliceDevice;
   readonly #device: WatchedDevice;
   /** Undefined where writes cannot be left to another thread. */
   readonly #lending: LendingDevice | undefined;
@@ -125,13 +127,18 @@ class MountServer {
     data: MountWorkerData,
     port: MessagePort,
     session: FileSystemSession,
-    devices: { readonly device: WatchedDevice; readonly lending: LendingDevice | undefined },
+    devices: {
+      readonly slice: SliceDevice;
+      readonly device: WatchedDevice;
+      readonly lending: LendingDevice | undefined;
+    },
     requests: readonly FuseRequest[],
   ) {
     this.#gate = gatesOf(data.share.state)[data.gate]!;
     this.#wakeFd = data.wakeFd;
     this.#port = port;
     this.#session = session;
+    this.#slice = devices.slice;
     this.#device = devices.device;
     this.#lending = devices.lending;
     this.#requests = requests;
@@ -172,6 +179,8 @@ class MountServer {
   }
 
   #handle(request: FuseRequest, reply: FuseReply): number {
+    // It may ask for what the device has got since.
+    if (request.opcode === Opcode.IOCTL) this.#slice.resize(this.#gate.size);
     const isLong =
       request.opcode === Opcode.READ &&
       this.#position !== undefined &&

@@ -2,7 +2,7 @@ import { FsError } from '../errors.ts';
 import { gatesOf } from '../host/device-gate.ts';
 import { type DeviceShare, GATE_COUNT, ShareWord } from '../host/device-share.ts';
 import type { UnmountOptions } from './client.ts';
-import type { Holder, MountState } from './device-state.ts';
+import type { Holder, MountState, ViewState } from './device-state.ts';
 import type { MountRequest } from './mount-request.ts';
 import { MountedFileSystem } from './mounted-file-system.ts';
 
@@ -74,6 +74,15 @@ export class Mounts {
     } catch (error) {
       this.#free(gateIndex);
       throw error;
+    }
+  }
+
+  /** Views have become longer: what is mounted from them may grow. */
+  follow(views: readonly ViewState[]): void {
+    for (const [index, place] of this.#places.entries()) {
+      if (!(place instanceof MountedFileSystem)) continue;
+      const view = views.find(({ name }) => name === place.state.view);
+      if (view !== undefined) gatesOf(this.#share.state)[index]!.lengthen(view.size);
     }
   }
 

@@ -15,11 +15,11 @@ import type { ContentCopier, CopiedPiece, OutsideFile } from './content-copier.t
  * A slice does not own its base: closing it closes nothing.
  */
 export class SliceDevice implements BlockDevice {
-  readonly size: number;
   readonly sectorSize: number;
   readonly readOnly: boolean;
   readonly #base: BlockDevice;
   readonly #offset: number;
+  #size: number;
   declare readonly fileRange?: () => FileRange;
   declare readonly copier?: (files?: number) => ContentCopier | undefined;
 
@@ -33,7 +33,7 @@ export class SliceDevice implements BlockDevice {
     checkRange(base, 'slice', offset, size);
     this.#base = base;
     this.#offset = offset;
-    this.size = size;
+    this.#size = size;
     this.sectorSize = options.sectorSize ?? base.sectorSize;
     this.readOnly = base.readOnly;
     if (base.fileRange !== undefined) {
@@ -51,6 +51,16 @@ export class SliceDevice implements BlockDevice {
         return copier;
       };
     }
+  }
+
+  get size(): number {
+    return this.#size;
+  }
+
+  /** The part goes on to here now, bytes. */
+  resize(size: number): void {
+    checkRange(this.#base, 'slice', this.#offset, size);
+    this.#size = size;
   }
 
   read(offset: number, into: Uint8Array): void {

@@ -108,6 +108,12 @@ export interface FileSystem {
    */
   trim?(start: number, length: number, least: number): number;
 
+  /**
+   * Makes the volume larger, to so many of its blocks, while it is in use; when it has grown everything is durable. EINVAL when it has more, ENOSPC when the device has fewer; nothing
+   * is changed then, nor by what the driver cannot do. Left out where it can do none.
+   */
+  grow?(blockCount: number): void;
+
   /** Writes everything that is held in memory to the device, in an order that is safe. The device is not flushed. */
   settle(): void;
   /** `settle`, and flushes the device. */

@@ -7,6 +7,9 @@ import type { SessionCore } from './session-core.ts';
 
 /** Linux `include/uapi/linux/fs.h`: _IOWR('X', 121, struct fstrim_range). */
 const FITRIM = 0xc0185879;
+/** Linux `Documentation/filesystems/ext4`: _IOW('f', 16, __u64), the number of blocks that the volume is to have. */
+const EXT4_IOC_RESIZE_FS = 0x40086610;
+
 /** The argument of FITRIM, in and out. */
 export const TrimRange = struct('fstrim_range', 24, {
   start: u64le(0x00),
@@ -15,19 +18,25 @@ export const TrimRange = struct('fstrim_range', 24, {
 });
 
 /**
- * IOCTL: FITRIM only. The rest is ENOTTY, which programs take for a file system that does not know it. It must be whose mount it is, or root: the kernel
- * asks for a capability there, of which a server learns nothing.
+ * IOCTL: FITRIM and EXT4_IOC_RESIZE_FS. The rest is ENOTTY, which programs take for a file system that does not know it. It must be whose mount it is, or
+ * root: the kernel asks for a capability there, of which a server learns nothing.
  */
 export function answerIoctl(core: SessionCore, request: FuseRequest, reply: FuseReply): number {
-  if (request.get(IoctlIn.cmd) !== FITRIM || core.fs.trim === undefined)
-    throw new FsError('ENOTTY', { syscall: 'ioctl' });
+  const command = request.get(IoctlIn.cmd);
+  const canTrim = command === FITRIM && core.fs.trim !== undefined;
+  const canGrow = command === EXT4_IOC_RESIZE_FS && core.fs.grow !== undefined;
+  if (!canTrim && !canGrow) throw new FsError('ENOTTY', { syscall: 'ioctl' });
   if (request.uid !== 0 && request.uid !== core.options.owner)
     throw new FsError('EPERM', { syscall: 'ioctl' });
   if (core.readOnly) throw new FsError('EROFS', { syscall: 'ioctl' });
+  return canTrim ? trim(core, request, reply) : grow(core, request, reply);
+}
+
+function trim(core: SessionCore, request: FuseRequest, reply: FuseReply): number {
   const start = request.getAt(IoctlIn.$size, TrimRange.start);
   const length = request.getAt(IoctlIn.$size, TrimRange.len);
   const least = request.getAt(IoctlIn.$size, TrimRange.minlen);
-  const trimmed = core.fs.trim(start, length, least);
+  const trimmed = core.fs.trim!(start, length, least);
   core.isDirty = false;
   reply.clear(IoctlOut.$size);
   const at = OUT_HEADER_SIZE + IoctlOut.$size;
@@ -35,3 +44,13 @@ export function answerIoctl(core: SessionCore, request: FuseRequest, reply: Fuse
   TrimRange.len.set(reply.view, at, trimmed);
   return reply.done(request, IoctlOut.$size + TrimRange.$size);
 }
+
+function grow(core: SessionCore, request: FuseRequest, reply: FuseReply): number {
+  const blockCount = request.getAt(IoctlIn.$size, NewSize.blocks);
+  core.fs.grow!(blockCount);
+  reply.clear(IoctlOut.$size);
+  return reply.done(request, IoctlOut.$size);
+}
+
+/** The argument of EXT4_IOC_RESIZE_FS. */
+const NewSize = struct('resize', 8, { blocks: u64le(0x00) });

@@ -58,6 +58,16 @@ export class Gate {
     return offset < this.#range[0]! + this.#range[1]! && offset + length > this.#range[0]!;
   }
 
+  /** Bytes of the range. */
+  get size(): number {
+    return this.#range[1]!;
+  }
+
+  /** The view has become longer; the file system's thread takes as much of it as it is asked to. */
+  lengthen(size: number): void {
+    this.#range[1] = Math.max(this.#range[1]!, size);
+  }
+
   get isActive(): boolean {
     return Atomics.load(this.words, Word.active) !== 0;
   }

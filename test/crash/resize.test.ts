@@ -4,6 +4,7 @@ import { expect, test } from 'vitest';
 import { FaultDevice } from '../../src/device/fault-device.ts';
 import { MemoryDevice } from '../../src/device/memory-device.ts';
 import { hasCode } from '../../src/errors.ts';
+import { extDriver } from '../../src/filesystem/ext/driver.ts';
 import { planMinimum, planResize } from '../../src/filesystem/ext/resize/passes.ts';
 import { describeWithTools, runTool, temporaryFolder } from '../support/tools.ts';
 
@@ -80,6 +81,46 @@ describeWithTools(['mke2fs', 'e2fsck', 'debugfs'], 'a resize that is cut short',
     expect(writes).toBeGreaterThan(5);
     for (let cut = 0; cut <= writes; cut += ROUNDS > 1 ? 1 : 3)
       expectWhole(resizeUntil(before, blockCount, cut).bytes, cut);
+  });
+});
+
+/** As `resizeUntil`, of a volume in use: a file was written and made durable before, which the first `prior` writes are. */
+function growUntil(
+  before: Uint8Array,
+  blockCount: number,
+  cut: number,
+): { readonly bytes: Uint8Array; readonly prior: number; readonly writes: number } {
+  const all = new Uint8Array(blockCount * BLOCK);
+  all.set(before);
+  const device = MemoryDevice.from(all);
+  const faulty = new FaultDevice(device, { failWritesFrom: cut });
+  const volume = extDriver.open(faulty, { clock });
+  const node = volume.create(volume.root, 'fresh', { kind: 'file', mode: 0o644 });
+  volume.write(node, 0, Buffer.alloc(9000, 'fresh'));
+  volume.sync();
+  const prior = faulty.writeCount;
+  try {
+    volume.grow!(blockCount);
+  } catch (error) {
+    if (!hasCode(error, 'EIO')) throw error;
+  }
+  return { bytes: device.toBytes(), prior, writes: faulty.writeCount };
+}
+
+const grown: readonly (readonly [number, string])[] = [
+  [12000, '-t ext4 -J size=1'],
+  [12000, '-t ext4 -J size=1 -O ^resize_inode'],
+  [12000, '-t ext2'],
+];
+
+describeWithTools(['mke2fs', 'e2fsck', 'debugfs'], 'growth in use that is cut short', () => {
+  test.each(grown)('to %i blocks cut at one write after the other, %s', (blockCount, options) => {
+    const before = makeImage(options.split(' '));
+    fs.writeFileSync(path.join(folder, 'tree', 'fresh'), Buffer.alloc(9000, 'fresh'));
+    const { prior, writes } = growUntil(before, blockCount, Number.POSITIVE_INFINITY);
+    expect(writes - prior).toBeGreaterThan(5);
+    for (let cut = prior; cut <= writes; cut += ROUNDS > 1 ? 1 : 3)
+      expectWhole(growUntil(before, blockCount, cut).bytes, cut);
   });
 });
 

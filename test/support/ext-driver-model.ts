@@ -153,6 +153,11 @@ export class ExtModel {
     visit(this.root, fs.root);
   }
 
+  /** Nodes that have lost their last names and are retained. */
+  get nameless(): number {
+    return new Set(this.#retained.filter((node) => node.links === 0)).size;
+  }
+
   /** Leaves about so many bytes free. */
   fill(free: number): void {
     const usage = this.#fs.usage();

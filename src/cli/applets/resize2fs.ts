@@ -19,10 +19,17 @@ import { refuseInUse } from '../device-use.ts';
 import type { Io } from '../io.ts';
 import { print } from '../verbs/print.ts';
 import { Failure } from './e2fsprogs/failure.ts';
-import { errorText, examineTarget, isMounted, type Target } from './mke2fs/target.ts';
-import { requireChecked, requireFitting, requireReplayed, wantedBlocks } from './resize2fs/checks.ts';
+import { errorText, examineTarget, mountPointOf, type Target } from './mke2fs/target.ts';
+import {
+  requireChecked,
+  requireFitting,
+  requireReplayed,
+  requireRoom,
+  wantedBlocks,
+} from './resize2fs/checks.ts';
 import { type CommandLine, OPTIONS, parseCommandLine } from './resize2fs/command-line.ts';
 import { openForResize } from './resize2fs/open.ts';
+import { growMounted } from './resize2fs/online.ts';
 import { ProgressBars } from './resize2fs/progress.ts';
 import { keepBefore } from '../resize/undo.ts';
 
@@ -35,17 +42,22 @@ export const resize2fs = defineApplet({
   description: [
     'Makes the file system on DEVICE, a file or a block device, as large as SIZE: a number of its blocks, or with one of the suffixes s, K, M, G, T of sectors of 512 bytes, KiB and so on. Without SIZE it fills the device. A file that is too short is made longer; one whose file system became smaller is cut, unless an undo file is kept.',
     'What is printed is what resize2fs of e2fsprogs 1.47.0 prints, and where nothing has to move the same bytes are written. The bars of -p count what is done here, which is less where the real tool moves more. The smallest size, of -M and -P, is not estimated as there but tried, and mostly less. SOURCE_DATE_EPOCH takes the place of the clock.',
+    "A mounted file system can become larger: its driver does it, ours or the kernel's, while programs use it; ours waits for no file that is open, but refuses while one is that was deleted. Make the image longer first, and have its device see that (losetup -c).",
     'Everything is worked out before the first write. Cut short at any moment, no file is lost: run e2fsck -fy, then resize again.',
   ],
   options: OPTIONS,
   examples: [
     { command: 'resize2fs disk.img 4G', explanation: 'Grows image and file system to 4 GiB.' },
     { command: 'resize2fs -M disk.img', explanation: 'Makes both as small as the files allow.' },
+    {
+      command: 'truncate -s 2G disk.img && losetup -c /dev/loop0 && resize2fs /dev/loop0',
+      explanation: 'Gives a mounted file system more room.',
+    },
     { command: 'resize2fs /dev/loop0p2', explanation: 'Has the file system fill its partition.' },
   ],
   exitStatus: { 0: 'done, or nothing to do', 1: 'nothing was changed' },
   notSupported: [
-    'changing a mounted file system, or one whose journal has to be replayed',
+    'making a mounted file system smaller, or saying how small it could be; changing one whose journal has to be replayed',
     'file systems with bigalloc or shared_blocks; moving blocks of one with bad blocks',
     'moving inodes that hold attribute values (ea_inode)',
     '-b, -s: switching 64bit. -S: a stride. -d: debugging output',
@@ -58,10 +70,13 @@ function run(io: Io, argv: readonly string[]): number {
   try {
     const command = parseCommandLine(argv);
     const target = examineTarget(io, command.device);
-    if (isMounted(target)) {
-      throw new Failure(
-        `resize2fs: ${command.device} is mounted: unmount it first; to change its size meanwhile is not supported here\n`,
-      );
+    const directory = mountPointOf(target);
+    if (directory !== undefined) {
+      if (command.printMinimum) {
+        throw new Failure(`resize2fs: ${command.device} is mounted: what it needs is known once it is not\n`);
+      }
+      growMounted(io, command, directory);
+      return 0;
     }
     checkUndo(io, command);
     const { editor, device } = openForResize(io, command.device, command.printMinimum);
@@ -109,12 +124,7 @@ function resize(
   const wanted = command.minimum
     ? (minimum?.blockCount ?? blockCount)
     : wantedBlocks(command, editor, device);
-  if (device.size < wanted * blockSize && target.kind !== 'file' && !command.force) {
-    const there = Math.floor(device.size / blockSize);
-    throw new Failure(
-      `The containing partition (or device) is only ${there} ${unit}.\nYou requested a new size of ${wanted} blocks.\n\n`,
-    );
-  }
+  if (target.kind !== 'file' && !command.force) requireRoom(device, blockSize, wanted);
   requireFitting(editor, wanted);
   if ((editor.features.readOnlyCompatible & ReadOnlyCompatibleFeature.bigalloc) !== 0 && !command.force) {
     throw new Failure(

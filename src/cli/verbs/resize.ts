@@ -57,7 +57,7 @@ export const resize = defineApplet({
   exitStatus: { 0: 'done, or nothing to do', 1: 'it could not be done', 2: 'wrong usage' },
   notSupported: [
     'FAT: make a new file system with mkfs.fat and copy the files with userloop cp -r',
-    'a mounted file system: unmount it first',
+    'a mounted file system: unmount it first, or let it grow in use with resize2fs',
     'file systems with bigalloc or shared_blocks; moving blocks of one with bad blocks',
   ],
   run(io, argv) {

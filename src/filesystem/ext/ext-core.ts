@@ -31,7 +31,7 @@ export class ExtCore {
   readonly content: FileContent;
   readonly inline: InlineContent;
   readonly directories: DirectoryStore;
-  readonly retained = new RetainedNodes();
+  readonly retained: RetainedNodes;
   /** Nodes without a name that are retained. */
   readonly orphans: OrphanList;
   /** How long new files are going to be, where their makers said so. */
@@ -44,8 +44,9 @@ export class ExtCore {
   wasReloaded = false;
   readonly xattrs: XattrStore;
 
-  constructor(volume: Volume) {
+  constructor(volume: Volume, retained = new RetainedNodes()) {
     this.volume = volume;
+    this.retained = retained;
     this.inodes = new InodeTable(volume);
     this.blocks = new BlockAllocator(volume);
     this.inodeAllocator = new InodeAllocator(volume);

@@ -23,12 +23,14 @@ import { featureNames, fileSystemType, readOnlyReason } from './features.ts';
 import { ReservedInode } from './inode.ts';
 import type { InodeRef } from './inode-table.ts';
 import { recover } from './journal/recovery.ts';
+import { mayGrow } from './growth.ts';
 import { Namespace } from './namespace.ts';
 import { attributesOf, changeAttributes } from './node-attributes.ts';
 import { removeNode } from './node-removal.ts';
 import type { QuotaKind } from './quota-kind.ts';
 import { Quotas } from './quotas.ts';
 import { identitiesOf, recheck } from './retained-nodes.ts';
+import { planResize } from './resize/passes.ts';
 import { truncateStepwise } from './stepwise-truncation.ts';
 import { writeStepwise } from './stepwise-write.ts';
 import { IncompatibleFeature, Superblock } from './superblock.ts';
@@ -37,6 +39,11 @@ import { ChangeTime, LONG_TIME_RANGE, ModificationTime, SHORT_TIME_RANGE } from 
 import { measureUsage } from './usage.ts';
 import { labelOf, setLabel } from './volume-label.ts';
 import { Volume } from './volume.ts';
+
+interface Loss {
+  readonly code: 'ESTALE' | 'EIO';
+  readonly detail: string;
+}
 
 /** An open ext2, ext3 or ext4 volume. */
 export class ExtFileSystem implements FileSystem {
@@ -47,17 +54,19 @@ export class ExtFileSystem implements FileSystem {
   readonly capabilities: Capabilities;
   readonly root = ReservedInode.root as NodeId;
   readonly uuid: string;
-  readonly #volume: Volume;
-  readonly #core: ExtCore;
-  readonly #names: Namespace;
+  readonly #options: OpenOptions;
+  #volume: Volume;
+  #core: ExtCore;
+  #names: Namespace;
   readonly #quotaLimits: readonly QuotaKind[];
   /** The device was written below the file system, and its quota files are not sound since. */
   #quotaFault: CorruptImageError | undefined;
   #closed = false;
-  /** Another file system was written over this one. */
-  #isReplaced = false;
+  /** Why nothing can be had of it any more. */
+  #loss: Loss | undefined;
 
   private constructor(volume: Volume, options: OpenOptions, problem: string | undefined) {
+    this.#options = options;
     this.#volume = volume;
     this.device = volume.device;
     this.type = fileSystemType(volume.features);
@@ -93,8 +102,12 @@ export class ExtFileSystem implements FileSystem {
   static open(device: BlockDevice, options: OpenOptions = {}): ExtFileSystem {
     const mode = options.withoutReplay === true ? 'ignore' : 'read';
     const isWritable = mode === 'read' && options.readOnly !== true && !device.readOnly;
-    const use = options.withoutJournal === true ? 'bypass' : 'write';
-    const { device: source, problem, journal, wasDirty } = recover(device, isWritable ? use : mode);
+    const {
+      device: source,
+      problem,
+      journal,
+      wasDirty,
+    } = recover(device, isWritable ? useOf(options) : mode);
     const volume = Volume.open(source, options.clock ?? (() => EPOCH), journal);
     const fs = new ExtFileSystem(volume, options, problem);
     fs.#core.directory(fs.root, 'open');
@@ -326,12 +339,27 @@ export class ExtFileSystem implements FileSystem {
     return this.#volume.discards.trim(first, end, Math.floor(least / blockSize)) * blockSize;
   }
 
+  grow(blockCount: number): void {
+    this.#beginChange('resize');
+    const volume = this.#volume;
+    if (!mayGrow(this.#core, blockCount)) return;
+    // The size is changed as of a volume that nobody uses; then what is in memory begins anew.
+    volume.close();
+    this.#loss = { code: 'EIO', detail: 'what is on the device after a change of its size cannot be read' };
+    try {
+      planResize(this.device, { blockCount, clock: volume.clock }).apply();
+    } finally {
+      this.#reopen();
+      this.#loss = undefined;
+    }
+  }
+
   settle(): void {
-    if (!this.readOnly && !this.#isReplaced) this.#volume.settle();
+    if (!this.readOnly && this.#loss === undefined) this.#volume.settle();
   }
 
   sync(): void {
-    if (!this.readOnly && !this.#isReplaced) this.#volume.sync();
+    if (!this.readOnly && this.#loss === undefined) this.#volume.sync();
   }
 
   reload(): void {
@@ -339,8 +367,10 @@ export class ExtFileSystem implements FileSystem {
     const before = identitiesOf(this.#core);
     this.#core.wasReloaded = true;
     this.#core.changeCount++;
-    this.#isReplaced = !this.#volume.reload();
-    if (this.#isReplaced) return;
+    if (!this.#volume.reload()) {
+      this.#loss = { code: 'ESTALE', detail: 'another file system was written over this one' };
+      return;
+    }
     const { directories, parents, expectedSizes } = this.#core;
     directories.forgetAll();
     parents.clear();
@@ -352,7 +382,7 @@ export class ExtFileSystem implements FileSystem {
   close(): void {
     if (this.#closed) return;
     this.#closed = true;
-    if (this.readOnly || this.#isReplaced) return;
+    if (this.readOnly || this.#loss !== undefined) return;
     // Nobody can ask for them any more.
     for (const orphan of this.#core.orphans) {
       removeNode(this.#core, this.#core.node(orphan));
@@ -365,6 +395,21 @@ export class ExtFileSystem implements FileSystem {
     this.close();
   }
 
+  #reopen(): void {
+    const before = this.#core;
+    const { journal, problem } = recover(this.device, useOf(this.#options));
+    if (problem !== undefined) throw new FsError('EIO', { detail: problem });
+    const volume = Volume.open(this.device, this.#volume.clock, journal);
+    volume.discards.isActive = this.#options.discard === true;
+    this.#volume = volume;
+    this.#core = new ExtCore(volume, before.retained);
+    this.#core.changeCount = before.changeCount;
+    this.#core.wasReloaded = before.wasReloaded;
+    for (const [node, size] of before.expectedSizes) this.#core.expectedSizes.set(node, size);
+    this.#names = new Namespace(this.#core);
+    this.#reopenQuotas();
+  }
+
   #reasonOf(reason: string | undefined): string | undefined {
     if (reason !== undefined) return reason;
     return this.#volume.device.readOnly ? 'the device is read-only' : undefined;
@@ -373,9 +418,7 @@ export class ExtFileSystem implements FileSystem {
   /** Every operation begins here: between two of them the cache may shrink. */
   #begin(): void {
     if (this.#closed) throw new TypeError('The file system is closed');
-    if (this.#isReplaced) {
-      throw new FsError('ESTALE', { detail: 'another file system was written over this one' });
-    }
+    if (this.#loss !== undefined) throw new FsError(this.#loss.code, { detail: this.#loss.detail });
     this.#volume.trim();
   }
 
@@ -447,4 +490,9 @@ export class ExtFileSystem implements FileSystem {
     this.#core.inodes.setTime(ref, ModificationTime, now);
     this.#core.inodes.setTime(ref, ChangeTime, now);
   }
+}
+
+/** How the journal of a volume is used that is written to. */
+function useOf(options: OpenOptions): 'bypass' | 'write' {
+  return options.withoutJournal === true ? 'bypass' : 'write';
 }

@@ -2,6 +2,7 @@ import fs from 'node:fs';
 import path from 'node:path';
 import { ERRNO, FsError } from '../../../errors.ts';
 import type { FoundDevice } from '../../../attach/registry.ts';
+import { readMountTable } from '../../../host/mount-table.ts';
 import { isNbdUri } from '../../../host/nbd-uri.ts';
 import { statusIfAny } from '../../device-use.ts';
 import type { Io } from '../../io.ts';
@@ -50,28 +51,24 @@ export function errorText(error: unknown): string {
 
 /** Is the device, or a loop device over the file, mounted? */
 export function isMounted(target: Target): boolean {
-  if (target.attached !== undefined) return mountsOf(target.attached).length > 0;
-  if (target.isPart === true || isNbdUri(target.name)) return false;
-  if (target.kind === 'absent' || target.kind === 'other') return false;
-  let mounts: string;
-  try {
-    mounts = fs.readFileSync('/proc/mounts', 'utf8');
-  } catch {
-    // Not Linux: nothing that we could know.
-    return false;
-  }
+  return mountPointOf(target) !== undefined;
+}
+
+/** Where the device, or a loop device over the file, is mounted; undefined: nowhere. */
+export function mountPointOf(target: Target): string | undefined {
+  if (target.attached !== undefined) return mountsOf(target.attached)[0]?.directory;
+  if (target.isPart === true || isNbdUri(target.name)) return undefined;
+  if (target.kind === 'absent' || target.kind === 'other') return undefined;
   const stats = fs.statSync(target.path);
-  for (const line of mounts.split('\n')) {
-    const source = line
-      .slice(0, line.indexOf(' '))
-      .replace(/\\([0-7]{3})/g, (_, octal: string) => String.fromCharCode(Number.parseInt(octal, 8)));
+  for (const { source, directory } of readMountTable()) {
     if (!source.startsWith('/')) continue;
     const mounted = statusIfAny(source);
     if (mounted === undefined || !mounted.isBlockDevice()) continue;
-    if (target.kind === 'block device' && mounted.rdev === stats.rdev) return true;
-    if (target.kind === 'file' && isBehindLoop(mounted.rdev, target.path)) return true;
+    const isIt =
+      target.kind === 'block device' ? mounted.rdev === stats.rdev : isBehindLoop(mounted.rdev, target.path);
+    if (isIt) return directory;
   }
-  return false;
+  return undefined;
 }
 
 function isBehindLoop(rdev: number, file: string): boolean {

@@ -49,6 +49,15 @@ export function wantedBlocks(
   return blockSize < PAGE ? there - (there % (PAGE / blockSize)) : there;
 }
 
+/** Failure when the device ends before so many blocks do. */
+export function requireRoom(device: BlockDevice, blockSize: number, wanted: number): void {
+  const there = Math.floor(device.size / blockSize);
+  if (there >= wanted) return;
+  throw new Failure(
+    `The containing partition (or device) is only ${there} (${blockSize / 1024}k) blocks.\nYou requested a new size of ${wanted} blocks.\n\n`,
+  );
+}
+
 /** Failure when the format has no place for so many blocks. */
 export function requireFitting({ geometry }: SuperblockEditor, blockCount: number): void {
   const { blocksPerGroup, descriptorsPerBlock, firstDataBlock, has64bit } = geometry;
