@@ -1,8 +1,9 @@
 // npm run bench -- mount: our mounts of ext2 and ext4 against fuse2fs and against the kernel's on a loop device, in turn, images in memory.
 // fuse2fs 1.47.0 writes ext4 without its journal, in place; ours and the kernel's commit. BENCH_TYPES=ext4, BENCH_ROUNDS=5.
 // Needs root: caches are dropped before what is read cold. Ratios are peer time / our time: more is better.
+// BENCH_USER=NAME has a plain user mount and work, who can read this folder; root's mounts are for everybody, for which the kernel asks for permissions more often.
 import { execFileSync, spawnSync } from 'node:child_process';
-import { existsSync, mkdirSync, mkdtempSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
+import { chownSync, existsSync, mkdirSync, mkdtempSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -32,20 +33,37 @@ process.env.PATH += ':/usr/sbin:/sbin';
 process.env.USERLOOP_RUNTIME_DIR = `${memory}/run`;
 process.env.USERLOOP_BACKEND = 'user';
 mkdirSync(process.env.USERLOOP_RUNTIME_DIR, { mode: 0o700 });
+const user = process.env.BENCH_USER;
+const idOf = (option) => Number(execFileSync('id', [option, user], { encoding: 'utf8' }));
+const owner = user === undefined ? {} : { uid: idOf('-u'), gid: idOf('-g') };
 
 function run(command, ...args) {
   return execFileSync(command, args, { encoding: 'utf8', stdio: ['ignore', 'pipe', 'inherit'] });
 }
 
+/** By the user. */
+function runAs(command, ...args) {
+  return execFileSync(command, args, { encoding: 'utf8', stdio: ['ignore', 'pipe', 'inherit'], ...owner });
+}
+
+function give(...files) {
+  if (user !== undefined) for (const file of files) chownSync(file, owner.uid, owner.gid);
+}
+
+give(memory, process.env.USERLOOP_RUNTIME_DIR);
+
 const sides = {
-  ours: { mount: (image, at) => run('node', userloop, 'mount', '-o', 'loop', image, at) },
-  fuse2fs: { needs: 'fuse2fs', mount: (image, at) => run('fuse2fs', image, at) },
-  kernel: { mount: (image, at, type) => run('mount', '-t', type, '-o', 'loop', image, at) },
+  ours: { mount: (image, at) => runAs('node', userloop, 'mount', '-o', 'loop', image, at) },
+  fuse2fs: { needs: 'fuse2fs', mount: (image, at) => runAs('fuse2fs', image, at) },
+  ...(user === undefined && {
+    kernel: { mount: (image, at, type) => run('mount', '-t', type, '-o', 'loop', image, at) },
+  }),
 };
 let mounted = [];
 function unmount() {
   for (const { name, at, image } of mounted) {
-    spawnSync(name === 'ours' ? 'node' : 'umount', name === 'ours' ? [userloop, 'umount', at] : [at]);
+    if (name === 'ours') spawnSync('node', [userloop, 'umount', at], owner);
+    else spawnSync('umount', [at]);
     rmSync(image, { force: true });
   }
   mounted = [];
@@ -65,7 +83,9 @@ function mountAll(type) {
     writeFileSync(image, '');
     truncateSync(image, 1 << 30);
     // The kernel would fill the rest of the tables in the background, during what is measured.
-    run('mke2fs', '-q', '-F', '-t', type, '-E', 'lazy_itable_init=0,lazy_journal_init=0', image);
+    const extended = `lazy_itable_init=0,lazy_journal_init=0,root_owner=${owner.uid ?? 0}:${owner.gid ?? 0}`;
+    run('mke2fs', '-q', '-F', '-t', type, '-E', extended, image);
+    give(image, at);
     try {
       mount(image, at, type);
       mounted.push({ name, at, image });
@@ -84,7 +104,7 @@ function measure() {
           run('sync');
           writeFileSync('/proc/sys/vm/drop_caches', '3');
         }
-        const time = Number(run('node', path.join(here, 'mount-load.mjs'), at, load));
+        const time = Number(runAs('node', path.join(here, 'mount-load.mjs'), at, load));
         if (round >= 0) ((times[load] ??= {})[name] ??= []).push(time);
       }
     }
