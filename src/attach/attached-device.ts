@@ -10,6 +10,7 @@ import {
   openShare,
   setTableSectors,
 } from '../host/device-share.ts';
+import { keepFromCleaners } from '../host/file-lock.ts';
 import type { OverlayShare } from '../host/overlay-device.ts';
 import type { DetachOptions, DeviceChanges, UnmountOptions } from './client.ts';
 import { type ControlRequest, serveControl } from './control.ts';
@@ -90,6 +91,7 @@ export class AttachedDevice {
   static async start(env: Environment, request: AttachRequest): Promise<AttachedDevice> {
     checkSectorSize(request.sectorSize);
     const runtime = runtimeFolder(env);
+    keepFromCleaners(runtime);
     const image = openDeviceImage(request);
     const size = image.measure();
     const readOnly = request.readOnly || (image.readOnly && request.overlay === undefined);

@@ -1,6 +1,7 @@
 import fs from 'node:fs';
 import { FsError, hasCode } from '../errors.ts';
 import { type ProcessIdentity, isAlive, ownIdentity, processNamespace } from '../host/process-identity.ts';
+import { unmountDead } from './dead-mount.ts';
 
 /** What is known of a device from the moment its name is taken: `owner.json` in its folder. */
 export interface OwnerRecord extends ProcessIdentity {
@@ -36,7 +37,7 @@ export function takeName(runtime: string, name: string, owner: OwnerRecord): boo
     });
   }
   const fresh = `${runtime}/.new-${owner.pid}-${owner.startTime}`;
-  fs.mkdirSync(fresh, { mode: 0o700, recursive: true });
+  makeFolder(fresh);
   fs.writeFileSync(`${fresh}/owner.json`, JSON.stringify(owner), { mode: 0o600 });
   try {
     // Onto a folder with something in it this fails, and every device's folder has something in it.
@@ -46,6 +47,15 @@ export function takeName(runtime: string, name: string, owner: OwnerRecord): boo
     if (hasCode(error, 'ENOTEMPTY') || hasCode(error, 'EEXIST')) return false;
     removeFolder(fresh);
     throw error;
+  }
+}
+
+/** Not recursively: then node says of a file system that cannot be written that something does not exist. */
+function makeFolder(folder: string): void {
+  try {
+    fs.mkdirSync(folder, { mode: 0o700 });
+  } catch (error) {
+    if (!hasCode(error, 'EEXIST')) throw error;
   }
 }
 
@@ -73,7 +83,10 @@ export function sweep(runtime: string): void {
     const [, kind, pid, startTime] = /^\.(new|gone)-(\d+)-([^-]*)/.exec(name) ?? [];
     if (kind === undefined) continue;
     const owner = { pid: Number(pid), startTime: kind === 'new' ? startTime! : '' };
-    if (!isAlive(owner)) removeIfIdle(`${runtime}/${name}`);
+    if (isAlive(owner)) continue;
+    // It may have been killed, or have found no way to unmount, with its device files still there.
+    unmountDead(`${runtime}/${name}/files`);
+    removeIfIdle(`${runtime}/${name}`);
   }
 }
 

@@ -1,5 +1,6 @@
 import fs from 'node:fs';
 import { hasCode } from '../errors.ts';
+import { makeFolders } from '../host/make-folders.ts';
 import { MountFlag, nativeMountOperations } from '../host/native-mount.ts';
 import { isDead, unmountLazily } from './dead-mount.ts';
 import type { DeviceState } from './device-state.ts';
@@ -31,7 +32,7 @@ export class Publisher {
     this.folder = publishFolder(env, runtime);
     this.#files = files;
     this.#bind = this.folder !== `${runtime}/dev`;
-    if (!this.#bind) fs.mkdirSync(this.folder, { recursive: true, mode: 0o700 });
+    if (!this.#bind) makeFolders(this.folder, 0o700);
   }
 
   /** Makes these names be there and no other ones of the device. */

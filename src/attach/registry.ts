@@ -1,6 +1,7 @@
 import fs from 'node:fs';
 import path from 'node:path';
-import { FsError, hasCode } from '../errors.ts';
+import { ERRNO, type ErrnoCode, FsError, hasCode } from '../errors.ts';
+import { makeFolders } from '../host/make-folders.ts';
 import { isAlive } from '../host/process-identity.ts';
 import { isOwned, readJson } from './device-folder.ts';
 import { deviceNames, splitName, isForeign } from './device-names.ts';
@@ -30,11 +31,23 @@ export function runtimePath(env: Environment): string {
   if (own !== '') return path.resolve(own);
   const session = env['XDG_RUNTIME_DIR'] ?? '';
   if (isOwnFolder(session)) return path.join(session, 'userloop');
+  const name = `userloop-${process.getuid?.() ?? 0}`;
   const temporary = env['TMPDIR'] ?? '';
-  return path.join(
-    temporary === '' ? '/tmp' : path.resolve(temporary),
-    `userloop-${process.getuid?.() ?? 0}`,
-  );
+  if (temporary !== '' && canHold(path.resolve(temporary), name))
+    return path.join(path.resolve(temporary), name);
+  return `/tmp/${name}`;
+}
+
+/** Whether the folder has that entry, or one could be made: what is left in TMPDIR of another machine or job may name nothing. */
+function canHold(folder: string, name: string): boolean {
+  if (fs.existsSync(path.join(folder, name))) return true;
+  try {
+    fs.accessSync(folder, fs.constants.W_OK | fs.constants.X_OK);
+    return fs.statSync(folder).isDirectory();
+  } catch (error) {
+    if (['ENOENT', 'ENOTDIR', 'EACCES', 'EROFS'].some((code) => hasCode(error, code))) return false;
+    throw error;
+  }
 }
 
 /**
@@ -55,7 +68,18 @@ function isOwnFolder(folder: string): boolean {
 /** The folder that holds a folder for each attached device of this user; made when it is not there. 0700. */
 export function runtimeFolder(env: Environment): string {
   const folder = runtimePath(env);
-  fs.mkdirSync(folder, { recursive: true, mode: 0o700 });
+  try {
+    makeFolders(folder, 0o700);
+  } catch (error) {
+    if (!(error instanceof Error && 'code' in error)) throw error;
+    const code = String(error.code) in ERRNO ? (error.code as ErrnoCode) : 'EIO';
+    throw new FsError(code, {
+      detail: `the folder of the attached devices, ${folder}, cannot be made: ${ERRNO[code][1]}; name another one in USERLOOP_RUNTIME_DIR`,
+      syscall: 'mkdir',
+      path: folder,
+      cause: error,
+    });
+  }
   checkPrivate(folder);
   return folder;
 }

@@ -1,4 +1,5 @@
 import type net from 'node:net';
+import { FsError } from '../errors.ts';
 import { REPORT_FD, REQUEST_FD, startDeviceProcess } from './device-process-start.ts';
 import type { AttachRequest, DeviceState } from './device-state.ts';
 import { takeEarlyDevice } from './early-device.ts';
@@ -28,9 +29,8 @@ export function attachDevice(env: Environment, request: AttachRequest): Promise<
     pipe.on('close', () => {
       child.unref();
       if (text === '') {
-        reject(
-          new Error(`The process behind the device ended before it was ready${status && `: ${status}`}`),
-        );
+        const detail = `the process behind the device ended before it was ready${status && ` (${status})`}`;
+        reject(new FsError('EIO', { detail, syscall: 'spawn', path: request.image }));
         return;
       }
       const report = JSON.parse(text) as StartReport;

@@ -1,6 +1,6 @@
 import fs from 'node:fs';
 import { StringDecoder } from 'node:string_decoder';
-import { hasCode } from '../errors.ts';
+import { ERRNO, type ErrnoCode, hasCode } from '../errors.ts';
 
 /** What a command sees of the world; tests inject their own (test/support/run.ts). */
 export interface Io {
@@ -28,7 +28,26 @@ export interface Output {
 }
 
 /** The reader of our output has gone: the command ends quietly with this status, as a shell reports SIGPIPE. */
-export const BROKEN_PIPE_STATUS = 141;
+const BROKEN_PIPE_STATUS = 141;
+
+/**
+ * Standard output takes no more. Not a problem with any file that a command works on, so none of the four families: it ends the command, which
+ * closes on the way what it has open.
+ */
+export class LostOutputError extends Error {
+  override readonly name = 'LostOutputError';
+
+  get isBrokenPipe(): boolean {
+    return hasCode(this.cause, 'EPIPE');
+  }
+}
+
+/** Says that output was lost, unless its reader has gone; returns the exit status, `status` where it was said. */
+export function reportLostOutput(io: Io, prefix: string, error: LostOutputError, status = 1): number {
+  if (error.isBrokenPipe) return BROKEN_PIPE_STATUS;
+  io.stderr.write(`${prefix}: write error: ${error.message}\n`);
+  return status;
+}
 
 class FileOutput implements Output {
   readonly #fd: number;
@@ -51,9 +70,14 @@ class FileOutput implements Output {
       try {
         done += fs.writeSync(this.#fd, bytes, done);
       } catch (error) {
+        if (hasCode(error, 'EAGAIN')) {
+          sleep(5);
+          continue;
+        }
+        if (this.#fd === 1) throw new LostOutputError(systemText(error), { cause: error });
+        // Whoever would hear of it has gone; what cannot be told is no reason to leave the work undone.
         if (hasCode(error, 'EPIPE')) process.exit(BROKEN_PIPE_STATUS);
-        if (!hasCode(error, 'EAGAIN')) throw error;
-        sleep(5);
+        return;
       }
     }
   }
@@ -118,6 +142,11 @@ class FileInput implements Input {
       }
     }
   }
+}
+
+function systemText(error: unknown): string {
+  const code = error instanceof Error && 'code' in error ? String(error.code) : '';
+  return code in ERRNO ? ERRNO[code as ErrnoCode][1] : String(error);
 }
 
 function sleep(milliseconds: number): void {

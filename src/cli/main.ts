@@ -1,7 +1,8 @@
 import { isOwnError, UsageError } from '../errors.ts';
 import type { Applet } from './applet.ts';
-import { type Io, processIo } from './io.ts';
+import { type Io, LostOutputError, processIo, reportLostOutput } from './io.ts';
 import { findCommand, REGISTRY } from './registry.ts';
+import { describeFailure } from './verbs/failure.ts';
 import { VERSION } from './version.ts';
 
 /**
@@ -9,6 +10,15 @@ import { VERSION } from './version.ts';
  * applet, anything else takes the command's name from the first argument.
  */
 export async function main(argv0: string, argv: readonly string[], io: Io = processIo()): Promise<number> {
+  try {
+    return await runCalled(argv0, argv, io);
+  } catch (error) {
+    if (error instanceof LostOutputError) return reportLostOutput(io, 'userloop', error);
+    throw error;
+  }
+}
+
+async function runCalled(argv0: string, argv: readonly string[], io: Io): Promise<number> {
   const called = argv0.slice(argv0.lastIndexOf('/') + 1);
   const linked = findCommand(called);
   if (linked?.kind === 'applet') return runCommand(io, await linked.load(), argv, called);
@@ -22,7 +32,7 @@ export async function main(argv0: string, argv: readonly string[], io: Io = proc
     io.stdout.write(`userloop ${VERSION}\n`);
     return 0;
   }
-  if (name === 'help') return main(argv0, [rest[0]!, '--help'], io);
+  if (name === 'help') return runCalled(argv0, [rest[0]!, '--help'], io);
   const entry = findCommand(name);
   if (entry === undefined) {
     io.stderr.write(`userloop: "${name}" is not a command; userloop --help lists them\n`);
@@ -38,22 +48,25 @@ export async function runCommand(
   argv: readonly string[],
   calledAs: string,
 ): Promise<number> {
-  if (argv.length === 1 && argv[0] === '--help') {
-    const { renderHelp } = await import('./help.ts');
-    io.stdout.write(renderHelp(applet));
-    return 0;
-  }
   const prefix = applet.kind === 'verb' ? `userloop ${calledAs}` : calledAs;
   try {
+    if (argv.length === 1 && argv[0] === '--help') {
+      const { renderHelp } = await import('./help.ts');
+      io.stdout.write(renderHelp(applet));
+      return 0;
+    }
     return await applet.run(io, argv, calledAs);
   } catch (error) {
     if (error instanceof UsageError) {
       io.stderr.write(`${prefix}: ${error.message}\nTry "${prefix} --help" for more information.\n`);
       return error.exitStatus;
     }
+    // The status of checkers that they could not do it is 8, as that of fsck(8).
+    if (error instanceof LostOutputError)
+      return reportLostOutput(io, prefix, error, applet.exitStatus?.[8] === undefined ? 1 : 8);
     const expected = isOwnError(error) || (error instanceof Error && 'syscall' in error);
     if (!expected) throw error;
-    io.stderr.write(`${prefix}: ${error.message}\n`);
+    io.stderr.write(`${prefix}: ${describeFailure(error)}\n`);
     return 1;
   }
 }

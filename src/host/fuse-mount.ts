@@ -75,6 +75,17 @@ export async function openFuseMount(directory: string, options: FuseMountOptions
   return { fd: await fusermount(directory, options), way: 'fusermount' };
 }
 
+/** Why /dev/fuse cannot be opened here, as a sentence without a full stop; undefined when it can. */
+export function fuseObstacle(): string | undefined {
+  try {
+    fs.closeSync(openDevice());
+    return undefined;
+  } catch (error) {
+    if (error instanceof UnsupportedError) return error.message;
+    throw error;
+  }
+}
+
 export interface CloseFuseMountOptions {
   /** Takes it out of the tree now, also when it is in use; it ends when the last user has closed it. */
   readonly lazy?: boolean;
@@ -183,6 +194,15 @@ function noFusermount(): UnsupportedError {
   );
 }
 
+/** Some systems let only the members of a group run it. */
+function forbiddenFusermount(program: string, cause: unknown): UnsupportedError {
+  return new UnsupportedError(
+    `This user may not mount, and may not run ${program} either: as root, run chmod 4755 ${program}, or put the user into its group; or run inside of a user namespace (unshare -Urm, userloop shell)`,
+    ['FUSE'],
+    { cause },
+  );
+}
+
 function mountFlags(options: FuseMountOptions): number {
   let flags = 0;
   if (options.readOnly === true) flags |= MountFlag.readOnly;
@@ -267,7 +287,9 @@ function runFusermount(
     });
     let message = '';
     child.stderr!.setEncoding('utf8').on('data', (text: string) => (message += text));
-    child.on('error', reject);
+    child.on('error', (error) =>
+      reject(hasCode(error, 'EACCES') ? forbiddenFusermount(program, error) : error),
+    );
     child.on('close', (code) => resolve({ status: code ?? 128, message: message.trim() }));
   });
 }

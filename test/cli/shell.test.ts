@@ -114,7 +114,7 @@ describeInShell([], 'the shell', () => {
     expect(runTool('e2fsck', ['-fn', path.join(user.home, 'a.img')]).status).toBe(0);
     expect(user.userloop(['shell', '--enter', number!, '--', 'true'])).toMatchObject({
       status: 1,
-      stderr: `userloop shell: ENOENT: No shell of yours has the number ${number}; there is none\n`,
+      stderr: `userloop shell: No shell of yours has the number ${number}; there is none\n`,
     });
   });
 

@@ -75,7 +75,11 @@ describe('the folder of the devices', () => {
   it('is where the environment says, and private', () => {
     expect(runtimePath({ USERLOOP_RUNTIME_DIR: '/a/b', XDG_RUNTIME_DIR: '/x' })).toBe('/a/b');
     expect(runtimePath({ XDG_RUNTIME_DIR: runtime })).toBe(`${runtime}/userloop`);
-    expect(runtimePath({ TMPDIR: '/t' })).toBe(`/t/userloop-${process.getuid!()}`);
+    const temporary = temporaryFolder();
+    expect(runtimePath({ TMPDIR: temporary })).toBe(`${temporary}/userloop-${process.getuid!()}`);
+    for (const TMPDIR of ['', `${temporary}/absent`, '/proc/self/status']) {
+      expect(runtimePath({ TMPDIR })).toBe(`/tmp/userloop-${process.getuid!()}`);
+    }
     expect(runtimePath({})).toBe(`/tmp/userloop-${process.getuid!()}`);
     expect(fs.statSync(runtime).mode & 0o777).toBe(0o700);
     fs.chmodSync(runtime, 0o750);
@@ -94,9 +98,17 @@ describe('the folder of the devices', () => {
       fs.chownSync(other, 65534, 65534);
       left.push(other);
     }
+    const TMPDIR = temporaryFolder();
     for (const XDG_RUNTIME_DIR of left) {
-      expect(runtimePath({ XDG_RUNTIME_DIR, TMPDIR: '/t' })).toBe(`/t/userloop-${process.getuid!()}`);
+      expect(runtimePath({ XDG_RUNTIME_DIR, TMPDIR })).toBe(`${TMPDIR}/userloop-${process.getuid!()}`);
     }
+  });
+
+  it('is told by its name when it cannot be made', () => {
+    const USERLOOP_RUNTIME_DIR = '/proc/self/fd/none/of/these';
+    expect(() => runtimeFolder({ USERLOOP_RUNTIME_DIR })).toThrow(
+      /the folder of the attached devices, \/proc\/self\/fd\/none\/of\/these, cannot be made: .*USERLOOP_RUNTIME_DIR/,
+    );
   });
 
   it('is not made by those who only look', () => {

@@ -8,6 +8,7 @@ import { listDevices } from '../../attach/registry.ts';
 import { openWatchPoint } from '../../attach/shell-watch.ts';
 import { endUsers, removeFolder, writeShellState, type ShellState } from '../../attach/shells.ts';
 import { hasCode } from '../../errors.ts';
+import { makeFolders } from '../../host/make-folders.ts';
 import { findProgram } from '../../host/namespace.ts';
 import { mountNamespaceOf, processStartTime } from '../../host/process-table.ts';
 import { programFile } from '../../host/program-file.ts';
@@ -72,7 +73,7 @@ function makeShell(): { state: ShellState; folder: string } {
   const folder = path.join(request.shellsFolder, String(process.pid));
   const staging = path.join(folder, 'staging');
   removeFolder(folder);
-  fs.mkdirSync(staging, { recursive: true, mode: 0o700 });
+  makeFolders(staging, 0o700);
   try {
     furnishNamespace({ staging, program: path.resolve(programFile('userloop'), '../../../bin/userloop') });
     // Folders that were replaced are still the old ones for who was in them.

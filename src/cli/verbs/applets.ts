@@ -2,6 +2,7 @@ import fs from 'node:fs';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { FsError, UsageError, hasCode } from '../../errors.ts';
+import { makeFolders } from '../../host/make-folders.ts';
 import { defineApplet } from '../applet.ts';
 import { getopt } from '../getopt.ts';
 import { REGISTRY } from '../registry.ts';
@@ -49,7 +50,7 @@ export const applets = defineApplet({
     }
     const target = programPath();
     const directory = path.resolve(io.cwd, folder);
-    fs.mkdirSync(directory, { recursive: true });
+    makeFolders(directory);
     let status = 0;
     for (const name of names) {
       if (linkName(path.join(directory, name), target, given.has('force'))) continue;

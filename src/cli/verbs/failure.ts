@@ -13,6 +13,13 @@ export function reasonOf(error: unknown): string {
   return error.message;
 }
 
+/** What an error says where nothing is named beside it: with the file, but without the code and the call. */
+export function describeFailure(error: Error): string {
+  const reason = reasonOf(error);
+  const file = 'path' in error ? error.path : undefined;
+  return typeof file !== 'string' || reason.includes(file) ? reason : `'${file}': ${reason}`;
+}
+
 /**
  * The problems of one command that goes on after each: a line on stderr for every one, and the exit status 1 at the end.
  * Errors of the program itself are not problems; they are thrown on.

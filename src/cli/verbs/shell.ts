@@ -12,6 +12,7 @@ import {
   shellsFolder,
 } from '../../attach/shells.ts';
 import { FsError, UsageError } from '../../errors.ts';
+import { fuseObstacle } from '../../host/fuse-mount.ts';
 import {
   enterNamespace,
   findNamespace,
@@ -127,7 +128,7 @@ function findObstacle(): string | undefined {
     return 'The optional package koffi, by which mount(2) is called, is not installed';
   if (!fs.existsSync('/dev/fuse'))
     return 'There is no /dev/fuse here (modprobe fuse; in a container: --device /dev/fuse)';
-  return undefined;
+  return fuseObstacle();
 }
 
 function refuse(io: Io, reason: string): number {

@@ -27,6 +27,11 @@ export async function setUp(
   const file = path.resolve(io.cwd, command.file);
   const state = reusable(devices, file, command) ?? (await attach(devices, named, file, command));
   const note = sizeNote(file, command);
+  if (state.filesProblem !== undefined) {
+    io.stderr.write(
+      `losetup: ${command.file}: Warning: no device files (${state.filesProblem}): only userloop's own commands find ${state.name}\n`,
+    );
+  }
   if (note !== undefined) io.stderr.write(`losetup: ${command.file}: Warning: ${note}\n`);
   if (command.show) print(io, `${viewPath(state)}\n`);
   else if (named !== undefined) tellPath(io, named, state);

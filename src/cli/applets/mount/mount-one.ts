@@ -5,6 +5,7 @@ import { attachDevice, detachDevice } from '../../../attach/client.ts';
 import type { DeviceState, ViewState } from '../../../attach/device-state.ts';
 import { viewPath } from '../../../attach/registry.ts';
 import { hasCode } from '../../../errors.ts';
+import { makeFolders } from '../../../host/make-folders.ts';
 import { MountFlag } from '../../../host/native-mount.ts';
 import { readMountTable } from '../../../host/mount-table.ts';
 import { ownName } from './attached-source.ts';
@@ -332,7 +333,7 @@ function mountPoint(context: MountContext, { target: given, wishes }: MountJob):
   const target = context.canonical(given);
   if (wishes.makeDirectory !== undefined && !context.fake) {
     try {
-      fs.mkdirSync(target, { recursive: true, mode: wishes.makeDirectory });
+      makeFolders(target, wishes.makeDirectory);
     } catch (error) {
       throw new MountFailure(`${given}: mount point cannot be made: ${whyOf(error)}.`, MountExit.usage);
     }

@@ -1,0 +1,55 @@
+import fs from 'node:fs';
+import { afterEach, beforeEach, expect, it } from 'vitest';
+import { spawnSync } from '../support/programs.ts';
+import { AttachedTest, describeWithDevices } from '../support/attached.ts';
+import { type RunResult, userloop } from '../support/run.ts';
+import { findTool, runTool } from '../support/tools.ts';
+import { until } from '../support/until.ts';
+
+/** The folder of the attached devices, as others meet it who know nothing of it. */
+let test: AttachedTest;
+
+beforeEach(() => {
+  test = new AttachedTest();
+});
+
+afterEach(() => test.end());
+
+function run(...argv: string[]): Promise<RunResult> {
+  return userloop(argv, { cwd: test.folder, env: test.env });
+}
+
+describeWithDevices(['flock'], 'the folder of the attached devices', () => {
+  it('is left alone by those who clear temporary folders of what is old, while a device is attached', async () => {
+    test.image('a.img', 1 << 20);
+    expect((await run('attach', 'a.img')).status).toBe(0);
+    expect(runTool('flock', ['-n', '-x', test.runtime, 'true']).status).toBe(1);
+    if (findTool('systemd-tmpfiles') !== undefined) {
+      const config = `${test.folder}/old.conf`;
+      fs.writeFileSync(config, `d ${test.folder} - - - 0\n`);
+      expect(runTool('systemd-tmpfiles', ['--clean', config]).status).toBe(0);
+      // The image, for one, is gone by that.
+      expect(fs.readdirSync(test.folder)).toEqual(['r']);
+    }
+    expect(test.list().map(({ views }) => views.length)).toEqual([1]);
+    expect((await run('detach', '-a')).status).toBe(0);
+    expect(runTool('flock', ['-n', '-x', test.runtime, 'true']).status).toBe(0);
+    expect(test.leftovers()).toEqual([]);
+  });
+
+  it('is cleared of device files whose process found no way to unmount them', async () => {
+    test.image('a.img', 1 << 20);
+    expect((await run('attach', 'a.img')).status).toBe(0);
+    const [state] = test.list();
+    process.kill(state!.pid, 'SIGKILL');
+    await until(() => !fs.existsSync(`/proc/${state!.pid}/fd/0`));
+    // As it is when it has given its name back and no more.
+    const left = `${test.runtime}/.gone-${spawnSync('true').pid}-${state!.name}-x`;
+    fs.renameSync(`${test.runtime}/${state!.name}`, left);
+    expect(fs.readFileSync('/proc/self/mounts', 'utf8')).toContain(left);
+    fs.rmSync(`${test.runtime}/dev`, { recursive: true });
+    expect((await run('attach', 'a.img')).status).toBe(0);
+    expect((await run('detach', '-a')).status).toBe(0);
+    expect(test.leftovers()).toEqual([]);
+  });
+});
