@@ -115,11 +115,11 @@ describeWithTools(['mke2fs', 'debugfs', 'e2fsck'], 'A power cut while a check is
 
     const device = new RecordedDevice(before);
     const staged = new StagingDevice(device);
-    const { isOptimised } = checkExt(staged, new Yes(), {
+    const { isRearranged } = checkExt(staged, new Yes(), {
       optimise: 'all',
       onFresh: (offset, length) => staged.precede(offset, length),
     });
-    expect(isOptimised).toBe(true);
+    expect(isRearranged).toBe(true);
     applyCheck(device, staged);
     const random = new Random(seed);
     let cuts = 0;

@@ -16,6 +16,7 @@ import type { Io } from '../io.ts';
 import { openVolume } from '../open-volume.ts';
 import { print } from '../verbs/print.ts';
 import { reasonOf } from '../verbs/failure.ts';
+import { BadListError, badBlocksFor } from './e2fsck/bad-blocks.ts';
 import {
   type CommandLine,
   IncompatibleError,
@@ -28,6 +29,7 @@ import { statisticsOf, summaryOf } from './e2fsck/report.ts';
 import { Talker } from './e2fsck/talker.ts';
 import { Times } from './e2fsck/times.ts';
 import { cleanLine, featuresOf, hasMagic, isClean, nameOf, superblockOf } from './e2fsck/volume-state.ts';
+import { calendarTime } from './tune2fs/calendar.ts';
 
 const VERSION = 'e2fsck 1.47.0 (5-Feb-2023)\n';
 /** fsck(8): the sum of these. */
@@ -57,7 +59,7 @@ export const e2fsck = defineApplet({
     16: 'wrong usage',
   },
   notSupported: [
-    '-c, -k, -l, -L: bad blocks',
+    '-cc: the search for bad blocks by writing them',
     '-C with a negative number: progress that begins with a signal',
     '-E ea_ver, fragcheck, discard, optimize_extents, bmap2extent, unshare_blocks, fixes_only and check_encoding',
     '-j: an external journal',
@@ -118,8 +120,9 @@ function run(io: Io, argv: readonly string[], calledAs: string): number {
       device,
     );
   } catch (error) {
-    if (!isOwnError(error)) throw error;
-    io.stderr.write(`${calledAs}: ${command.target}: ${error.message}\n`);
+    if (error instanceof BadListError) io.stderr.write(`${error.message}\n`);
+    else if (isOwnError(error)) io.stderr.write(`${calledAs}: ${command.target}: ${error.message}\n`);
+    else throw error;
     return Status.failed;
   } finally {
     device.close();
@@ -146,6 +149,7 @@ function checkDevice(io: Io, command: CommandLine, calledAs: string, opened: Blo
     !isSkipped &&
     problem === undefined &&
     command.superblock === undefined &&
+    command.badBlocks === undefined &&
     isClean(staged)
   ) {
     applyStaged(io, device, staged, command.undoFile);
@@ -154,6 +158,7 @@ function checkDevice(io: Io, command: CommandLine, calledAs: string, opened: Blo
   }
   const teller = command.progress === undefined ? undefined : tellerFor(io, command.progress, command.target);
   const talker = new Talker(io, command, teller);
+  const badBlocks = badBlocksFor(io, command, device);
   const times =
     device instanceof TalliedDevice
       ? new Times(device, command.times, (text) => talker.print(text))
@@ -165,6 +170,8 @@ function checkDevice(io: Io, command: CommandLine, calledAs: string, opened: Blo
       ...(command.blockSize !== undefined && { blockSize: command.blockSize }),
       isJournalPending: isSkipped,
       ...(command.manner !== 'no' && { optimise: command.optimises ? 'all' : 'long' }),
+      ...(badBlocks !== undefined && { badBlocks }),
+      formatTime: (seconds) => calendarTime(seconds).trimEnd(),
       onFresh: (offset, length) => staged.precede(offset, length),
       progress: {
         begin(pass) {
@@ -199,12 +206,12 @@ function checkDevice(io: Io, command: CommandLine, calledAs: string, opened: Blo
 
 /** Mends what the mends have uncovered, until there is nothing. */
 function settle(staged: StagingDevice, talker: Talker, first: ExtCheckResult): ExtCheckResult {
-  const { fragmentedFiles, fragmentedDirectories, isOptimised } = first;
+  const { fragmentedFiles, fragmentedDirectories, isRearranged } = first;
   let result = first;
   for (let round = 1; round < MAX_ROUNDS; round++) {
     const silent = talker.silent();
     // The tool tells how it was, and goes on with what it has found.
-    result = { ...checkExt(staged, silent), fragmentedFiles, fragmentedDirectories, isOptimised };
+    result = { ...checkExt(staged, silent), fragmentedFiles, fragmentedDirectories, isRearranged };
     talker.left = silent.left;
     if (silent.mended === 0) break;
   }
@@ -237,7 +244,7 @@ function finish(
   }
   // The replay of the journal alone is no repair, and a better layout is none either.
   if (!isChanged && command.manner !== 'no') applyStaged(io, device, staged, command.undoFile);
-  if ((isChanged || result.isOptimised) && command.manner !== 'preen')
+  if ((isChanged || result.isRearranged) && command.manner !== 'preen')
     print(io, `\n${command.target}: ***** FILE SYSTEM WAS MODIFIED *****\n`);
   if (talker.left > 0)
     print(io, `\n${command.target}: ********** WARNING: Filesystem still has errors **********\n\n`);

@@ -50,6 +50,8 @@ export interface CommandLine {
   readonly times: number;
   /** All directories are laid out anew. */
   readonly optimises: boolean;
+  /** What becomes of the list of bad blocks: without a file, every block is read. */
+  readonly badBlocks: { readonly file: string | undefined; readonly replaces: boolean } | undefined;
 }
 
 export const OPTIONS: readonly OptionSpec[] = [
@@ -61,7 +63,11 @@ export const OPTIONS: readonly OptionSpec[] = [
     description: 'go by the copy of the superblock in this block',
   },
   { short: 'B', argument: 'required', argumentName: 'BLOCKSIZE', description: 'bytes of a block, for -b' },
-  { short: 'c', description: 'look for bad blocks; not supported' },
+  {
+    short: 'c',
+    description:
+      'read every block and make a list of those that cannot be read; twice, to write them too, is not supported',
+  },
   {
     short: 'C',
     argument: 'required',
@@ -86,13 +92,18 @@ export const OPTIONS: readonly OptionSpec[] = [
     argumentName: 'JOURNAL',
     description: 'external journal; not supported',
   },
-  { short: 'k', description: 'keep the list of bad blocks, for -c; not supported' },
-  { short: 'l', argument: 'required', argumentName: 'FILE', description: 'add bad blocks; not supported' },
+  { short: 'k', description: 'keep what is on the list of bad blocks, with -c' },
+  {
+    short: 'l',
+    argument: 'required',
+    argumentName: 'FILE',
+    description: 'add the bad blocks that are listed in FILE',
+  },
   {
     short: 'L',
     argument: 'required',
     argumentName: 'FILE',
-    description: 'set the bad blocks; not supported',
+    description: 'make the bad blocks those that are listed in FILE',
   },
   { short: 'n', description: 'write nothing, answer every question with no' },
   { short: 'p', description: 'repair what is safe, without asking' },
@@ -110,12 +121,8 @@ export const OPTIONS: readonly OptionSpec[] = [
 ];
 
 const REFUSED: RefusedOptions = [
-  ['c', 'the search for bad blocks (-c)'],
   ['d', 'debugging output (-d)'],
   ['j', 'an external journal (-j)'],
-  ['k', 'keeping bad blocks (-k)'],
-  ['l', 'adding bad blocks (-l)'],
-  ['L', 'setting bad blocks (-L)'],
 ];
 
 export function parseCommandLine(argv: readonly string[]): CommandLine {
@@ -143,9 +150,23 @@ export function parseCommandLine(argv: readonly string[]): CommandLine {
     journalOnly: extended.split(',').includes('journal_only'),
     version,
     optimises: args.has('D'),
+    badBlocks: badBlocksOf(args),
     progress: progressOf(args.value('C')),
     times: args.options.filter(({ spec }) => spec.short === 't').length,
   };
+}
+
+function badBlocksOf(args: ParsedArguments): CommandLine['badBlocks'] {
+  const file = args.options.findLast(({ spec }) => spec.short === 'l' || spec.short === 'L')?.value;
+  const count = args.options.filter(({ spec }) => spec.short === 'c').length;
+  if (args.has('n') && (file ?? '') !== '')
+    throw new IncompatibleError('The -n and -l/-L options are incompatible.');
+  if (count > 1) throw new UsageError('the search for bad blocks by writing (-cc) is not supported');
+  if (args.has('n') && count > 0) throw new IncompatibleError('The -n and -c options are incompatible.');
+  if (count > 0 && file !== undefined)
+    throw new IncompatibleError('The -c and the -l/-L options may not be both used at the same time.');
+  if (count > 0) return { file: undefined, replaces: !args.has('k') };
+  return file === undefined ? undefined : { file, replaces: args.has('L') };
 }
 
 function progressOf(text: string | undefined): number | undefined {

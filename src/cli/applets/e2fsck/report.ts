@@ -48,7 +48,7 @@ export function statisticsOf(result: ExtCheckResult, hasExtents: boolean): strin
       usedBlocks,
       `block${plural(usedBlocks)} used (${percent(usedBlocks, blockCount)}%, out of ${blockCount})`,
     ) +
-    line(0, 'bad blocks') +
+    line(s.badBlocks, `bad block${plural(s.badBlocks)}`) +
     line(s.largeFiles, `large file${plural(s.largeFiles)}`) +
     '\n' +
     line(s.regularFiles, `regular file${plural(s.regularFiles)}`) +

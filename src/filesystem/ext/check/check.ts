@@ -1,8 +1,9 @@
 import type { BlockDevice } from '../../../device/block-device.ts';
 import { type CheckFinding, type CheckObserver, LEAVE } from '../../check.ts';
+import { type BadBlocks, reportNeeded, setBadBlocks } from './bad-blocks.ts';
 import { checkSummary } from './bitmap-pass.ts';
 import { checkConnections, checkLinks } from './connect-pass.ts';
-import type { ExtCheckOptions, ExtCheckResult } from './context.ts';
+import type { ExtCheck, ExtCheckOptions, ExtCheckResult } from './context.ts';
 import { checkDirectories } from './directory-pass.ts';
 import { checkInodes } from './inode-pass.ts';
 import { checkJournal } from './journal-check.ts';
@@ -13,6 +14,7 @@ import { checkResizeInode } from './resize-check.ts';
 import { checkShared } from './shared-pass.ts';
 import { openCheck } from './superblock-pass.ts';
 
+export type { BadBlocks } from './bad-blocks.ts';
 export type { ExtCheckOptions, ExtCheckResult, ExtStatistics } from './context.ts';
 
 /** Of blocks in use twice: each uncovers what lies below one level of the maps. */
@@ -39,6 +41,7 @@ export function checkExt(
     check = openCheck(device, muted, options);
     muted.isMuted = false;
   }
+  if (options.badBlocks !== undefined) check = listBadBlocks(check, options.badBlocks);
   check.progress = options.progress;
   check.begin('1', 'Checking inodes, blocks, and sizes');
   checkInodes(check);
@@ -46,8 +49,10 @@ export function checkExt(
   for (let round = 0; round < MAX_ROUNDS && checkShared(check); round++) {
     // Maps have changed, and below those that were shared there may be more. Pass 1 has told what it has to tell.
     const muted = new MutedObserver(observer);
+    const before = check;
     check = openCheck(device, muted, { ...options, isJournalPending: false });
     checkInodes(check);
+    check.inheritMoves(before);
     muted.isMuted = false;
     check.progress = options.progress;
   }
@@ -75,8 +80,22 @@ export function checkExt(
     usedBlocks: usedBlocks + geometry.firstDataBlock,
     blockCount: geometry.blockCount,
     statistics,
-    isOptimised: check.isOptimised,
+    isRearranged: check.isRearranged,
   };
+}
+
+/** Which blocks are in use is found by a pass 1 of its own, which tells nothing. */
+function listBadBlocks({ device, observer, options }: ExtCheck, wanted: BadBlocks): ExtCheck {
+  const muted = new MutedObserver(observer);
+  const scout = openCheck(device, muted, options);
+  checkInodes(scout);
+  const needed = setBadBlocks(scout, wanted);
+  const check = openCheck(device, muted, options);
+  muted.isMuted = false;
+  check.inheritMoves(scout);
+  check.isRearranged = true;
+  for (const block of needed) reportNeeded(check, block);
+  return check;
 }
 
 /** Passes nothing on while it is muted, and has nothing mended. */

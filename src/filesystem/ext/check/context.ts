@@ -7,6 +7,7 @@ import type { Geometry } from '../geometry.ts';
 import { Inode } from '../inode.ts';
 import { ReadOnlyCompatibleFeature } from '../superblock.ts';
 import type { AttributeTally } from './attribute-check.ts';
+import type { BadBlocks } from './bad-blocks.ts';
 import type { CheckedGroups } from './groups.ts';
 import { QuotaUsage } from './quota-usage.ts';
 import { NumberList, SparseBitmap, SparseNumbers } from './sparse.ts';
@@ -21,6 +22,10 @@ export interface ExtCheckOptions {
   readonly progress?: CheckProgress;
   /** Directories that are laid out anew although nothing is wrong with them: all, or those of three blocks and more that have no index. */
   readonly optimise?: 'all' | 'long';
+  /** Blocks that are put on the list of bad ones before anything is checked. */
+  readonly badBlocks?: BadBlocks;
+  /** Seconds since 1970 as the tool shows them. */
+  readonly formatTime?: (seconds: number) => string;
   /** Told ranges, in bytes, that were free: they can be written before anything leads to them, and must not be lost when something does. */
   readonly onFresh?: (offset: number, length: number) => void;
 }
@@ -45,8 +50,8 @@ export interface ExtCheckResult {
   readonly usedBlocks: number;
   readonly blockCount: number;
   readonly statistics: ExtStatistics;
-  /** Directories were laid out anew. */
-  readonly isOptimised: boolean;
+  /** Something is otherwise where nothing was wrong: directories were laid out anew, bad blocks listed. */
+  readonly isRearranged: boolean;
 }
 
 export interface ExtStatistics {
@@ -65,6 +70,7 @@ export interface ExtStatistics {
   singleIndirect: number;
   doubleIndirect: number;
   tripleIndirect: number;
+  badBlocks: number;
   /** Files by the depth of their extent tree. */
   readonly extentDepths: number[];
 }
@@ -134,9 +140,9 @@ export class ExtCheck {
   readonly duplicates = new Set<number>();
   /** Directories whose index is wrong. */
   readonly badIndexes = new SparseBitmap();
-  isOptimised = false;
+  isRearranged = false;
   /** Blocks that the check has given away or taken itself, counted from the first data block. */
-  readonly movedBlocks = new SparseBitmap();
+  movedBlocks = new SparseBitmap();
   movedCount = 0;
   /** How often an attribute block is used, and in `attributeBlocks` which those are. */
   readonly attributeUses = new Map<number, number>();
@@ -162,6 +168,7 @@ export class ExtCheck {
     singleIndirect: 0,
     doubleIndirect: 0,
     tripleIndirect: 0,
+    badBlocks: 0,
     extentDepths: [],
   };
 
@@ -266,6 +273,13 @@ export class ExtCheck {
       if (hasHighChecksum(bytes, 0, inodeSize)) Inode.i_checksum_hi.set(view, 0, checksum >>> 16);
     }
     this.device.write(this.inodeOffset(number), bytes);
+  }
+
+  /** Takes over what was moved before the file system was opened anew. */
+  inheritMoves({ movedBlocks, movedCount, isRearranged }: ExtCheck): void {
+    this.movedBlocks = movedBlocks;
+    this.movedCount = movedCount;
+    this.isRearranged = isRearranged;
   }
 
   /** Makes an inode one that is not in use. */

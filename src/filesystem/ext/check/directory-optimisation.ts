@@ -30,7 +30,7 @@ export function layOutDirectories(check: ExtCheck, paths: PathFinder, lostAndFou
     // Other names belong into other leaves.
     const isWrong = badIndexes.get(directory) || (isRenamed && (flags & InodeFlag.index) !== 0);
     if (isWrong || all.has(directory)) {
-      if (repack.repack(directory, inode)) check.isOptimised ||= !isWrong;
+      if (repack.repack(directory, inode)) check.isRearranged ||= !isWrong;
       else if (isWrong) {
         Inode.i_flags.set(inode, 0, flags & ~InodeFlag.index);
         check.writeInode(directory, inode);

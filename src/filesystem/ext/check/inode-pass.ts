@@ -3,6 +3,7 @@ import { viewOf } from '../../../bytes/struct.ts';
 import { Inode, InodeFlag, ReservedInode } from '../inode.ts';
 import { CompatibleFeature, IncompatibleFeature, Superblock } from '../superblock.ts';
 import { checkAttributeBlock, checkAttributeUses, checkInodeAttributes } from './attribute-check.ts';
+import { listedBlocks } from './bad-blocks.ts';
 import type { ExtCheck } from './context.ts';
 import { checkInline } from './inline-check.ts';
 import type { BlockTally } from './block-tally.ts';
@@ -216,6 +217,10 @@ class InodePass {
         return false;
       }
       this.#countBlocks(type, tally, flags, number);
+      if (number === ReservedInode.badBlocks) {
+        const inode = new DataView(view.buffer, view.byteOffset + base);
+        check.statistics.badBlocks = listedBlocks(check, inode).length;
+      }
     }
     // e2fsck does not count symbolic links whose target is inline data.
     if (check.quota.kinds.length > 0 && (flags & InodeFlag.eaInode) === 0 && !(isInline && type === 7)) {
@@ -223,7 +228,8 @@ class InodePass {
       check.quota.add(number, view, base, space, 1 + valueCount);
     }
     if (type === 7) checkSymlink(check, number, view, base, flags);
-    if (isInline) return isChanged;
+    // The size and count of the list of bad blocks say nothing: its map is not counted.
+    if (isInline || number === ReservedInode.badBlocks) return isChanged;
     isChanged = this.#sizes.checkSize(number, type, view, base, flags, tally) || isChanged;
     if (tally !== undefined || type === 0 || type > 2) {
       const isMended = this.#sizes.checkBlockCount(

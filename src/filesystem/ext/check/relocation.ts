@@ -1,9 +1,11 @@
 import { crc32c } from '../../../bytes/crc32c.ts';
+import { hasCode } from '../../../errors.ts';
 import { viewOf } from '../../../bytes/struct.ts';
 import { extentTail, inodeSeed } from '../checksum.ts';
 import { childOf, ExtentHeader, isUnwritten, lengthOf, startOf } from '../extent-node.ts';
 import { Inode, InodeFlag } from '../inode.ts';
 import type { ExtCheck } from './context.ts';
+import { releaseBlock, takeBlock } from './moved-blocks.ts';
 
 const DIRECT = 12;
 /** Bytes that are copied in one check: what is staged is in memory. */
@@ -17,6 +19,8 @@ export class Relocation {
   #tooLong = Infinity;
   #copied = 0;
   #seed = 0;
+  /** What was moved with others of its extent: nobody has it any more. */
+  readonly #left: number[] = [];
   #isComplete = true;
   #isForeign: (block: number) => boolean = () => false;
 
@@ -43,6 +47,11 @@ export class Relocation {
     return this.#isComplete;
   }
 
+  /** What was left behind becomes free. Until then it keeps what it holds. */
+  end(): void {
+    for (const block of this.#left) releaseBlock(this.#check, block);
+  }
+
   /** Returns whether something in the node has changed. */
   #moveNode(view: DataView, start: number, depth: number): boolean {
     const room = Math.floor((view.byteLength - start) / 12) - 1;
@@ -65,6 +74,8 @@ export class Relocation {
     const to = this.#take(length);
     if (to === undefined) return false;
     if (!isUnwritten(view, at)) this.#copy(from, to, length);
+    for (let block = from; block < from + length; block++)
+      if (!this.#check.sharedBlocks.get(block - this.#check.geometry.firstDataBlock)) this.#left.push(block);
     view.setUint16(at + 6, Math.floor(to / 0x1_0000_0000), true);
     view.setUint32(at + 8, to % 0x1_0000_0000, true);
     return true;
@@ -124,7 +135,7 @@ export class Relocation {
           run = foundBlocks.get(block - firstDataBlock) ? 0 : run + 1;
           if (run < length) continue;
           const start = block - length + 1;
-          foundBlocks.setRange(start - firstDataBlock, length);
+          for (let taken = start; taken < start + length; taken++) takeBlock(this.#check, taken);
           this.#next = block + 1;
           return start;
         }
@@ -138,7 +149,13 @@ export class Relocation {
   #copy(from: number, to: number, length: number): void {
     const bytes = new Uint8Array(this.#check.geometry.blockSize);
     for (let index = 0; index < length; index++) {
-      this.#check.readBlock(from + index, bytes);
+      try {
+        this.#check.readBlock(from + index, bytes);
+      } catch (error) {
+        // A bad block: what was in it is lost, the rest of the file is not.
+        if (!hasCode(error, 'EIO')) throw error;
+        bytes.fill(0);
+      }
       this.#check.writeBlock(to + index, bytes);
     }
   }

@@ -9,6 +9,17 @@ import { childOf, ExtentHeader, lengthOf, startOf } from '../extent-node.ts';
 /** Ranges of one inode that are listed. */
 const MAX_LISTED = 100;
 
+/** What the tool calls inodes without a name. */
+const FIXED_JOBS: ReadonlyMap<number, string> = new Map([
+  [1, '<The bad blocks inode>'],
+  [3, '<The user quota inode>'],
+  [4, '<The group quota inode>'],
+  [5, '<The boot loader inode>'],
+  [6, '<The undelete directory inode>'],
+  [7, '<The group descriptor inode>'],
+  [8, '<The journal inode>'],
+]);
+
 interface Claim {
   readonly number: number;
   /** Blocks of it that are in use twice. */
@@ -24,16 +35,18 @@ export function checkShared(check: ExtCheck): boolean {
   check.observer.tell('\nRunning additional passes to resolve blocks claimed by more than one inode...\n');
   check.begin('1b', 'Rescanning for multiply-claimed blocks');
   const claims = findClaims(check);
+  const counted = claims.filter(({ number }) => isOrdinary(check, number)).length;
   check.end('1b');
   check.begin('1c', 'Scanning directories for inodes with multiply-claimed blocks');
   check.end('1c');
   check.begin('1d', 'Reconciling multiply-claimed blocks');
-  check.observer.tell(`(There are ${claims.length} inodes containing multiply-claimed blocks.)\n\n`);
+  check.observer.tell(`(There are ${counted} inodes containing multiply-claimed blocks.)\n\n`);
   const own = ownBlocks(check);
   const owners = new Map<number, number>();
   const relocation = new Relocation(check);
   const paths = new PathFinder(check);
-  const nameOf = (number: number): string => `${paths.pathOfFile(number)} (inode #${number})`;
+  const nameOf = (number: number): string =>
+    `${FIXED_JOBS.get(number) ?? paths.pathOfFile(number)} (inode #${number}${timeOf(check, number)})`;
   let isChanged = false;
   for (const { number, blocks } of claims) {
     const first = check.geometry.firstDataBlock;
@@ -48,6 +61,7 @@ export function checkShared(check: ExtCheck): boolean {
     isChanged =
       reconcile(check, relocation, { number, blocks, isShared, rivals, owners, own, nameOf }) || isChanged;
   }
+  relocation.end();
   check.end('1d');
   return isChanged;
 }
@@ -64,9 +78,16 @@ function findClaims(check: ExtCheck): Claim[] {
     });
     if (blocks.length === 0) return;
     claims.push({ number, blocks });
-    check.observer.tell(`Multiply-claimed block(s) in inode ${number}:${listed(blocks)}\n`);
+    // Bad blocks are nobody's.
+    if (number !== ReservedInode.badBlocks)
+      check.observer.tell(`Multiply-claimed block(s) in inode ${number}:${listed(blocks)}\n`);
   });
   return claims;
+}
+
+/** Not one with a fixed job. */
+function isOrdinary({ geometry }: ExtCheck, number: number): boolean {
+  return number >= geometry.firstInode || number === ReservedInode.root;
 }
 
 /** ` 12 15--20`. */
@@ -79,6 +100,14 @@ function listed(blocks: readonly number[]): string {
     at = end;
   }
   return ranges.join('');
+}
+
+/** `, mod time Mon Nov 23 08:31:04 2026`, where whoever asked for the check knows how to say it. */
+function timeOf(check: ExtCheck, number: number): string {
+  const { formatTime } = check.options;
+  return formatTime === undefined
+    ? ''
+    : `, mod time ${formatTime(Inode.i_mtime.get(check.readInode(number), 0))}`;
 }
 
 interface SharedClaim extends Claim {
@@ -104,7 +133,7 @@ function reconcile(check: ExtCheck, relocation: Relocation, claim: SharedClaim):
     expected: 'blocks of its own',
   };
   const text = `File ${nameOf(number)} \n  has ${blocks.length} multiply-claimed block(s), shared with ${rivals.size} file(s):\n`;
-  const canMend = isShared && (number >= check.geometry.firstInode || number === ReservedInode.root);
+  const canMend = isShared && isOrdinary(check, number);
   const isCopied = check.ask({
     ...basics,
     code: 'ext-shared-blocks',
@@ -143,7 +172,7 @@ function reconcile(check: ExtCheck, relocation: Relocation, claim: SharedClaim):
 }
 
 /** Superblocks, descriptors, bitmaps and tables. */
-function ownBlocks({ groups, geometry }: ExtCheck): SparseBitmap {
+export function ownBlocks({ groups, geometry }: ExtCheck): SparseBitmap {
   const own = new SparseBitmap();
   const mark = (start: number, length: number): void => own.setRange(start - geometry.firstDataBlock, length);
   for (let group = 0; group < groups.count; group++) {
