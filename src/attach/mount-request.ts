@@ -1,4 +1,4 @@
-import type { FileSystemType } from '../filesystem/file-system.ts';
+import type { FileSystemType, QuotaKind } from '../filesystem/file-system.ts';
 
 /** What mounting a file system of an attached device asks for. */
 export interface MountRequest {
@@ -52,6 +52,8 @@ export interface MountOptions {
   readonly journalMode?: 'ordered' | 'writeback';
   /** ext: blocks that were freed become holes in the image, once that is durable. */
   readonly discard?: boolean;
+  /** ext: `usrquota`, `grpquota`, `prjquota`: limits bind who is not root. Volumes without files of these quotas are refused then. */
+  readonly quotaLimits?: readonly QuotaKind[];
   /** ext: `nobarrier`: nothing is made durable but at the end; the order of writes is kept for a process that is killed, not for a power cut. */
   readonly withoutBarriers?: boolean;
   /** ext: `grpid`: new files have the group of their directory. */

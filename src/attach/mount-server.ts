@@ -67,6 +67,7 @@ export function runMountServer(data: MountWorkerData, port: MessagePort): void {
       ...presentationOf(data.request, fs),
       readOnly: data.request.options.readOnly,
       owner: process.getuid!(),
+      hasQuotaLimits: data.request.options.quotaLimits !== undefined,
       clock: () => timeOf(Date.now()),
       log: (message) => post({ kind: 'log', message }),
     });
@@ -322,6 +323,7 @@ function openRequested(device: BlockDevice, request: MountRequest): FileSystem {
     clock: () => timeOf(Date.now()),
     ...(options.withoutReplay === true && { withoutReplay: true }),
     ...(options.discard === true && { discard: true }),
+    ...(options.quotaLimits !== undefined && { quotaLimits: options.quotaLimits }),
     utcOffsetMinutes: options.utcOffsetMinutes ?? -new Date().getTimezoneOffset(),
   });
   if (type !== undefined && type !== driver.name && type !== fs.type && !isNearly(type, fs.type)) {
@@ -346,7 +348,18 @@ function openRequested(device: BlockDevice, request: MountRequest): FileSystem {
       detail: `journal_checksum needs checksums of metadata, which the ${fs.type} on ${view} does not have`,
     });
   }
+  requireQuotas(fs, request);
   return fs;
+}
+
+/** EINVAL for limits of quotas that the volume does not have. */
+function requireQuotas(fs: FileSystem, { options, view }: MountRequest): void {
+  const missing = (options.quotaLimits ?? []).filter((kind) => fs.quotaKinds?.includes(kind) !== true);
+  if (missing.length === 0) return;
+  throw new FsError('EINVAL', {
+    syscall: 'mount',
+    detail: `limits for each ${missing.join(' and ')} need quotas of that kind: the ${fs.type} on ${view} does not have them`,
+  });
 }
 
 /** Each of the ext drivers mounts what the ones before it do. */

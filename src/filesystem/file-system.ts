@@ -25,7 +25,8 @@ export interface FileSystem {
   /** Names of the optional features in use, in the format's own words (`dir_index`, `filetype` …). */
   readonly features: readonly string[];
 
-  usage(): Usage;
+  /** With `node`: of that, where a limit of its project is all the space that there is. */
+  usage(node?: NodeId): Usage;
 
   /** The node behind a name in a directory, or undefined. `.` and `..` are not names here. ENOTDIR when `directory` is none. */
   lookup(directory: NodeId, name: string): NodeId | undefined;
@@ -83,8 +84,15 @@ export interface FileSystem {
   /** ENODATA when it is not there. */
   removeXattr(node: NodeId, name: string): void;
 
+  /** ext: the kinds of quotas that the volume keeps. */
+  readonly quotaKinds?: readonly QuotaKind[];
   /** Who asks for what comes next: limits of quotas do not bind the user 0, nor anybody before the first call. Left out where there are none. */
   actAs?(user: number): void;
+
+  /** Bits and project of a node. Left out where there are none. */
+  flags?(node: NodeId): NodeFlags;
+  /** EOPNOTSUPP for a change of bits that cannot be had; the project with its own change. EDQUOT, ENOSPC: nothing has changed. */
+  setFlags?(node: NodeId, changes: Partial<NodeFlags>): void;
 
   /** Keeps a node alive past its last name, as an open file does; calls nest. */
   retain(node: NodeId): void;
@@ -130,6 +138,9 @@ export interface FileSystem {
 }
 
 export type FileSystemType = 'fat12' | 'fat16' | 'fat32' | 'ext2' | 'ext3' | 'ext4';
+
+/** Whose use of a volume is counted. */
+export type QuotaKind = 'user' | 'group' | 'project';
 
 /** An inode number, or the driver's stand-in for one; stays the same while the node lives, also across renames. */
 export type NodeId = number & { readonly __unit: 'node' };
@@ -232,6 +243,13 @@ export interface CreateOptions {
   readonly expectedSize?: number;
 }
 
+/** What FS_IOC_GETFLAGS and FS_IOC_FSGETXATTR tell of a node. */
+export interface NodeFlags {
+  /** As lsattr(1) shows them, by their bits (Linux include/uapi/linux/fs.h: FS_SECRM_FL and so on). */
+  readonly bits: number;
+  readonly project: number;
+}
+
 export interface RenameOptions {
   /** RENAME_NOREPLACE: EEXIST when the target is there. */
   readonly noReplace?: boolean;
@@ -280,7 +298,7 @@ export interface OpenOptions {
    */
   readonly withoutJournal?: boolean;
   /** ext: kinds of quotas whose limits bind those that `actAs` says are asking. What is used is counted in any case. Default: none. */
-  readonly quotaLimits?: readonly ('user' | 'group' | 'project')[];
+  readonly quotaLimits?: readonly QuotaKind[];
   /** Tells the time for new nodes and changes. Default: always the epoch, since the core has no clock. */
   readonly clock?: () => Timestamp;
   /** Minutes east of UTC of the local time in which FAT keeps its times. Default 0. */

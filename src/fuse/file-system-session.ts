@@ -4,8 +4,8 @@ import type { FileSystem, NodeId, NodeKind } from '../filesystem/file-system.ts'
 import { type FuseAgreement, answerInit } from './init.ts';
 import { OpenDirectoryHandles } from './open-directories.ts';
 import { KIND_MODE } from './presentation.ts';
-import { FOPEN, FUSE_ROOT_ID, InitFlag, Opcode } from './protocol.ts';
-import { BatchForgetIn, ForgetIn, ForgetOne, ReadIn, ReleaseIn } from './structures.ts';
+import { FOPEN, FUSE_ROOT_ID, FUSE_WRITE_CACHE, InitFlag, Opcode } from './protocol.ts';
+import { BatchForgetIn, ForgetIn, ForgetOne, ReadIn, ReleaseIn, WriteIn } from './structures.ts';
 import { DirentWriter, type FuseEntry, type FuseReply } from './reply.ts';
 import type { FuseRequest } from './request.ts';
 import { AttributeRequests } from './session-attributes.ts';
@@ -19,6 +19,8 @@ export const MAX_WRITE = 1 << 20;
 
 const EIO = 5;
 const ENOSPC = 28;
+/** A user who is not root. */
+const NOBODY = 65_534;
 const ENOSYS = 38;
 
 const FLAGS =
@@ -140,6 +142,7 @@ export class FileSystemSession {
   }
 
   #dispatch(request: FuseRequest, reply: FuseReply): number {
+    if (this.#core.options.hasQuotaLimits === true) this.#actFor(request);
     switch (request.opcode) {
       case Opcode.LOOKUP:
         return this.#names.lookup(request, reply);
@@ -313,8 +316,15 @@ export class FileSystemSession {
     }
   }
 
+  /** What the kernel writes back it does not say for whom: that is bound by limits. */
+  #actFor(request: FuseRequest): void {
+    const isWrittenBack =
+      request.opcode === Opcode.WRITE && (request.get(WriteIn.write_flags) & FUSE_WRITE_CACHE) !== 0;
+    this.fs.actAs?.(isWrittenBack ? NOBODY : request.uid);
+  }
+
   #statfs(request: FuseRequest, reply: FuseReply): number {
-    const usage = this.fs.usage();
+    const usage = this.fs.usage(this.#core.nodeOf(request));
     return reply.statfs(request, {
       blocks: usage.totalBlocks,
       bfree: usage.freeBlocks,

@@ -18,6 +18,8 @@ export interface SessionOptions extends PresentationOptions {
   readonly owner?: number;
   /** Everything is on the device, durable, before an answer is given. */
   readonly synchronous?: boolean;
+  /** Limits of quotas bind who asks, if not root. */
+  readonly hasQuotaLimits?: boolean;
   /** FAT: changes of owner and mode that cannot be kept succeed silently. */
   readonly quiet?: boolean;
   /**

@@ -1,5 +1,6 @@
 import { struct, u64le } from '../bytes/struct.ts';
 import { FsError } from '../errors.ts';
+import { changeFlags, FlagCommand, tellFlags } from './session-flags.ts';
 import { IoctlIn, IoctlOut } from './structures.ts';
 import { type FuseReply, OUT_HEADER_SIZE } from './reply.ts';
 import type { FuseRequest } from './request.ts';
@@ -18,11 +19,15 @@ export const TrimRange = struct('fstrim_range', 24, {
 });
 
 /**
- * IOCTL: FITRIM and EXT4_IOC_RESIZE_FS. The rest is ENOTTY, which programs take for a file system that does not know it. It must be whose mount it is, or
- * root: the kernel asks for a capability there, of which a server learns nothing.
+ * IOCTL: bits and projects of files, FITRIM and EXT4_IOC_RESIZE_FS. The rest is ENOTTY, which programs take for a file system that does not know it. For the latter two it must be whose
+ * mount it is, or root: the kernel asks for a capability there, of which a server learns nothing.
  */
 export function answerIoctl(core: SessionCore, request: FuseRequest, reply: FuseReply): number {
   const command = request.get(IoctlIn.cmd);
+  if (command === FlagCommand.GETFLAGS || command === FlagCommand.FSGETXATTR)
+    return tellFlags(core, request, reply);
+  if (command === FlagCommand.SETFLAGS || command === FlagCommand.FSSETXATTR)
+    return changeFlags(core, request, reply);
   const canTrim = command === FITRIM && core.fs.trim !== undefined;
   const canGrow = command === EXT4_IOC_RESIZE_FS && core.fs.grow !== undefined;
   if (!canTrim && !canGrow) throw new FsError('ENOTTY', { syscall: 'ioctl' });

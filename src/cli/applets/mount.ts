@@ -53,7 +53,7 @@ export const mount = defineApplet({
       'loop=/dev/loopN, offset=BYTES and sizelimit=BYTES (with K, M, G …), partition=N, uid= and gid= (names or numbers), ' +
       'remount, bind, rbind, move, allow_other, default_permissions, writeback_cache, and those of fstab: user users owner group noauto nofail defaults. Of FAT: umask= fmask= dmask= ' +
       '(octal), fat=12|16|32 (the type that it must be), quiet, showexec, tz=UTC, time_offset=MINUTES, flush, and check=normal, ' +
-      'codepage=437, iocharset=utf8, utf8, shortname=mixed, conv=binary, errors=continue, nodots, which are how it is. Of ext: data=ordered|writeback, commit=SECONDS, discard, barrier=0|1, nobarrier, grpid, journal_checksum, noload ' +
+      'codepage=437, iocharset=utf8, utf8, shortname=mixed, conv=binary, errors=continue, nodots, which are how it is. Of ext: data=ordered|writeback, commit=SECONDS, discard, barrier=0|1, nobarrier, grpid, journal_checksum, quota, usrquota, grpquota and prjquota (limits bind who is not root; use is counted in any case), noquota, noload ' +
       '(with ro), and errors=continue (with ro remount-ro), bsddf, nodelalloc, auto_da_alloc, user_xattr, noacl, nocheck, which are how it is. What starts with x- or X- and ' +
       'comment= is for others. All other options are refused by name.',
   ],

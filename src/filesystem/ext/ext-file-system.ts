@@ -11,9 +11,11 @@ import type {
   DirectoryEntry,
   FileSystem,
   FileSystemType,
+  NodeFlags,
   NodeId,
   OpenOptions,
   Placement,
+  QuotaKind,
   RenameOptions,
   Usage,
 } from '../file-system.ts';
@@ -22,8 +24,10 @@ import { featureNames, fileSystemType } from './features.ts';
 import { ReservedInode } from './inode.ts';
 import type { InodeRef } from './inode-table.ts';
 import { attributesOf, changeAttributes } from './node-attributes.ts';
+import { changeFlags, flagsOf } from './node-flags.ts';
 import { removeNode } from './node-removal.ts';
 import { OpenVolume } from './open-volume.ts';
+import { quotaFilesOf } from './quota-kind.ts';
 import { truncateStepwise } from './stepwise-truncation.ts';
 import { writeStepwise } from './stepwise-write.ts';
 import { IncompatibleFeature, Superblock } from './superblock.ts';
@@ -88,8 +92,12 @@ export class ExtFileSystem implements FileSystem {
     this.#open.volume.markSuperblockDirty();
   }
 
-  usage(): Usage {
-    return measureUsage(this.#open.volume);
+  usage(node?: NodeId): Usage {
+    const whole = measureUsage(this.#open.volume);
+    const { quotas } = this.#open.volume;
+    return node === undefined || quotas === undefined
+      ? whole
+      : quotas.usageOf(this.#open.core.node(node), whole);
   }
 
   lookup(directory: NodeId, name: string): NodeId | undefined {
@@ -242,6 +250,22 @@ export class ExtFileSystem implements FileSystem {
     const ref = this.#open.core.node(node);
     this.#open.core.xattrs.remove(ref, name);
     this.#open.core.inodes.setTime(ref, ChangeTime, this.#open.core.now());
+  }
+
+  get quotaKinds(): readonly QuotaKind[] {
+    return quotaFilesOf(this.#open.volume.superblock, this.#open.volume.currentFeatures()).map(
+      ({ kind }) => kind,
+    );
+  }
+
+  flags(node: NodeId): NodeFlags {
+    this.#open.begin();
+    return flagsOf(this.#open.core, this.#open.core.node(node));
+  }
+
+  setFlags(node: NodeId, changes: Partial<NodeFlags>): void {
+    this.#open.beginChange('ioctl');
+    this.#open.withSpace(() => changeFlags(this.#open.core, this.#open.core.node(node), changes));
   }
 
   actAs(user: number): void {

@@ -37,10 +37,10 @@ export function requireSameProject(
   });
 }
 
-function projectOf(inodes: InodeTable, ref: InodeRef): number {
+export function projectOf(inodes: InodeTable, ref: InodeRef): number {
   return hasProject(inodes, ref) ? Inode.i_projid.get(ref.view, ref.base) : 0;
 }
 
-function hasProject(inodes: InodeTable, ref: InodeRef): boolean {
+export function hasProject(inodes: InodeTable, ref: InodeRef): boolean {
   return inodes.extraSize(ref) + 128 >= Inode.i_projid.offset + Inode.i_projid.length;
 }

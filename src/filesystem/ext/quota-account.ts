@@ -1,3 +1,4 @@
+import type { QuotaKind } from '../file-system.ts';
 import { CorruptImageError, FsError } from '../../errors.ts';
 import { type CachedBlock, WriteRank } from './block-cache.ts';
 import type { ExtCore } from './ext-core.ts';
@@ -5,7 +6,6 @@ import type { MappedRun } from './file-map.ts';
 import type { InodeRef } from './inode-table.ts';
 import { QuotaEntry, type QuotaRecord, recordAt, TREE_BLOCK } from './quota-entry.ts';
 import { readSoundQuotaFile } from './quota-file.ts';
-import type { QuotaKind } from './quota-kind.ts';
 import { markUsed, type QuotaBlocks, QuotaTree } from './quota-tree.ts';
 
 /** Limits of space are in blocks of so many bytes. */

@@ -1,5 +1,5 @@
+import type { QuotaKind } from '../file-system.ts';
 import { struct, token64le, u16le, u32le } from '../../bytes/struct.ts';
-import type { QuotaKind } from './quota-kind.ts';
 
 /** What the file of each kind begins with (Linux fs/quota/quotaio_v2.h). */
 export const QUOTA_MAGIC: Readonly<Record<QuotaKind, number>> = {

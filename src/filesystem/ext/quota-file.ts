@@ -1,3 +1,4 @@
+import type { QuotaKind } from '../file-system.ts';
 import { viewOf } from '../../bytes/struct.ts';
 import {
   DEFAULT_GRACE,
@@ -19,7 +20,6 @@ import {
   TREE_BLOCK,
   TREE_DEPTH,
 } from './quota-entry.ts';
-import type { QuotaKind } from './quota-kind.ts';
 import { type QuotaBlocks, QuotaTree } from './quota-tree.ts';
 
 export interface QuotaFileSource {

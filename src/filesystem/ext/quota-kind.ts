@@ -1,10 +1,10 @@
+import type { QuotaKind } from '../file-system.ts';
 import { Inode, ReservedInode } from './inode.ts';
 import type { FeatureWords } from './features.ts';
 import { ReadOnlyCompatibleFeature, Superblock } from './superblock.ts';
 
 /** Whose use of the volume a quota file counts; in the order in which e2fsprogs numbers them. */
-export const QUOTA_KINDS = ['user', 'group', 'project'] as const;
-export type QuotaKind = (typeof QUOTA_KINDS)[number];
+export const QUOTA_KINDS = ['user', 'group', 'project'] as const satisfies readonly QuotaKind[];
 
 /** The field of the superblock that names the file of each kind. */
 export const QUOTA_FIELDS = {

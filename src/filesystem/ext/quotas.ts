@@ -1,9 +1,10 @@
 import { CorruptImageError } from '../../errors.ts';
+import type { QuotaKind, Usage } from '../file-system.ts';
 import type { ExtCore } from './ext-core.ts';
 import { InodeFlag, ReservedInode } from './inode.ts';
 import type { InodeRef } from './inode-table.ts';
 import { QuotaAccount } from './quota-account.ts';
-import { isCountedInode, QUOTA_FIELDS, quotaFilesOf, type QuotaKind, quotaOwnerOf } from './quota-kind.ts';
+import { isCountedInode, QUOTA_FIELDS, quotaFilesOf, quotaOwnerOf } from './quota-kind.ts';
 import { Superblock } from './superblock.ts';
 
 const RESERVED: readonly number[] = [ReservedInode.userQuota, ReservedInode.groupQuota];
@@ -125,6 +126,28 @@ export class Quotas {
     };
   }
 
+  /** What there is of the volume for a directory that hands its project down, where limits bind that: as the kernel has it for statfs(2). */
+  usageOf(ref: InodeRef, whole: Usage): Usage {
+    const account = this.#accounts.find(({ kind, isEnforced }) => kind === 'project' && isEnforced);
+    const { inodes, volume } = this.#core;
+    if (account === undefined || !inodes.hasFlag(ref, InodeFlag.projectInherit)) return whole;
+    const entry = account.find(this.ownersOf(ref).project);
+    if (entry === undefined) return whole;
+    const { blockSize } = volume.geometry;
+    const blocks = Math.floor((lesser(entry.softBlocks, entry.hardBlocks) * 1024) / blockSize);
+    const usedBlocks = Math.floor(Number(entry.space) / blockSize);
+    const nodes = lesser(entry.softInodes, entry.hardInodes);
+    const usedNodes = Number(entry.inodes);
+    const hasBlocks = blocks > 0 && whole.totalBlocks > blocks;
+    const hasNodes = nodes > 0 && whole.totalNodes > nodes;
+    const freeBlocks = Math.max(0, blocks - usedBlocks);
+    return {
+      ...whole,
+      ...(hasBlocks && { totalBlocks: blocks, freeBlocks, availableBlocks: freeBlocks }),
+      ...(hasNodes && { totalNodes: nodes, freeNodes: Math.max(0, nodes - usedNodes) }),
+    };
+  }
+
   /** Before a commit: entries that stand for nothing go. */
   release(): void {
     for (const account of this.#accounts) account.release();
@@ -156,4 +179,10 @@ export class Quotas {
       if (account.isEnforced && id !== undefined) account.require(id, space, inodes, this.#now, syscall);
     }
   }
+}
+
+/** The lesser of two limits, of which 0 is none. */
+function lesser(soft: bigint, hard: bigint): number {
+  if (soft === 0n || hard === 0n) return Number(soft | hard);
+  return Number(soft < hard ? soft : hard);
 }

@@ -1,5 +1,5 @@
+import type { QuotaKind } from '../../../filesystem/file-system.ts';
 import { parseUuid } from '../../../bytes/uuid.ts';
-import type { QuotaKind } from '../../../filesystem/ext/quota-kind.ts';
 import type { Io } from '../../io.ts';
 import { Failure } from '../e2fsprogs/failure.ts';
 import { parseCount, parseUnsigned } from '../e2fsprogs/numbers.ts';

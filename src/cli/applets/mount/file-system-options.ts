@@ -1,3 +1,4 @@
+import type { QuotaKind } from '../../../filesystem/file-system.ts';
 import type { MountOptions } from '../../../attach/mount-request.ts';
 import { MountFlag } from '../../../host/native-mount.ts';
 import { accountId } from './account.ts';
@@ -115,9 +116,24 @@ const EXT: Readonly<Record<string, Rule | undefined>> = {
   noacl: accepted,
   nocheck: accepted,
   check: only('none'),
-  noquota: accepted,
+  quota: quotaRule('user'),
+  usrquota: quotaRule('user'),
+  grpquota: quotaRule('group'),
+  prjquota: quotaRule('project'),
+  noquota: (value, changes) => {
+    if (value !== undefined) return 'takes no value';
+    delete changes.quotaLimits;
+  },
   nouid32: () => 'is not supported',
 };
+
+/** Use is counted in any case, where the volume has the feature. */
+function quotaRule(kind: QuotaKind): Rule {
+  return (value, changes) => {
+    if (value !== undefined) return 'takes no value';
+    changes.quotaLimits = [...(changes.quotaLimits ?? []).filter((other) => other !== kind), kind];
+  };
+}
 
 /** Content is always there before what leads to it is committed, which is more than `writeback` promises. */
 function journalModeRule(value: string | undefined, changes: Changes): string | void {

@@ -1,7 +1,8 @@
+import type { QuotaKind } from '../../file-system.ts';
 import { Inode, InodeFlag, InodeKind } from '../inode.ts';
 import { DEFAULT_GRACE, NO_LIMITS, type QuotaRecord, TREE_BLOCK } from '../quota-entry.ts';
 import { makeQuotaFile, type QuotaFileSource, type QuotaFileState, readQuotaFile } from '../quota-file.ts';
-import { QUOTA_FIELDS, QUOTA_KINDS, type QuotaKind } from '../quota-kind.ts';
+import { QUOTA_FIELDS, QUOTA_KINDS } from '../quota-kind.ts';
 import { Superblock, SUPERBLOCK_OFFSET } from '../superblock.ts';
 import type { ExtCheck } from './context.ts';
 import { eachRun } from './file-runs.ts';

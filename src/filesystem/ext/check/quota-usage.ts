@@ -1,6 +1,7 @@
+import type { QuotaKind } from '../../file-system.ts';
 import type { FeatureWords } from '../features.ts';
 import type { Geometry } from '../geometry.ts';
-import { isCountedInode, quotaFilesOf, type QuotaKind, quotaOwnerOf } from '../quota-kind.ts';
+import { isCountedInode, quotaFilesOf, quotaOwnerOf } from '../quota-kind.ts';
 import { Superblock } from '../superblock.ts';
 
 export interface Usage {

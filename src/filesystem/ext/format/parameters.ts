@@ -1,3 +1,4 @@
+import type { QuotaKind } from '../../file-system.ts';
 import type { Timestamp } from '../../../bytes/time.ts';
 import { FsError, UnsupportedError } from '../../../errors.ts';
 import {
@@ -9,7 +10,6 @@ import {
   NO_FEATURES,
   refuseUnsupportedFeatures,
 } from './features.ts';
-import type { QuotaKind } from '../quota-kind.ts';
 import { type ExtConfiguration, PAGE_SIZE, resolveProfile, type ResolvedProfile } from './profile.ts';
 
 /** `s_creator_os`. */

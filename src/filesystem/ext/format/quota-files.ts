@@ -1,8 +1,9 @@
+import type { QuotaKind } from '../../file-system.ts';
 import { viewOf } from '../../../bytes/struct.ts';
 import { Inode, InodeFlag, InodeKind, ReservedInode } from '../inode.ts';
 import { NO_LIMITS, type QuotaRecord, TREE_BLOCK } from '../quota-entry.ts';
 import { makeQuotaFile } from '../quota-file.ts';
-import { QUOTA_KINDS, type QuotaKind, quotaOwnerOf } from '../quota-kind.ts';
+import { QUOTA_KINDS, quotaOwnerOf } from '../quota-kind.ts';
 import { hasReadOnlyCompatible } from './features.ts';
 import { fileBlocks } from './file-blocks.ts';
 import { inodeRecord } from './inode-record.ts';
