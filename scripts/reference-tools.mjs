@@ -34,6 +34,7 @@ const TOOLS = [
   ['sqlite3', 'sqlite3'],
   ['gcc', 'gcc'],
   ['certtool', 'gnutls-bin'],
+  ['repquota', 'quota'],
 ];
 
 const FOLDERS = [...(process.env['PATH'] ?? '').split(':'), '/usr/sbin', '/sbin', '/usr/local/sbin'];
@@ -56,6 +57,7 @@ const MODULES = [
   'net/core/failover.ko',
   'fs/fat',
   'fs/nls',
+  'fs/quota',
 ];
 
 /** test/support/boot-emulator.ts and linux-guest.ts look for the kernel here, too. */
@@ -64,7 +66,9 @@ const CACHE = join(process.env['XDG_CACHE_HOME'] ?? join(homedir(), '.cache'), '
 function fetchKernel() {
   const isKernel = (name) => name.startsWith('vmlinuz-') && name.endsWith('amd64');
   const kernels = existsSync(CACHE) ? readdirSync(CACHE).filter(isKernel) : [];
-  if (kernels.some((name) => existsSync(join(CACHE, name.replace('vmlinuz', 'modules'))))) return;
+  const hasModules = (name) =>
+    MODULES.every((module) => existsSync(join(CACHE, name.replace('vmlinuz', 'modules'), module)));
+  if (kernels.some(hasModules)) return;
   console.log('Fetching a kernel for the images of the tests to boot …');
   const folder = mkdtempSync(join(tmpdir(), 'userloop-kernel-'));
   const run = (program, args) => spawnSync(program, args, { cwd: folder, encoding: 'utf8' }).stdout ?? '';

@@ -1,6 +1,7 @@
 import path from 'node:path';
 import { expect, test } from 'vitest';
 import { extDriver } from '../../src/filesystem/ext/driver.ts';
+import type { FileSystem } from '../../src/filesystem/file-system.ts';
 import { loadImage, saveImage, steppingClock } from '../support/ext-driver-images.ts';
 import { ExtModel, Random } from '../support/ext-driver-model.ts';
 import { describeWithTools, runTool, memoryFolder } from '../support/tools.ts';
@@ -55,6 +56,7 @@ describeWithTools(['mke2fs', 'e2fsck'], 'Volumes with quotas', () => {
           } catch (error) {
             throw new Error(`Operation ${i} of seed ${seed} failed`, { cause: error });
           }
+          if (volume.features.includes('project') && random.below(6) === 0) changeProject(volume, random);
           const roll = random.below(40);
           if (roll < 3) volume.sync();
           else if (roll === 3) volume.settle();
@@ -73,6 +75,12 @@ describeWithTools(['mke2fs', 'e2fsck'], 'Volumes with quotas', () => {
     });
   }
 });
+
+/** Gives a node of the root directory another project; nothing inherits it, so the model need not know. */
+function changeProject(volume: FileSystem, random: Random): void {
+  const { node } = random.pick([...volume.entries(volume.root)]);
+  volume.setFlags!(node, { project: random.pick([0, 1, random.below(2 ** 32)]) });
+}
 
 function check(image: Parameters<typeof saveImage>[0], file: string, what: string): void {
   saveImage(image, file);

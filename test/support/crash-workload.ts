@@ -65,12 +65,15 @@ function collect(volume: FileSystem, directory: NodeId, path: string, inodes: Ma
   }
 }
 
-/** Gives some file another owner now and then. */
+/** Gives some file another owner and project now and then. */
 function changeOwner(volume: FileSystem, random: Random): void {
   if (random.below(8) > 0) return;
   const files = childrenOf(volume, volume.root, 'file');
   const uid = 1000 * random.below(40);
-  if (files.length > 0) volume.setAttributes(random.pick(files), { uid, gid: uid + 7 });
+  if (files.length === 0) return;
+  const file = random.pick(files);
+  volume.setAttributes(file, { uid, gid: uid + 7 });
+  if (volume.features.includes('project')) volume.setFlags!(file, { project: uid + 9 });
 }
 
 function operate(

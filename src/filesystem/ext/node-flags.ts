@@ -26,6 +26,8 @@ export function changeFlags(core: ExtCore, ref: InodeRef, { bits, project }: Par
   if (changed !== 0 && (changed !== InodeFlag.projectInherit || !isDirectory))
     throw unsupported(`the bits 0x${changed.toString(16)} of inode ${ref.number} cannot be changed`);
   if (project !== undefined && project !== former.project) {
+    if (project >>> 0 !== project)
+      throw new FsError('EINVAL', { syscall: 'ioctl', detail: `no project has the number ${project}` });
     const hasFeature = (volume.features.readOnlyCompatible & ReadOnlyCompatibleFeature.project) !== 0;
     if (!hasFeature) throw unsupported('the volume does not have the feature project');
     if (!hasProject(inodes, ref)) throw unsupported(`inode ${ref.number} has no room for a project`);
