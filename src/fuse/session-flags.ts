@@ -1,4 +1,4 @@
-import { bytes, struct, u32le } from '../bytes/struct.ts';
+import { bytes, type Field, struct, u32le } from '../bytes/struct.ts';
 import { FsError } from '../errors.ts';
 import { IoctlIn, IoctlOut } from './structures.ts';
 import { type FuseReply, OUT_HEADER_SIZE } from './reply.ts';
@@ -87,11 +87,7 @@ function bitsOf(extended: number, former: number): number {
   return bits >>> 0;
 }
 
-function requireSize(
-  request: FuseRequest,
-  field: typeof IoctlIn.in_size | typeof IoctlIn.out_size,
-  least: number,
-): void {
+function requireSize(request: FuseRequest, field: Field<number>, least: number): void {
   if (request.get(field) < least) throw new FsError('EINVAL', { syscall: 'ioctl' });
 }
 

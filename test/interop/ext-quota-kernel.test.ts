@@ -313,7 +313,7 @@ function removeTree(
   isMeant: (name: string) => boolean,
 ): void {
   const node = volume.lookup(directory, name)!;
-  for (const entry of [...volume.entries(node)]) {
+  for (const entry of volume.entries(node)) {
     if (entry.kind === 'directory') removeTree(volume, node, entry.name, isMeant);
     else if (isMeant(entry.name)) volume.unlink(node, entry.name);
   }
