@@ -113,6 +113,12 @@ export function errnoCode(errno: number): ErrnoCode | undefined {
   return (Object.keys(ERRNO) as ErrnoCode[]).find((code) => ERRNO[code][0] === errno);
 }
 
+/** What strerror(3) says of an error with a code that is in the table; its own message where it has none. */
+export function hostErrorText(error: Error): string {
+  const code = 'code' in error ? String(error.code) : '';
+  return code in ERRNO ? ERRNO[code as ErrnoCode][1] : error.message;
+}
+
 export interface FsErrorDetails {
   readonly syscall?: string;
   readonly path?: string;

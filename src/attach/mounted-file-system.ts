@@ -1,7 +1,7 @@
 import fs from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
 import { Worker, type WorkerOptions } from 'node:worker_threads';
-import { FsError, hasCode } from '../errors.ts';
+import { FsError, hasCode, hostErrorText } from '../errors.ts';
 import type { FileSystemType } from '../filesystem/file-system.ts';
 import type { Cached } from '../fuse/file-system-session.ts';
 import { notifyIncEpoch, notifyInvalEntry, notifyInvalInode } from '../fuse/notify.ts';
@@ -161,7 +161,7 @@ export class MountedFileSystem {
   #refuseUnwritten(): void {
     const cause = this.#unwritten;
     if (cause === undefined) return;
-    const detail = `it is unmounted, but not everything could be written: ${cause.message}`;
+    const detail = `it is unmounted, but not everything could be written: ${hostErrorText(cause)}`;
     throw new FsError('EIO', { syscall: 'umount', path: this.state.directory, detail, cause });
   }
 

@@ -1,6 +1,6 @@
 import fs from 'node:fs';
 import path from 'node:path';
-import { ERRNO, type ErrnoCode, FsError, hasCode } from '../errors.ts';
+import { ERRNO, type ErrnoCode, FsError, hasCode, hostErrorText } from '../errors.ts';
 import { makeFolders } from '../host/make-folders.ts';
 import { isAlive } from '../host/process-identity.ts';
 import { isOwned, readJson } from './device-folder.ts';
@@ -74,7 +74,7 @@ export function runtimeFolder(env: Environment): string {
     if (!(error instanceof Error && 'code' in error)) throw error;
     const code = String(error.code) in ERRNO ? (error.code as ErrnoCode) : 'EIO';
     throw new FsError(code, {
-      detail: `the folder of the attached devices, ${folder}, cannot be made: ${ERRNO[code][1]}; name another one in USERLOOP_RUNTIME_DIR`,
+      detail: `the folder of the attached devices, ${folder}, cannot be made: ${hostErrorText(error)}; name another one in USERLOOP_RUNTIME_DIR`,
       syscall: 'mkdir',
       path: folder,
       cause: error,

@@ -1,6 +1,6 @@
 import fs from 'node:fs';
 import { StringDecoder } from 'node:string_decoder';
-import { ERRNO, type ErrnoCode, hasCode } from '../errors.ts';
+import { hasCode, hostErrorText } from '../errors.ts';
 
 /** What a command sees of the world; tests inject their own (test/support/run.ts). */
 export interface Io {
@@ -74,7 +74,7 @@ class FileOutput implements Output {
           sleep(5);
           continue;
         }
-        if (this.#fd === 1) throw new LostOutputError(systemText(error), { cause: error });
+        if (this.#fd === 1) throw new LostOutputError(hostErrorText(error as Error), { cause: error });
         // Whoever would hear of it has gone; what cannot be told is no reason to leave the work undone.
         if (hasCode(error, 'EPIPE')) process.exit(BROKEN_PIPE_STATUS);
         return;
@@ -142,11 +142,6 @@ class FileInput implements Input {
       }
     }
   }
-}
-
-function systemText(error: unknown): string {
-  const code = error instanceof Error && 'code' in error ? String(error.code) : '';
-  return code in ERRNO ? ERRNO[code as ErrnoCode][1] : String(error);
 }
 
 function sleep(milliseconds: number): void {

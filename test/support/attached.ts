@@ -81,7 +81,7 @@ export function describeWithDevices(tools: readonly string[], name: string, body
   );
 }
 
-function canUseFuse(): boolean {
+export function canUseFuse(): boolean {
   try {
     fs.closeSync(fs.openSync('/dev/fuse', 'r+'));
   } catch {

@@ -104,6 +104,10 @@ function userMountFailure(
       `userloop ls ${place}:/, userloop cat ${place}:/FILE, userloop cp FILE ${place}:/ (userloop --help lists more).`,
     ]);
   }
+  // A matter of this machine's settings, not of what is in the image.
+  if (error instanceof UnsupportedError && error.features.includes('allow_other')) {
+    return new MountFailure(`${directory}: ${why}.`);
+  }
   const other = state.mounts.find((mount) => mount.view === view.name);
   const text = textOf(error, source, other?.directory);
   return new MountFailure(`${directory}: ${text ?? `${why}.`}`, undefined, text === undefined ? [] : [why]);

@@ -3,10 +3,11 @@ import { setTimeout } from 'node:timers/promises';
 import { unmountDevice } from '../../../attach/client.ts';
 import type { DeviceState } from '../../../attach/device-state.ts';
 import { listDevices } from '../../../attach/registry.ts';
-import { hasCode, isOwnError } from '../../../errors.ts';
+import { FsError, hasCode, isOwnError } from '../../../errors.ts';
 import { MountFlag, UnmountFlag } from '../../../host/native-mount.ts';
 import type { MountContext } from '../mount/context.ts';
 import { requireNativeMount } from '../mount/kernel-mount.ts';
+import { reasonOf } from '../../verbs/failure.ts';
 import { MountExit, MountFailure, whyOf } from '../mount/mount-failure.ts';
 import type { UmountCommand } from './command-line.ts';
 import type { FoundMount } from './find-mount.ts';
@@ -114,7 +115,10 @@ function failure(error: unknown, directory: string): MountFailure {
   }
   if (hasCode(error, 'ENXIO')) return new MountFailure(`${directory}: invalid block device.`);
   if (hasCode(error, 'EINVAL')) return new MountFailure(`${directory}: not mounted.`);
-  if (hasCode(error, 'EIO')) return new MountFailure(`${directory}: can't write superblock.`);
+  if (hasCode(error, 'EIO')) {
+    const hints = error instanceof FsError && error.detail !== undefined ? [reasonOf(error)] : [];
+    return new MountFailure(`${directory}: can't write superblock.`, undefined, hints);
+  }
   if (hasCode(error, 'ENOENT')) return new MountFailure(`${directory}: not found.`);
   if (hasCode(error, 'EROFS'))
     return new MountFailure(`${directory}: block devices not permitted on filesystem.`);
