@@ -58,6 +58,8 @@ export interface MountOptions {
   readonly withoutBarriers?: boolean;
   /** ext: `grpid`: new files have the group of their directory. */
   readonly groupOfDirectory?: boolean;
+  /** ext with multiple-mount protection: the number of somebody's mount that was seen not to move, so that it is over. */
+  readonly idleSequence?: number;
   /** ext4: `journal_checksum`. A volume whose metadata have no checksums is refused then. */
   readonly journalChecksum?: boolean;
   /** ext3 and ext4, read-only: what the journal holds is not shown. */

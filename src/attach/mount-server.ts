@@ -1,3 +1,4 @@
+import os from 'node:os';
 import { receiveMessageOnPort, type MessagePort } from 'node:worker_threads';
 import { type BlockDevice } from '../device/block-device.ts';
 import { SliceDevice } from '../device/slice-device.ts';
@@ -52,6 +53,7 @@ export function runMountServer(data: MountWorkerData, port: MessagePort): void {
   let lending: LendingDevice | undefined;
   let device: WatchedDevice;
   let session: FileSystemSession;
+  let fs: FileSystem;
   try {
     const content = openShare(data.share).content;
     const { withoutBarriers } = data.request.options;
@@ -62,7 +64,7 @@ export function runMountServer(data: MountWorkerData, port: MessagePort): void {
       lending = new LendingDevice(slice, { fd, position: offset + data.range.offset }, memories);
     }
     device = new WatchedDevice(lending ?? slice, { withoutBarriers: withoutBarriers === true });
-    const fs = openRequested(device, data.request);
+    fs = openRequested(device, data.request);
     session = new FileSystemSession(fs, {
       ...presentationOf(data.request, fs),
       readOnly: data.request.options.readOnly,
@@ -83,7 +85,9 @@ export function runMountServer(data: MountWorkerData, port: MessagePort): void {
     let failure: unknown;
     try {
       if (command.kind === 'serve') {
-        end = new MountServer(data, port, session, { slice, device, lending }, requests).serve(command.fd);
+        end = new MountServer(data, port, session, { fs, slice, device, lending }, requests).serve(
+          command.fd,
+        );
       }
     } catch (error) {
       failure = error;
@@ -105,6 +109,7 @@ class MountServer {
   readonly #wakeFd: number;
   readonly #port: MessagePort;
   readonly #session: FileSystemSession;
+  readonly #fs: FileSystem;
   readonly #slice: SliceDevice;
   readonly #device: WatchedDevice;
   /** Undefined where writes cannot be left to another thread. */
@@ -122,13 +127,16 @@ class MountServer {
   /** When something was changed that is not written down yet; 0: nothing. */
   #dirtySince = 0;
   #lastActive = 0;
+  /** When the next sign of life is due; infinite: none ever is. */
+  #nextSign = 0;
   #untilLook = LOOK_EVERY;
 
   constructor(
     data: MountWorkerData,
     port: MessagePort,
     session: FileSystemSession,
-    devices: {
+    below: {
+      readonly fs: FileSystem;
       readonly slice: SliceDevice;
       readonly device: WatchedDevice;
       readonly lending: LendingDevice | undefined;
@@ -139,9 +147,10 @@ class MountServer {
     this.#wakeFd = data.wakeFd;
     this.#port = port;
     this.#session = session;
-    this.#slice = devices.slice;
-    this.#device = devices.device;
-    this.#lending = devices.lending;
+    this.#fs = below.fs;
+    this.#slice = below.slice;
+    this.#device = below.device;
+    this.#lending = below.lending;
     this.#requests = requests;
     this.#words = new Int32Array(data.share.state);
     const { share, range } = data;
@@ -223,6 +232,7 @@ class MountServer {
     this.#untilLook = LOOK_EVERY;
     const now = Date.now();
     this.#lastActive = now;
+    if (now >= this.#nextSign) this.#giveSign(now);
     this.#noteDirty(now);
     if (this.#dirtySince > 0 && now - this.#dirtySince >= this.#heldMilliseconds) this.#settle();
     // With so much to do the queue may never be found empty: what is in it now comes after the block access.
@@ -230,6 +240,27 @@ class MountServer {
   }
 
   #idle(): number | undefined {
+    const wait = this.#idleWithoutSigns();
+    if (this.#nextSign === Number.POSITIVE_INFINITY) return wait;
+    const now = Date.now();
+    if (now >= this.#nextSign) this.#giveSign(now);
+    const rest = Math.max(this.#nextSign - now, 0);
+    if (wait === undefined) return Number.isFinite(rest) ? rest : undefined;
+    return Math.min(wait, rest);
+  }
+
+  /** Tells others that the volume is in use. */
+  #giveSign(now: number): void {
+    let seconds;
+    try {
+      seconds = this.#fs.giveSign?.();
+    } catch (error) {
+      this.#post({ kind: 'log', message: `The volume is in use elsewhere: ${String(error)}` });
+    }
+    this.#nextSign = seconds === undefined ? Number.POSITIVE_INFINITY : now + 1000 * seconds;
+  }
+
+  #idleWithoutSigns(): number | undefined {
     // Asked before the thread has looked at its wake-up: nothing is lost, since that comes next.
     if (!this.#session.isDirty) {
       this.#dirtySince = 0;
@@ -322,6 +353,9 @@ function openRequested(device: BlockDevice, request: MountRequest): FileSystem {
     readOnly: options.readOnly,
     clock: () => timeOf(Date.now()),
     ...(options.withoutReplay === true && { withoutReplay: true }),
+    holder: { node: os.hostname(), device: request.source },
+    givesSigns: true,
+    waitForIdle: ({ sequence }) => sequence === options.idleSequence,
     ...(options.discard === true && { discard: true }),
     ...(options.quotaLimits !== undefined && { quotaLimits: options.quotaLimits }),
     utcOffsetMinutes: options.utcOffsetMinutes ?? -new Date().getTimezoneOffset(),

@@ -2,12 +2,13 @@ import fs from 'node:fs';
 import path from 'node:path';
 import { parseSize } from '../bytes/size.ts';
 import type { Clock } from '../bytes/time.ts';
-import { DiskImage } from '../disk/disk-image.ts';
+import { DiskImage, type DiskImageOptions } from '../disk/disk-image.ts';
 import { FsError, UsageError } from '../errors.ts';
 import type { BlockDevice } from '../device/block-device.ts';
 import type { FileSystem } from '../filesystem/file-system.ts';
 import { isNbdUri } from '../host/nbd-uri.ts';
 import { clockFromEnvironment, systemUtcOffsetMinutes } from '../host/system.ts';
+import { volumeUse } from './idle-volume.ts';
 import type { Io } from './io.ts';
 import { deviceExists, openDevice } from './open-device.ts';
 
@@ -148,7 +149,11 @@ export class OpenImages {
     let open = this.#disks.get(key);
     if (open === undefined) {
       const device = openDevice(this.#io, reference.image, { readOnly: !write, writeBehind: write });
-      const disk = diskOf(device, this.#clock, this.#utcOffsetMinutes);
+      const disk = diskOf(device, {
+        clock: this.#clock,
+        utcOffsetMinutes: this.#utcOffsetMinutes,
+        ...(write && volumeUse(this.#io, 'userloop', reference.image)),
+      });
       open = { disk, writable: write };
       this.#disks.set(key, open);
     }
@@ -180,9 +185,9 @@ export class OpenImages {
   }
 }
 
-function diskOf(device: BlockDevice, clock: Clock, utcOffsetMinutes: number): DiskImage {
+function diskOf(device: BlockDevice, options: DiskImageOptions): DiskImage {
   try {
-    return DiskImage.open(device, { clock, utcOffsetMinutes });
+    return DiskImage.open(device, options);
   } catch (error) {
     device.close();
     throw error;

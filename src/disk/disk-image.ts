@@ -17,6 +17,10 @@ export interface DiskImageOptions {
   readonly clock?: Clock;
   /** Minutes east of UTC of the local time in which FAT keeps its times. */
   readonly utcOffsetMinutes?: number;
+  /** See `OpenOptions`. */
+  readonly waitForIdle?: NonNullable<OpenOptions['waitForIdle']>;
+  /** See `OpenOptions`. */
+  readonly holder?: NonNullable<OpenOptions['holder']>;
   /** Close the device with the image. Default true: the image takes the device over. */
   readonly closeDevice?: boolean;
 }
@@ -65,6 +69,8 @@ export class DiskImage {
       readOnly: options.readOnly === true || device.readOnly,
       ...(options.clock === undefined ? {} : { clock: options.clock }),
       ...(options.utcOffsetMinutes === undefined ? {} : { utcOffsetMinutes: options.utcOffsetMinutes }),
+      ...(options.waitForIdle === undefined ? {} : { waitForIdle: options.waitForIdle }),
+      ...(options.holder === undefined ? {} : { holder: options.holder }),
     };
     this.#closeDevice = options.closeDevice ?? true;
   }

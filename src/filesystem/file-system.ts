@@ -132,6 +132,11 @@ export interface FileSystem {
    * another file system is there now, all do.
    */
   reload(): void;
+  /**
+   * ext that was opened with `givesSigns`: gives a sign of life to others. Returns the seconds after which the next is due; undefined: none ever is. EBUSY:
+   * somebody else has taken the volume, and nothing more is written to it.
+   */
+  giveSign?(): number | undefined;
   /** `sync`, marks the file system clean, forgets everything. The device stays open: it belongs to the caller. */
   close(): void;
   [Symbol.dispose](): void;
@@ -285,6 +290,16 @@ export interface Usage {
   readonly freeNodes: number;
 }
 
+/** Who has mounted a volume, as its multiple-mount protection tells. */
+export interface MountedElsewhere {
+  readonly node: string;
+  readonly device: string;
+  /** Changes while the mount lives. */
+  readonly sequence: number;
+  /** Seconds. */
+  readonly patience: number;
+}
+
 export interface OpenOptions {
   /** Do not write, whatever the device allows. Default: as the device. */
   readonly readOnly?: boolean;
@@ -299,6 +314,15 @@ export interface OpenOptions {
   readonly withoutJournal?: boolean;
   /** ext: kinds of quotas whose limits bind those that `actAs` says are asking. What is used is counted in any case. Default: none. */
   readonly quotaLimits?: readonly QuotaKind[];
+  /**
+   * ext with multiple-mount protection: asked about a volume that somebody else has mounted, or had before a crash. True when `patience` seconds have
+   * passed since, so that a second look tells which. Default: it counts as mounted.
+   */
+  readonly waitForIdle?: (state: MountedElsewhere) => boolean;
+  /** ext with multiple-mount protection: who the volume is taken for. */
+  readonly holder?: { readonly node: string; readonly device: string };
+  /** Likewise: it is taken at once, and the caller calls `giveSign` in time. Default: it is taken with the first change, by a program that gives no signs. */
+  readonly givesSigns?: boolean;
   /** Tells the time for new nodes and changes. Default: always the epoch, since the core has no clock. */
   readonly clock?: () => Timestamp;
   /** Minutes east of UTC of the local time in which FAT keeps its times. Default 0. */

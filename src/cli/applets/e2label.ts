@@ -38,8 +38,6 @@ function run(io: Io, argv: readonly string[]): number {
         io.stdout.write(`${Buffer.from(end < 0 ? bytes : bytes.subarray(0, end)).toString()}\n`);
         return;
       }
-      const holder = editor.multipleMount?.holder();
-      if (holder !== undefined) throw new Failure(`e2label: ${name}: ${holder}\n`);
       setLabel(io, editor, Buffer.from(label));
       editor.save(clockFromEnvironment(io.env)().seconds);
     });

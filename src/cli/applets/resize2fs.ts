@@ -117,7 +117,7 @@ function resize(
     return;
   }
   if (!command.force) requireChecked(editor, command.device);
-  requireReplayed(editor, command.device);
+  requireReplayed(io, editor, command.device);
   const { blockSize, blockCount } = editor.geometry;
   const unit = `(${blockSize / 1024}k) blocks`;
   const minimum = command.minimum ? planMinimum(device, clock) : undefined;

@@ -52,10 +52,9 @@ function run(io: Io, argv: readonly string[]): number {
     const now = clockFromEnvironment(io.env)().seconds;
     const command = parseCommandLine(io, argv, now);
     const write = Object.keys(command).some((key) => !['device', 'list', 'force'].includes(key));
-    withSuperblock(io, { name: command.device, program: 'tune2fs', write }, (editor) => {
-      const clearsHolder = command.extended?.split(',').some((item) => /^clear[-_]mmp$/.test(item)) ?? false;
-      const holder = write && !clearsHolder ? editor.multipleMount?.holder() : undefined;
-      if (holder !== undefined) throw new Failure(`tune2fs: ${command.device}: ${holder}\n`);
+    const clearsHolder = command.extended?.split(',').some((item) => /^clear[-_]mmp$/.test(item)) ?? false;
+    const opening = { name: command.device, program: 'tune2fs', write, isHolderGone: clearsHolder };
+    withSuperblock(io, opening, (editor) => {
       if (applyChanges(io, editor, command, now)) editor.save(now);
       if (clearsHolder) editor.multipleMount?.clear(now);
     });

@@ -324,6 +324,10 @@ export class ExtFileSystem implements FileSystem {
     this.#open.reload();
   }
 
+  giveSign(): number | undefined {
+    return this.#open.giveSign();
+  }
+
   close(): void {
     this.#open.close();
   }

@@ -1,12 +1,13 @@
 import { EPOCH } from '../../bytes/time.ts';
 import type { BlockDevice } from '../../device/block-device.ts';
-import { CorruptImageError, FsError } from '../../errors.ts';
+import { CorruptImageError, FsError, hasCode } from '../../errors.ts';
 import type { OpenOptions } from '../file-system.ts';
 import { ExtCore } from './ext-core.ts';
 import { readOnlyReason } from './features.ts';
 import { mayGrow } from './growth.ts';
 import { ReservedInode } from './inode.ts';
 import { recover } from './journal/recovery.ts';
+import { MultipleMountProtection } from './multiple-mount.ts';
 import { Namespace } from './namespace.ts';
 import { removeNode } from './node-removal.ts';
 import { Quotas } from './quotas.ts';
@@ -34,14 +35,11 @@ export class OpenVolume {
   /** Why nothing can be had of it any more. */
   #loss: Loss | undefined;
 
-  private constructor(volume: Volume, options: OpenOptions, problem: string | undefined) {
+  private constructor(volume: Volume, options: OpenOptions, problem: string | undefined, holder?: string) {
     this.#options = options;
     this.device = volume.device;
     this.volume = volume;
-    let reason = problem ?? readOnlyReason(volume.superblock, volume.features);
-    if (reason === undefined && options.readOnly !== true && !volume.device.readOnly) {
-      reason = volume.multipleMount?.holder();
-    }
+    const reason = problem ?? readOnlyReason(volume.superblock, volume.features) ?? holder;
     this.readOnly = options.readOnly === true || volume.device.readOnly || reason !== undefined;
     this.readOnlyReason = options.readOnly === true ? undefined : this.#reasonOf(reason);
     this.core = new ExtCore(volume);
@@ -52,16 +50,16 @@ export class OpenVolume {
   static open(device: BlockDevice, options: OpenOptions = {}): OpenVolume {
     const mode = options.withoutReplay === true ? 'ignore' : 'read';
     const isWritable = mode === 'read' && options.readOnly !== true && !device.readOnly;
-    const {
-      device: source,
-      problem,
-      journal,
-      wasDirty,
-    } = recover(device, isWritable ? useOf(options) : mode);
-    const volume = Volume.open(source, options.clock ?? (() => EPOCH), journal);
-    const open = new OpenVolume(volume, options, problem);
+    const protection = isWritable ? MultipleMountProtection.of(device) : undefined;
+    const holder = protection?.holder(options);
+    const mayWrite = isWritable && holder === undefined;
+    const recovered = recover(device, mayWrite ? useOf(options) : mode, protection !== undefined);
+    const { device: source, problem, journal, wasDirty } = recovered;
+    const volume = Volume.open(source, options.clock ?? (() => EPOCH), journal, protection);
+    const open = new OpenVolume(volume, options, problem, holder);
     open.core.directory(ReservedInode.root, 'open');
     if (open.readOnly) return open;
+    if (options.givesSigns === true) volume.multipleMount?.take(volume.clock().seconds);
     volume.discards.isActive = options.discard === true;
     // With a journal the counts in the superblock are brought up to date at unmount only.
     if (wasDirty || !volume.wasClean) volume.recount();
@@ -74,6 +72,7 @@ export class OpenVolume {
       if (!(error instanceof CorruptImageError)) throw error;
       // Nothing of it is on the device.
       const reason = `${lacking}: ${error.message}. Run e2fsck first`;
+      volume.multipleMount?.release(volume.clock().seconds);
       return new OpenVolume(Volume.open(source, volume.clock), options, reason);
     }
     return open;
@@ -157,6 +156,20 @@ export class OpenVolume {
     if (!this.readOnly) this.#reopenQuotas();
   }
 
+  giveSign(): number | undefined {
+    const { multipleMount } = this.volume;
+    const isDue = this.#options.givesSigns === true && !this.readOnly && !this.#isClosed;
+    if (!isDue || this.#loss !== undefined || multipleMount === undefined) return undefined;
+    try {
+      multipleMount.beat(this.volume.clock().seconds);
+      this.device.flush();
+    } catch (error) {
+      if (hasCode(error, 'EBUSY')) this.#loss = { code: 'EIO', detail: 'the volume is in use elsewhere' };
+      throw error;
+    }
+    return multipleMount.interval;
+  }
+
   close(): void {
     if (this.#isClosed) return;
     this.#isClosed = true;
@@ -171,9 +184,13 @@ export class OpenVolume {
 
   #reopen(): void {
     const before = this.core;
-    const { journal, problem } = recover(this.device, useOf(this.#options));
+    const protection = MultipleMountProtection.of(this.device);
+    const holder = protection?.holder(this.#options);
+    if (holder !== undefined) throw new FsError('EBUSY', { detail: holder });
+    const { journal, problem } = recover(this.device, useOf(this.#options), true);
     if (problem !== undefined) throw new FsError('EIO', { detail: problem });
-    const volume = Volume.open(this.device, this.volume.clock, journal);
+    const volume = Volume.open(this.device, this.volume.clock, journal, protection);
+    if (this.#options.givesSigns === true) volume.multipleMount?.take(volume.clock().seconds);
     volume.discards.isActive = this.#options.discard === true;
     this.volume = volume;
     this.core = new ExtCore(volume, before.retained);

@@ -61,6 +61,7 @@ export class Volume {
     geometry: Geometry,
     clock: () => Timestamp,
     found: FoundJournal | undefined,
+    protection: MultipleMountProtection | undefined,
   ) {
     this.device = device;
     this.geometry = geometry;
@@ -71,7 +72,7 @@ export class Volume {
     this.multipleMount =
       (this.features.incompatible & IncompatibleFeature.mmp) === 0
         ? undefined
-        : new MultipleMountProtection(device, this.superblock, geometry, this.seals);
+        : (protection ?? new MultipleMountProtection(device, this.superblock, geometry, this.seals));
     this.clock = clock;
     this.#stateAtOpen = Superblock.s_state.get(this.superblock, 0);
     const { blockSize } = geometry;
@@ -87,8 +88,13 @@ export class Volume {
     if (found !== undefined) this.#journal = this.#openJournal(found);
   }
 
-  /** CorruptImageError when the superblock is not sound. With `journal`, whose log is empty, changes go through that. */
-  static open(device: BlockDevice, clock: () => Timestamp, journal?: FoundJournal): Volume {
+  /** CorruptImageError when the superblock is not sound. With `journal`, whose log is empty, changes go through that. `protection`: that of the volume, where it has been looked at. */
+  static open(
+    device: BlockDevice,
+    clock: () => Timestamp,
+    journal?: FoundJournal,
+    protection?: MultipleMountProtection,
+  ): Volume {
     const superblock = new Uint8Array(Superblock.$size);
     if (device.size < SUPERBLOCK_OFFSET + Superblock.$size) {
       throw new CorruptImageError({
@@ -101,7 +107,7 @@ export class Volume {
     device.read(SUPERBLOCK_OFFSET, superblock);
     const geometry = readGeometry(viewOf(superblock), device.size);
     requireSuperblockChecksum(viewOf(superblock));
-    return new Volume(device, superblock, geometry, clock, journal);
+    return new Volume(device, superblock, geometry, clock, journal, protection);
   }
 
   get wasClean(): boolean {

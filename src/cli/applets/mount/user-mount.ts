@@ -1,11 +1,15 @@
+import { setTimeout } from 'node:timers/promises';
 import type { DeviceState, MountState, ViewState } from '../../../attach/device-state.ts';
 import { mountDevice } from '../../../attach/client.ts';
 import type { MountRequest } from '../../../attach/mount-request.ts';
 import { CorruptImageError, hasCode, isOwnError, UnsupportedError } from '../../../errors.ts';
+import { describeHolder, MultipleMountProtection } from '../../../filesystem/ext/multiple-mount.ts';
+import { waitingText } from '../../idle-volume.ts';
+import { openDevice } from '../../open-device.ts';
 import { driverOf, namesOfVolume, singleType } from './block-type.ts';
 import type { MountContext } from './context.ts';
 import { type DriverFamily, userMountOptions } from './file-system-options.ts';
-import { MountFailure, whyOf } from './mount-failure.ts';
+import { MountExit, MountFailure, whyOf } from './mount-failure.ts';
 import type { MountWishes } from './mount-wishes.ts';
 import { readVolume } from './tagged-source.ts';
 import { matchesTypeList } from './type-list.ts';
@@ -30,18 +34,60 @@ export async function mountByUs(context: MountContext, job: UserMountJob): Promi
   const { target, wishes, source } = job;
   const type = wantedType(context, job);
   const family = familyOf(type) ?? (wishes.fileSystem.length > 0 ? probedFamily(context, job) : undefined);
+  const options = userMountOptions(wishes, family, target);
+  const idleSequence = options.readOnly ? undefined : await idleSequenceOf(context, job);
   const request: MountRequest = {
     view: job.view.name,
     directory: target,
     source,
     ...(type !== undefined && { type }),
-    options: userMountOptions(wishes, family, target),
+    options: idleSequence === undefined ? options : { ...options, idleSequence },
     uid: process.getuid?.() ?? 0,
   };
   try {
     return await mountDevice(job.state, request);
   } catch (error) {
     throw userMountFailure(error, request, job);
+  }
+}
+
+/** As the kernel's driver: a volume that somebody else may have mounted is looked at again after a while. Undefined: nobody has. */
+async function idleSequenceOf(
+  { io, program }: MountContext,
+  { device, source, target }: UserMountJob,
+): Promise<number | undefined> {
+  const opened = openDevice(io, device, { readOnly: true });
+  try {
+    const protection = MultipleMountProtection.of(opened);
+    const before = protection?.state();
+    if (protection === undefined || before!.kind === 'free') return undefined;
+    if (before!.kind === 'mounted') {
+      io.stderr.write(`${program}: ${waitingText(source, before!)}`);
+      await waitFor(before!.patience, target);
+      if (protection.state().sequence === before!.sequence) return before!.sequence;
+    }
+    throw new MountFailure(`${target}: ${source} is in use: ${describeHolder(protection.state())}.`);
+  } catch (error) {
+    // What is wrong with it is told by who mounts it.
+    if (error instanceof CorruptImageError) return undefined;
+    throw error;
+  } finally {
+    opened.close();
+  }
+}
+
+/** MountFailure when the user ends it, so that what was attached for the mount goes again. */
+async function waitFor(seconds: number, target: string): Promise<void> {
+  const end = new AbortController();
+  const abort = (): void => end.abort();
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, abort);
+  try {
+    await setTimeout(seconds * 1000, undefined, { signal: end.signal });
+  } catch (error) {
+    if (!end.signal.aborted) throw error;
+    throw new MountFailure(`${target}: interrupted, not mounted.`, MountExit.interrupted);
+  } finally {
+    for (const signal of ['SIGINT', 'SIGTERM'] as const) process.off(signal, abort);
   }
 }
 

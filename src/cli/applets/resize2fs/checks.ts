@@ -2,6 +2,8 @@ import type { BlockDevice } from '../../../device/block-device.ts';
 import type { SuperblockEditor } from '../../../filesystem/ext/superblock-editor.ts';
 import { IncompatibleFeature, Superblock } from '../../../filesystem/ext/superblock.ts';
 import { readWide } from '../../../filesystem/ext/resize/new-size.ts';
+import { volumeUse } from '../../idle-volume.ts';
+import type { Io } from '../../io.ts';
 import { Failure } from '../e2fsprogs/failure.ts';
 import { parseCount } from '../e2fsprogs/numbers.ts';
 import type { CommandLine } from './command-line.ts';
@@ -25,11 +27,11 @@ export function requireChecked({ view, geometry }: SuperblockEditor, name: strin
 }
 
 /** Failure when the journal holds what is not yet in its place, with -f too: it would be replayed over the new file system. */
-export function requireReplayed(editor: SuperblockEditor, name: string): void {
+export function requireReplayed(io: Io, editor: SuperblockEditor, name: string): void {
   if ((editor.features.incompatible & IncompatibleFeature.needs_recovery) !== 0) {
     throw new Failure(`Please run 'e2fsck -f ${name}' first.\n\n`);
   }
-  const holder = editor.multipleMount?.holder();
+  const holder = editor.multipleMount?.holder(volumeUse(io, 'resize2fs', name));
   if (holder !== undefined) throw new Failure(`resize2fs: ${name}: ${holder}\n`);
 }
 

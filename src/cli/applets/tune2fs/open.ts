@@ -3,9 +3,12 @@ import { CorruptImageError, ERRNO, FsError } from '../../../errors.ts';
 import { recover } from '../../../filesystem/ext/journal/recovery.ts';
 import { IncompatibleFeature } from '../../../filesystem/ext/superblock.ts';
 import { SuperblockEditor } from '../../../filesystem/ext/superblock-editor.ts';
+import type { MultipleMountProtection } from '../../../filesystem/ext/multiple-mount.ts';
+import { clockFromEnvironment } from '../../../host/system.ts';
 import type { Io } from '../../io.ts';
 import { openVolume } from '../../open-volume.ts';
 import { Failure } from '../e2fsprogs/failure.ts';
+import { takeVolume } from '../e2fsprogs/multiple-mount.ts';
 import { errorText, examineTarget, isMounted } from '../mke2fs/target.ts';
 
 /** The device could not be opened, or holds no such file system. */
@@ -25,7 +28,13 @@ const BAD_MAGIC_STATUS = 19;
 /** Opens the superblock on a device for `work`. Failure with the words of e2fsprogs' programs. */
 export function withSuperblock(
   io: Io,
-  options: { readonly name: string; readonly program: string; readonly write: boolean },
+  options: {
+    readonly name: string;
+    readonly program: string;
+    readonly write: boolean;
+    /** Whoever holds the volume is said to be gone. */
+    readonly isHolderGone?: boolean;
+  },
   work: (editor: SuperblockEditor, device: BlockDevice) => void,
 ): void {
   const { name, program, write } = options;
@@ -44,17 +53,22 @@ export function withSuperblock(
       errno,
     );
   }
+  const now = clockFromEnvironment(io.env)().seconds;
+  let protection: MultipleMountProtection | undefined;
   try {
     let editor = openEditor(device, name, program);
     if (write) {
       refuseUnknown(editor, name, program);
+      protection = options.isHolderGone === true ? undefined : editor.multipleMount;
+      if (protection !== undefined) takeVolume(io, protection, { program, name, now });
       if ((editor.features.incompatible & IncompatibleFeature.needs_recovery) !== 0) {
-        replayJournal(io, device, editor, name, program);
+        replayJournal(io, device, name, program);
         editor = openEditor(device, name, program);
       }
     }
     work(editor, device);
   } finally {
+    protection?.release(now);
     device.close();
   }
 }
@@ -72,17 +86,9 @@ function openEditor(device: BlockDevice, name: string, program: string): Superbl
 }
 
 /** What the journal holds would be written over the changes later. */
-function replayJournal(
-  io: Io,
-  device: BlockDevice,
-  editor: SuperblockEditor,
-  name: string,
-  program: string,
-): void {
-  const holder = editor.multipleMount?.holder();
-  if (holder !== undefined) throw new Failure(`${program}: ${name}: ${holder}\n`);
+function replayJournal(io: Io, device: BlockDevice, name: string, program: string): void {
   io.stdout.write('Recovering journal.\n');
-  const { journal, problem } = recover(device, 'write');
+  const { journal, problem } = recover(device, 'write', true);
   if (journal !== undefined) return;
   const reason = problem ?? 'the file system has features that are not written to';
   throw new Failure(`${program}: ${reason} while recovering journal.\nPlease run e2fsck -fy ${name}.\n`);

@@ -69,8 +69,13 @@ export function isReplayPending(device: BlockDevice): boolean {
 /**
  * Gives a volume what its journal still has for it: on the device when the volume is going to be written to, else only to the
  * eye; `ignore` leaves it out, and `bypass` writes to the volume without it when its log is empty. CorruptImageError when the superblock is not sound, UnsupportedError for features without which it cannot be read.
+ * `isIdle`: nobody holds the volume, whatever its multiple-mount protection says.
  */
-export function recover(device: BlockDevice, use: 'read' | 'write' | 'ignore' | 'bypass'): Recovered {
+export function recover(
+  device: BlockDevice,
+  use: 'read' | 'write' | 'ignore' | 'bypass',
+  isIdle = false,
+): Recovered {
   const plain = { device, problem: undefined, journal: undefined, wasDirty: false, hadFastCommits: false };
   const volume = Volume.open(device, () => ({ seconds: 0, nanoseconds: 0 }));
   const features = readFeatures(volume.superblock);
@@ -85,7 +90,7 @@ export function recover(device: BlockDevice, use: 'read' | 'write' | 'ignore' | 
   const mayWrite =
     use === 'write' &&
     readOnlyReason(volume.superblock, features) === undefined &&
-    volume.multipleMount?.holder() === undefined;
+    (isIdle || volume.multipleMount?.holder() === undefined);
   if (!mayWrite && !wasDirty) return plain;
   const { blockSize } = volume.geometry;
   try {

@@ -1,0 +1,26 @@
+import os from 'node:os';
+import type { MountedElsewhere, OpenOptions } from '../filesystem/file-system.ts';
+import { sleep } from '../host/patience.ts';
+import type { Io } from './io.ts';
+
+/** What is said while it is looked whether somebody else still writes to a volume. */
+export function waitingText(name: string, { node, device, patience }: MountedElsewhere): string {
+  const where = device === '' ? '' : ` as ${device}`;
+  return `${name}: host "${node}" had it mounted${where}: waiting ${patience} seconds for a sign of life\n`;
+}
+
+/** For commands that change a volume: they wait for whoever had it mounted, and say who they are themselves. */
+export function volumeUse(
+  io: Io,
+  program: string,
+  name: string,
+): Required<Pick<OpenOptions, 'holder' | 'waitForIdle'>> {
+  return {
+    holder: { node: os.hostname(), device: name },
+    waitForIdle: (state) => {
+      io.stderr.write(`${program}: ${waitingText(name, state)}`);
+      sleep(state.patience);
+      return true;
+    },
+  };
+}
