@@ -2,6 +2,7 @@ import fs from 'node:fs';
 import { hasCode } from '../errors.ts';
 import { makeFolders } from '../host/make-folders.ts';
 import { MountFlag, nativeMountOperations } from '../host/native-mount.ts';
+import { changeClosedFolder, closeFolder } from './closed-folder.ts';
 import { isDead, unmountLazily } from './dead-mount.ts';
 import type { DeviceState } from './device-state.ts';
 import type { Environment } from './environment.ts';
@@ -32,7 +33,9 @@ export class Publisher {
     this.folder = publishFolder(env, runtime);
     this.#files = files;
     this.#bind = this.folder !== `${runtime}/dev`;
-    if (!this.#bind) makeFolders(this.folder, 0o700);
+    if (this.#bind) return;
+    makeFolders(this.folder, 0o700);
+    closeFolder(this.folder);
   }
 
   /** Makes these names be there and no other ones of the device. */
@@ -47,15 +50,17 @@ export class Publisher {
 
   #add(name: string): void {
     const place = `${this.folder}/${name}`;
-    if (this.#bind) bindFile(`${this.#files}/${name}`, place);
-    else linkFile(`${this.#files}/${name}`, place);
+    const file = `${this.#files}/${name}`;
+    changeClosedFolder(this.folder, () => (this.#bind ? bindFile(file, place) : linkFile(file, place)));
     this.#names.add(name);
   }
 
   #remove(name: string): void {
     const place = `${this.folder}/${name}`;
-    if (this.#bind) unbindFile(place);
-    else fs.rmSync(place, { force: true });
+    if (this.#bind) unmountLazily(place);
+    changeClosedFolder(this.folder, () =>
+      this.#bind ? removeMountPoint(place) : fs.rmSync(place, { force: true }),
+    );
     this.#names.delete(name);
   }
 }
@@ -66,12 +71,15 @@ export function unpublishAll(runtime: string, name: string, state: DeviceState |
   const links = `${runtime}/dev`;
   for (const link of readFolder(links)) {
     if (readLink(`${links}/${link}`)?.startsWith(files) === true)
-      fs.rmSync(`${links}/${link}`, { force: true });
+      changeClosedFolder(links, () => fs.rmSync(`${links}/${link}`, { force: true }));
   }
   if (state?.folder === undefined || state.folder === links) return;
+  const { folder } = state;
   for (const view of state.views) {
-    const place = `${state.folder}/${view.name}`;
-    if (isDead(place)) unbindFile(place);
+    const place = `${folder}/${view.name}`;
+    if (!isDead(place)) continue;
+    unmountLazily(place);
+    changeClosedFolder(folder, () => removeMountPoint(place));
   }
 }
 
@@ -95,8 +103,7 @@ function bindFile(source: string, place: string): void {
   nativeMountOperations()!.mount({ source, target: place, type: '', flags: MountFlag.bind });
 }
 
-function unbindFile(place: string): void {
-  unmountLazily(place);
+function removeMountPoint(place: string): void {
   const stats = fs.lstatSync(place, { throwIfNoEntry: false });
   // The sockets that stand for devices that are not attached stay; what was made to bind to goes.
   if (stats?.isFile() === true && stats.size === 0) fs.rmSync(place, { force: true });

@@ -155,6 +155,25 @@ describeInShell([], 'the shell', () => {
     expectNothingLeft();
   });
 
+  it('has a /dev in which nobody makes a plain file of a partition that has gone', () => {
+    const { status, stdout, stderr } = user.script(`
+      truncate -s 8M a.img b.img c.img d.img; losetup /dev/loop0 a.img
+      echo start=2048 | sfdisk -q /dev/loop0; ls /dev/loop0*
+      sfdisk -q --delete /dev/loop0
+      dd if=/dev/zero of=/dev/loop0p1 count=1 || ls /dev/loop0*
+      for name in b c d; do losetup -f $name.img & done; wait
+      dd if=/dev/zero of=/dev/loop3 count=1 status=none; losetup -a | wc -l
+      losetup -D; dd if=/dev/zero of=/dev/loop3 count=1 || echo '# line' >> /etc/fstab`);
+    expect({ status, stdout }).toEqual({
+      status: 0,
+      stdout: '/dev/loop0\n/dev/loop0p1\n/dev/loop0\n4\n',
+    });
+    expect(stderr).toBe(
+      "dd: failed to open '/dev/loop0p1': Read-only file system\n" +
+        "dd: failed to open '/dev/loop3': No such device or address\n",
+    );
+  });
+
   it('says why it cannot be opened, and what works without it', () => {
     // A program of that name in front of the system's, which answers as the kernel does where it is forbidden.
     const refusing = path.join(user.home, 'bin');
@@ -170,7 +189,9 @@ describeInShell([], 'the shell', () => {
     const tooLong = user.script('true', { env: { ...user.environment, USERLOOP_RUNTIME_DIR: far } });
     expect(tooLong.status).toBe(1);
     expect(tooLong.stderr).toContain('name a shorter folder in USERLOOP_RUNTIME_DIR');
-    const noFuse = user.script('umount -l /dev/fuse; rm /dev/fuse; userloop shell -- true || echo status $?');
+    const noFuse = user.script(
+      '/bin/mount -o remount,bind,rw,nosuid /dev; umount -l /dev/fuse; rm /dev/fuse; userloop shell -- true || echo status $?',
+    );
     expect(noFuse.stdout).toBe('status 1\n');
     expect(noFuse.stderr).toContain('There is no /dev/fuse here');
     expectNothingLeft();

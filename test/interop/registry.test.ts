@@ -19,7 +19,7 @@ function run(...argv: string[]): Promise<RunResult> {
   return userloop(argv, { cwd: test.folder, env: test.env });
 }
 
-describeWithDevices(['flock'], 'the folder of the attached devices', () => {
+describeWithDevices(['flock', 'sfdisk'], 'the folder of the attached devices', () => {
   it('is left alone by those who clear temporary folders of what is old, while a device is attached', async () => {
     test.image('a.img', 1 << 20);
     expect((await run('attach', 'a.img')).status).toBe(0);
@@ -34,6 +34,24 @@ describeWithDevices(['flock'], 'the folder of the attached devices', () => {
     expect(test.list().map(({ views }) => views.length)).toEqual([1]);
     expect((await run('detach', '-a')).status).toBe(0);
     expect(runTool('flock', ['-n', '-x', test.runtime, 'true']).status).toBe(0);
+    expect(test.leftovers()).toEqual([]);
+  });
+
+  it('has the names of devices where nobody makes a plain file of a partition that has gone', async () => {
+    const names = `${test.runtime}/dev`;
+    const images = ['a', 'b', 'c', 'd', 'e'].map((name) => test.image(name, 4 << 20));
+    const attached = await Promise.all(images.map((image) => run('attach', image)));
+    expect(attached.map(({ status }) => status)).toEqual([0, 0, 0, 0, 0]);
+    const modeOf = () => (fs.statSync(names).mode & 0o777).toString(8);
+    expect([modeOf(), fs.readdirSync(names).length]).toEqual(['500', 5]);
+    const devices = attached.map(({ stdout }) => stdout.trim());
+    for (const device of devices) runTool('sfdisk', ['-q', device], { input: 'start=2048\n' });
+    expect([modeOf(), fs.readdirSync(names).length]).toEqual(['500', 10]);
+    for (const device of devices) runTool('sfdisk', ['-q', '--delete', device]);
+    expect([modeOf(), fs.readdirSync(names).length]).toEqual(['500', 5]);
+    const detached = await Promise.all(images.map((image) => run('detach', image)));
+    expect(detached.map(({ stderr }) => stderr)).toEqual(['', '', '', '', '']);
+    expect(modeOf()).toBe('500');
     expect(test.leftovers()).toEqual([]);
   });
 

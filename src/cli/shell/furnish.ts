@@ -1,4 +1,5 @@
 import fs from 'node:fs';
+import { closeMount } from '../../attach/closed-folder.ts';
 import { FsError, hasCode } from '../../errors.ts';
 import { nativeNodeOperations } from '../../host/native-node.ts';
 import { bindFile, bindTree, makeFolderPrivate } from '../../host/private-folder.ts';
@@ -47,6 +48,7 @@ export function furnishNamespace({ staging, program }: Furnishing): void {
   if (!writable('/mnt')) {
     ifPossible(() => makeFolderPrivate('/mnt', { staging }));
   }
+  closeMount('/dev');
 }
 
 /** A socket without a process: opening it gives ENXIO, "No such device or address", as a device without a medium does. */

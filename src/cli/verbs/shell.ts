@@ -41,7 +41,7 @@ export const shell = defineApplet({
       'any program can open: /dev/loop0 to /dev/loop7 and /dev/vnd0c to /dev/vnd3c (with rvnd, and the letters a, i and j) from the start, the others, /dev/md0 and partitions, as ' +
       'they appear. losetup, mount, umount, fdisk, mdconfig, newfs_msdos and vnconfig are those of userloop; every other command is the one of the machine, and those which ' +
       'the machine lacks are there, too.',
-    'In it /dev is a copy made when it was opened, without the loop devices of the host. /etc/fstab is a copy that can be added to, and /mnt, where you may not write to it, a folder in which directories ' +
+    'In it /dev is a copy made when it was opened, without the loop devices of the host, and takes no other files: what is written to the name of a partition that has gone fails. /etc/fstab is a copy that can be added to, and /mnt, where you may not write to it, a folder in which directories ' +
       'can be made. Nothing of this is seen outside, and it ends with the shell. All other files are those that are always there, with your rights and no others: being root goes as far as ' +
       'the devices and the mounts.',
     'With entries for you in /etc/subuid and /etc/subgid, and newuidmap, there are 65536 owners for the files on mounted file systems; without, only one.',
