@@ -100,7 +100,7 @@ describeWithTools(['fsck.fat'], 'fsck.fat beside the reference tool', () => {
       if (flags !== '-w' && flags !== '-rw')
         expect([ours.stdout, ours.stderr], texts).toEqual([theirs.stdout, theirs.stderr]);
       expect(ours.stdout, texts).not.toContain('Write changes');
-      // The marks for the end of a chain are others, and so is the time of a file that is made of what was lost.
+      // The time of a file that is made of what was lost is another.
       const isWritten = Buffer.compare(fs.readFileSync(file), image) !== 0;
       expect(isWritten, texts).toBe(Buffer.compare(repaired, image) !== 0);
       if (isWritten) expect(runTool('fsck.fat', ['-n', file]).status, texts).toBe(0);

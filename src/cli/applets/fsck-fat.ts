@@ -9,7 +9,13 @@ import { renderHelp } from '../help.ts';
 import type { Io } from '../io.ts';
 import { openVolume } from '../open-volume.ts';
 import { print } from '../verbs/print.ts';
-import { type CommandLine, OptionConflict, OPTIONS, parseCommandLine } from './fsck-fat/command-line.ts';
+import {
+  type CommandLine,
+  NameRefusal,
+  OptionConflict,
+  OPTIONS,
+  parseCommandLine,
+} from './fsck-fat/command-line.ts';
 import { describeBoot } from './fsck-fat/boot-text.ts';
 import { errorText } from './mke2fs/target.ts';
 
@@ -37,12 +43,7 @@ export const fsckFat = defineApplet({
     },
   ],
   exitStatus: { 0: 'nothing had to be repaired', 1: 'something had, or is beyond repair', 2: 'wrong usage' },
-  notSupported: [
-    '-A, --variant=atari: the Atari variant',
-    '-t: the test for bad clusters',
-    '-u PATH: undeleting a file',
-    '-U: the case of labels',
-  ],
+  notSupported: ['-A, --variant=atari: the Atari variant'],
   run,
 });
 
@@ -62,6 +63,11 @@ function run(io: Io, argv: readonly string[], calledAs: string): number {
     }
   } catch (error) {
     if (!(error instanceof UsageError)) throw error;
+    if (error instanceof NameRefusal) {
+      const output = error.exitStatus === 1 ? io.stderr : io.stdout;
+      if (error.message !== '') output.write(`${error.message}\n`);
+      return error.exitStatus;
+    }
     if (error instanceof OptionConflict) {
       io.stderr.write(`${error.message}\n`);
       return Status.usage;
@@ -112,6 +118,9 @@ function checkDevice(io: Io, command: CommandLine, device: BlockDevice): number 
     noSpacesInNames: command.noSpaces,
     table: command.table,
     drop: command.drop,
+    undelete: command.undelete,
+    upperCaseLabels: command.upperCaseLabels,
+    testsClusters: command.testsClusters,
     bootOnly: command.bootOnly,
     verbose: command.verbose,
     ...(command.verbose && { onBoot: (sector, geometry) => print(io, describeBoot(sector, geometry)) }),

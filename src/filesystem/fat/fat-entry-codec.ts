@@ -8,7 +8,7 @@ export interface FatEntryCodec {
   readonly bad: number;
   /** This value and all above it end a chain. */
   readonly endMinimum: number;
-  /** The end mark that is written. */
+  /** The end mark that the driver writes. */
   readonly end: number;
   /** The entry with this index, counted from the start of `view`. */
   get(view: DataView, index: number): number;

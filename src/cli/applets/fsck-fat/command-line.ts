@@ -1,10 +1,14 @@
 import { UsageError } from '../../../errors.ts';
 import { CODE_PAGES, type CodePage } from '../../../filesystem/fat/code-page.ts';
+import { NamedFiles } from '../../../filesystem/fat/check/named-files.ts';
 import { getopt, type OptionSpec } from '../../getopt.ts';
 import { type RefusedOptions, refusedOption } from '../../refused-options.ts';
 
 /** Options that do not go together: the tool says so, and no more. */
 export class OptionConflict extends UsageError {}
+
+/** A name for -d or -u that cannot be one: the tool says so, and no more. */
+export class NameRefusal extends UsageError {}
 
 export interface CommandLine {
   readonly target: string;
@@ -13,6 +17,9 @@ export interface CommandLine {
   readonly bootOnly: boolean;
   readonly codePage: CodePage;
   readonly drop: readonly string[];
+  readonly undelete: readonly string[];
+  readonly upperCaseLabels: boolean;
+  readonly testsClusters: boolean;
   readonly salvage: boolean;
   readonly table: number;
   readonly list: boolean;
@@ -52,9 +59,14 @@ export const OPTIONS: readonly OptionSpec[] = [
   { short: 'p', description: 'the same as -a' },
   { short: 'r', description: 'ask about repairs; the default' },
   { short: 'S', description: 'spaces in the middle of short names are wrong' },
-  { short: 't', description: 'test for bad clusters; not supported' },
-  { short: 'u', argument: 'required', argumentName: 'PATH', description: 'undelete a file; not supported' },
-  { short: 'U', description: 'lower case in labels is wrong; not supported' },
+  { short: 't', description: 'read every cluster, and mark bad what cannot be read' },
+  {
+    short: 'u',
+    argument: 'required',
+    argumentName: 'PATH',
+    description: 'bring back this deleted file, as far as its clusters are free; can be given several times',
+  },
+  { short: 'U', description: 'lower case in labels is wrong' },
   { short: 'v', description: 'tell more' },
   { short: 'V', description: 'check once more after the repair' },
   {
@@ -78,12 +90,7 @@ export const OPTIONS: readonly OptionSpec[] = [
 ];
 
 /** What is refused, and what it would be. */
-const REFUSED: RefusedOptions = [
-  ['A', 'the Atari variant (-A)'],
-  ['t', 'the test for bad clusters (-t)'],
-  ['u', 'undeleting files (-u)'],
-  ['U', 'the case of labels (-U)'],
-];
+const REFUSED: RefusedOptions = [['A', 'the Atari variant (-A)']];
 
 export function parseCommandLine(argv: readonly string[]): CommandLine | 'help' {
   const args = getopt(argv, OPTIONS);
@@ -103,14 +110,21 @@ export function parseCommandLine(argv: readonly string[]): CommandLine | 'help' 
   const bootOnly = args.has('b');
   const manner = args.has('n') || bootOnly ? 'no' : last === undefined || last === 'r' ? 'ask' : 'automatic';
   const immediate = args.has('w');
-  if (immediate && manner === 'no') throw new OptionConflict('-t and -w can not be used in read only mode');
+  const drop = args.options.filter(({ spec }) => spec.short === 'd').map(({ value }) => pathOf(value!));
+  const undelete = args.options.filter(({ spec }) => spec.short === 'u').map(({ value }) => pathOf(value!));
+  checkNames(drop, undelete);
+  if ((immediate || args.has('t')) && manner === 'no')
+    throw new OptionConflict('-t and -w can not be used in read only mode');
   return {
     target,
     manner,
     immediate,
     bootOnly,
     codePage: codePageOf(args.value('c')),
-    drop: args.options.filter(({ spec }) => spec.short === 'd').map(({ value }) => pathOf(value!)),
+    drop,
+    undelete,
+    upperCaseLabels: args.has('U'),
+    testsClusters: args.has('t'),
     // Whoever is not asked is not to lose anything.
     salvage: ['f', 'a', 'p', 'y'].some((name) => args.has(name)),
     table: tableOf(args.value('F')),
@@ -136,5 +150,14 @@ function tableOf(text: string | undefined): number {
 
 function pathOf(text: string): string {
   if (text.startsWith('/')) return text;
-  throw new UsageError(`${text}: Absolute path required.`);
+  throw new NameRefusal(`${text}: Absolute path required.`, 1);
+}
+
+function checkNames(drop: readonly string[], undelete: readonly string[]): void {
+  try {
+    void new NamedFiles(drop, undelete);
+  } catch (error) {
+    if (!(error instanceof UsageError)) throw error;
+    throw new NameRefusal(error.message, error.exitStatus);
+  }
 }

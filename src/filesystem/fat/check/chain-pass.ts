@@ -11,6 +11,7 @@ import {
 } from './directory-reader.ts';
 import type { CheckedFiles } from './files.ts';
 import { isDirectory } from './names-pass.ts';
+import { skipUnreadable } from './unreadable-clusters.ts';
 
 const MAX_SIZE = 0xffffffff;
 
@@ -44,6 +45,19 @@ export function checkRootChain(check: FatCheck, files: CheckedFiles): void {
       toolText: `Bad FAT32 root directory! ${details}\n`,
     });
   }
+  if (check.options.testsClusters === true && skipUnreadable(check, '/', rootCluster) !== rootCluster) {
+    giveUp(observer, {
+      code: 'fat-root-start',
+      structure: 'boot sector',
+      field: 'BPB_RootClus',
+      offset: 0x02c,
+      found: `${rootCluster}`,
+      expected: 'a cluster that can be read',
+      path: '/',
+      meaning: `The root directory starts at cluster ${rootCluster}, which cannot be read`,
+      toolText: 'FAT32 root dir starts with a bad cluster!\n',
+    });
+  }
   claimChain(check, files, { index, path: '/', entry: undefined, isDirectory: true }, rootCluster);
 }
 
@@ -65,6 +79,14 @@ export function checkChain(
       writeEntry(check, entry);
     }
     start = 0;
+  }
+  if (check.options.testsClusters === true && start !== 0) {
+    const readable = skipUnreadable(check, path, start);
+    if (readable !== start) {
+      setStartCluster(entry, check.geometry, readable);
+      writeEntry(check, entry);
+      start = readable;
+    }
   }
   const clusterCount = start === 0 ? 0 : claimChain(check, files, file, start);
   if (!file.isDirectory) checkSize(check, entry, path, clusterCount);
@@ -178,7 +200,7 @@ function claimChain(check: FatCheck, files: CheckedFiles, file: CheckedFile, sta
           mend: unasked(`ends it after ${counted(count, 'cluster')}`),
         }),
       );
-      if (chosen !== LEAVE) table.set(previous, table.codec.end);
+      if (chosen !== LEAVE) table.set(previous, table.codec.endMinimum);
       break;
     }
     if (size !== undefined && size <= count * clusterSize) {
@@ -257,7 +279,7 @@ function chainFinding(
 
 /** `previous` becomes the last cluster; 0 leaves the file empty. */
 function endChain(check: FatCheck, file: CheckedFile, previous: number): void {
-  if (previous !== 0) check.table.set(previous, check.table.codec.end);
+  if (previous !== 0) check.table.set(previous, check.table.codec.endMinimum);
   else if (file.entry === undefined) {
     giveUp(check.observer, {
       code: 'fat-root-start',

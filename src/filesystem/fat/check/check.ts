@@ -6,11 +6,13 @@ import { BootSectorChanged } from './boot-backup.ts';
 import { checkBoot } from './boot-pass.ts';
 import type { FatCheck, FatCheckOptions, FatCheckResult } from './context.ts';
 import { reclaimLost } from './lost-clusters.ts';
+import { NamedFiles } from './named-files.ts';
 import { ClusterOwners } from './owners.ts';
 import { checkDirty, checkFreeCount, checkLabels } from './summary-pass.ts';
 import { checkCopies, checkLinks } from './table-pass.ts';
 import { CheckedTable } from './table.ts';
 import { checkTree } from './tree-pass.ts';
+import { markUnreadable } from './unreadable-clusters.ts';
 
 export type { FatCheckOptions, FatCheckResult } from './context.ts';
 
@@ -40,13 +42,16 @@ export function checkFat(
     observer,
     options,
     codePage: options.codePage ?? CODE_PAGES[850],
+    named: new NamedFiles(options.drop, options.undelete),
   };
   checkLinks(check);
   const fileCount = checkTree(check);
+  if (options.testsClusters === true) markUnreadable(check);
   const salvaged = reclaimLost(check);
   checkLabels(check);
   checkDirty(check);
   const free = checkFreeCount(check);
+  for (const [kind, name] of check.named.missed()) observer.tell(`Warning: did not ${kind} file ${name}\n`);
   return {
     fileCount: fileCount + salvaged,
     usedClusters: geometry.clusterCount - free,

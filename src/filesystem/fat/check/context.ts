@@ -2,6 +2,7 @@ import type { BlockDevice } from '../../../device/block-device.ts';
 import { CheckEnd, type CheckFinding, type CheckObserver, LEAVE, type Mend } from '../../check.ts';
 import type { CodePage } from '../code-page.ts';
 import type { FatGeometry } from '../geometry.ts';
+import type { NamedFiles } from './named-files.ts';
 import type { ClusterOwners } from './owners.ts';
 import type { CheckedTable } from './table.ts';
 
@@ -16,6 +17,12 @@ export interface FatCheckOptions {
   readonly table?: number;
   /** Names of files to remove, each with the path from the root. */
   readonly drop?: readonly string[];
+  /** Deleted files to bring back, likewise. */
+  readonly undelete?: readonly string[];
+  /** Lower case in labels is wrong. */
+  readonly upperCaseLabels?: boolean;
+  /** Read every cluster; those that cannot be read are marked bad, and files go on without them. */
+  readonly testsClusters?: boolean;
   /** Told each file as it is come across, with its alias in parentheses where it has a long name. */
   readonly onFile?: (path: string) => void;
   /** Look at the boot sector and nothing else. */
@@ -44,6 +51,7 @@ export interface FatCheck {
   readonly observer: CheckObserver;
   readonly options: FatCheckOptions;
   readonly codePage: CodePage;
+  readonly named: NamedFiles;
 }
 
 /** Tells a finding after which the check cannot go on. */

@@ -4,6 +4,7 @@ import { DELETED, LONG_NAME_ATTRIBUTES, SLOT_SIZE, ShortEntry } from '../directo
 import { clusterOffset, type FatGeometry } from '../geometry.ts';
 import { decodeShortName } from '../short-name.ts';
 import type { FatCheck } from './context.ts';
+import { refuseDirectory, restoreChain } from './undeletion.ts';
 import { type LongName, LongNameCheck } from './long-name-check.ts';
 
 /** Slots that are looked at in one directory: four times what the specification allows. */
@@ -25,6 +26,8 @@ export interface CheckedEntry {
 /** A directory: the numbers of its first cluster and those above it are what `..` must name. */
 export interface CheckedDirectory {
   readonly path: string;
+  /** The short names from the root on, as `NamedFiles` has them; the root's is empty. */
+  readonly shortPath: string;
   /** 0 for a root directory of fixed size. */
   readonly startCluster: number;
   /** Of the directory above; undefined for the root. */
@@ -55,14 +58,33 @@ export function readDirectory(check: FatCheck, directory: CheckedDirectory): Che
     check.device.read(start, content);
     const view = viewOf(content);
     for (let base = 0; base < content.length; base += SLOT_SIZE) {
+      const isLong = content[base + 0x0b] === LONG_NAME_ATTRIBUTES;
+      if (!isLong) applyWish(check, directory, content.subarray(base, base + SLOT_SIZE), start + base);
       const first = content[base]!;
       if (first === 0 || first === DELETED) names.end();
-      else if (content[base + 0x0b] === LONG_NAME_ATTRIBUTES) names.addSlot(view, base, start + base);
+      else if (isLong) names.addSlot(view, base, start + base);
       else entries.push(takeEntry(check, names, content.slice(base, base + SLOT_SIZE), start + base));
     }
   }
   names.end();
   return entries;
+}
+
+/** Drops a file that is to be dropped and brings back one that is to be undeleted, before the entry is looked at. */
+function applyWish(check: FatCheck, { shortPath }: CheckedDirectory, raw: Uint8Array, offset: number): void {
+  const { named, observer, device, codePage } = check;
+  if (raw[0] === DELETED) {
+    const first = named.firstByte(shortPath, raw);
+    if (first === undefined) return;
+    refuseDirectory(check, raw);
+    raw[0] = first;
+    observer.tell(`Undeleting ${shortNameOf(raw, codePage)}\n`);
+    restoreChain(check, raw);
+  } else if (raw[0] !== 0 && named.drops(shortPath, raw)) {
+    observer.tell(`Dropping ${shortNameOf(raw, codePage)}\n`);
+    raw[0] = DELETED;
+  } else return;
+  device.write(offset, raw);
 }
 
 function takeEntry(check: FatCheck, names: LongNameCheck, raw: Uint8Array, offset: number): CheckedEntry {

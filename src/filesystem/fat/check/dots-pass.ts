@@ -199,7 +199,7 @@ function extend(check: FatCheck, directory: CheckedDirectory): number | undefine
   if (cluster === undefined) return undefined;
   const offset = clusterOffset(geometry, cluster);
   device.write(offset, new Uint8Array(geometry.clusterSize));
-  table.set(cluster, table.codec.end);
+  table.set(cluster, table.codec.endMinimum);
   table.set(last, cluster);
   owners.set(cluster, owners.get(directory.startCluster));
   return offset;

@@ -71,7 +71,7 @@ function cutIntoChains(check: FatCheck): number[] {
     if (!table.isLink(next)) continue;
     const mask = 1 << (next & 7);
     // Into a file, into what is free, or the second to lead there: this chain ends here.
-    if (!isLost(next) || (isFollowed[next >> 3]! & mask) !== 0) table.set(cluster, codec.end);
+    if (!isLost(next) || (isFollowed[next >> 3]! & mask) !== 0) table.set(cluster, codec.endMinimum);
     else isFollowed[next >> 3]! |= mask;
   }
   const heads: number[] = [];
@@ -81,7 +81,7 @@ function cutIntoChains(check: FatCheck): number[] {
     let previous = 0;
     for (let cluster = head; table.isLink(cluster); cluster = table.get(cluster)) {
       if ((isReached[cluster >> 3]! & (1 << (cluster & 7))) !== 0) {
-        table.set(previous, codec.end);
+        table.set(previous, codec.endMinimum);
         break;
       }
       isReached[cluster >> 3]! |= 1 << (cluster & 7);

@@ -1,8 +1,8 @@
 import { viewOf } from '../../../bytes/struct.ts';
 import { readBytes } from '../../../device/block-device.ts';
 import { type CheckFinding, LEAVE } from '../../check.ts';
-import { ExtendedBpb16, ExtendedBpb32, FsInfo } from '../boot-sector.ts';
-import { DELETED, LONG_NAME_ATTRIBUTES, SLOT_SIZE } from '../directory-entry.ts';
+import { BootSector, ExtendedBpb16, ExtendedBpb32, FsInfo } from '../boot-sector.ts';
+import { DELETED, LONG_NAME_ATTRIBUTES, ShortEntry, SLOT_SIZE } from '../directory-entry.ts';
 import { choice, type FatCheck } from './context.ts';
 import { slotRuns } from './directory-reader.ts';
 
@@ -64,7 +64,10 @@ export function checkLabels(check: FatCheck): void {
   }
   // Where one is taken out, the next becomes the label.
   const root = labels.find((label) => isValid(label.raw) || !reportBadRoot(check, label));
-  const rootRaw = root?.raw;
+  const rootRaw = root && raiseLabel(check, root.raw, root.offset, bootOffset);
+  if (rootRaw !== root?.raw) bootRaw = rootRaw;
+  if (bootRaw !== undefined && root === undefined)
+    bootRaw = raiseLabel(check, bootRaw, undefined, bootOffset);
   const bootName = bootRaw === undefined ? undefined : textOf(check, bootRaw);
   const rootName = rootRaw === undefined ? undefined : textOf(check, rootRaw);
   if (bootName === rootName) return;
@@ -84,7 +87,7 @@ export function checkLabels(check: FatCheck): void {
         '  Auto-copying volume label from root directory to boot sector.\n',
       ),
     };
-    if (observer.report(finding) === 0) device.write(bootOffset, rootRaw!);
+    if (observer.report(finding) === 0) writeBootLabel(check, bootOffset, rootRaw!);
   } else if (rootName === undefined) {
     const finding: CheckFinding = {
       ...where,
@@ -116,7 +119,7 @@ export function checkLabels(check: FatCheck): void {
         '  Auto-copying volume label from root directory to boot sector.\n',
       ),
     };
-    if (observer.report(finding) === 0) device.write(bootOffset, rootRaw!);
+    if (observer.report(finding) === 0) writeBootLabel(check, bootOffset, rootRaw!);
   }
 }
 
@@ -163,6 +166,7 @@ function reportBadRoot(check: FatCheck, root: RootLabel): boolean {
   });
   if (chosen === LEAVE) return false;
   check.device.write(root.offset, Uint8Array.of(DELETED));
+  check.device.write(root.offset + ShortEntry.DIR_Attr.offset, Uint8Array.of(0));
   return true;
 }
 
@@ -211,10 +215,55 @@ function isValid(raw: Uint8Array): boolean {
 }
 
 function writeNoLabel(check: FatCheck, offset: number): void {
-  check.device.write(
+  writeBootLabel(
+    check,
     offset,
     Uint8Array.from(NO_LABEL, (character) => character.charCodeAt(0)),
   );
+}
+
+/** In the copy of the boot sector, too. */
+function writeBootLabel({ device, geometry }: FatCheck, offset: number, raw: Uint8Array): void {
+  device.write(offset, raw);
+  if (geometry.type !== 'fat32') return;
+  const boot = viewOf(readBytes(device, 0, 512));
+  const sector = ExtendedBpb32.BPB_BkBootSec.get(boot, 0);
+  if (sector === 0 || sector >= BootSector.BPB_RsvdSecCnt.get(boot, 0)) return;
+  const copy = sector * geometry.sectorSize;
+  if (readBytes(device, copy + 510, 2).join() === '85,170') device.write(copy + offset, raw);
+}
+
+/** Tells a label with lower case in it; returns it as it is then. */
+function raiseLabel(
+  check: FatCheck,
+  raw: Uint8Array,
+  slot: number | undefined,
+  bootOffset: number,
+): Uint8Array {
+  const raised = raw.map((byte) => (byte >= 0x61 && byte <= 0x7a ? byte - 0x20 : byte));
+  if (check.options.upperCaseLabels !== true || raised.join() === raw.join()) return raw;
+  const label = textOf(check, raw);
+  const where = slot === undefined ? 'boot sector' : 'root directory';
+  const chosen = check.observer.report({
+    code: 'fat-label-case',
+    severity: 'warning',
+    structure: slot === undefined ? 'boot sector' : 'directory entry',
+    field: slot === undefined ? 'BS_VolLab' : 'DIR_Name',
+    offset: slot ?? bootOffset,
+    found: JSON.stringify(label),
+    expected: JSON.stringify(textOf(check, raised)),
+    meaning: `The label "${label}" in the ${where} has lower case in it`,
+    toolText: `${slot === undefined ? 'Label' : 'Volume label'} '${label}' stored in ${where} contains lowercase characters.\n`,
+    mend: choice(
+      [['Change lowercase characters to uppercase', 'writes it in upper case']],
+      0,
+      '  Auto-changing lowercase characters to uppercase\n',
+    ),
+  });
+  if (chosen !== 0) return raw;
+  if (slot !== undefined) check.device.write(slot, raised);
+  writeBootLabel(check, bootOffset, raised);
+  return raised;
 }
 
 function textOf(check: FatCheck, raw: Uint8Array): string {

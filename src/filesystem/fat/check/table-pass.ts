@@ -189,6 +189,6 @@ export function checkLinks(check: FatCheck): void {
       toolText: text,
       mend: unasked(`ends the chain at cluster ${cluster}`),
     });
-    if (chosen >= 0) table.set(cluster, codec.end);
+    if (chosen >= 0) table.set(cluster, codec.endMinimum);
   }
 }

@@ -12,6 +12,7 @@ import {
 } from './directory-reader.ts';
 import { checkDots } from './dots-pass.ts';
 import { CheckedFiles } from './files.ts';
+import { nameOf as shortNameOfSlot } from './named-files.ts';
 import { checkNames, isDirectory, isDot } from './names-pass.ts';
 
 /** A directory that is still to be gone through. */
@@ -33,7 +34,7 @@ export function checkTree(check: FatCheck): number {
     checkRootChain(check, files);
   } else files.add(-1, 0);
   const pending: Pending[] = [
-    { directory: { path: '/', startCluster: rootCluster, parent: undefined }, index: 1 },
+    { directory: { path: '/', shortPath: '', startCluster: rootCluster, parent: undefined }, index: 1 },
   ];
   let fileCount = 0;
   for (let next = pending.pop(); next !== undefined; next = pending.pop()) {
@@ -52,6 +53,7 @@ export function checkTree(check: FatCheck): number {
       if (isWanted(check, path)) {
         dropEntry(check, entry);
         check.observer.tell(`Dropping ${path}\n`);
+        check.named.markDropped(path);
         continue;
       }
       tellFile(check, entry, path);
@@ -60,11 +62,19 @@ export function checkTree(check: FatCheck): number {
       const startCluster = startClusterOf(entry, geometry);
       // A directory that has lost its first cluster to another file has nothing left to go through.
       if (startCluster === 0 || check.owners.get(startCluster) !== entry.index) continue;
-      below.push({ directory: { path, startCluster, parent: directory }, index: entry.index });
+      const shortPath = joinShort(directory.shortPath, entry.raw);
+      below.push({
+        directory: { path, shortPath, startCluster, parent: directory },
+        index: entry.index,
+      });
     }
     for (const child of below.reverse()) pending.push(child);
   }
   return fileCount;
+}
+
+function joinShort(folder: string, raw: Uint8Array): string {
+  return folder === '' ? shortNameOfSlot(raw) : `${folder}/${shortNameOfSlot(raw)}`;
 }
 
 function tellFile(check: FatCheck, entry: CheckedEntry, path: string): void {
