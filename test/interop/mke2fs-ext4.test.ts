@@ -103,6 +103,7 @@ const OPTIONS: readonly Case[] = [
     '-t ext4 -E packed_meta_blocks=0',
     '-t ext4 -E stride=4,stripe_width=16',
     '-t ext4 -E root_owner=5:6',
+    '-t ext4 -b 1024 -O quota,project -E root_owner=1000:6',
     '-t ext4 -E resize=1G',
     '-t ext4 -E offset=1048576',
     '-t ext4 -E num_backup_sb=1 -O sparse_super2',

@@ -109,6 +109,7 @@ const FEATURES = [
   '-t ext4 -b 4096',
   '-t ext4 -O inline_data',
   '-t ext4 -O ^has_journal',
+  '-t ext4 -O quota,project',
 ];
 
 describeWithTools(['mke2fs', 'e2fsck', 'debugfs', 'tar'], 'mke2fs -d', () => {

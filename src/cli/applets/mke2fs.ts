@@ -74,8 +74,8 @@ export const mke2fs = defineApplet({
   exitStatus: { 0: 'the file system was made', 1: 'it was not' },
   notSupported: [
     'a journal on another device (-J device=, -O journal_dev)',
-    'the feature quota with bigalloc, or with a root directory that is not of root',
-    '-d with the features bigalloc, quota and mmp',
+    'the feature quota with bigalloc',
+    '-d with the features bigalloc and mmp',
     '-E desc_size=',
     'of mke2fs.conf: [devices], and the relations auto_64-bit_support, force_undo, lazy_journal_init, ' +
       'make_hugefiles and its companions',

@@ -59,7 +59,7 @@ export function openContent(io: Io, name: string, calledAs: string): Content {
 /** Names what -d cannot fill: our driver does not write such volumes. */
 export function refuseToFill({ features }: ExtLayout, calledAs: string): void {
   const names = [
-    ...(['bigalloc', 'quota'] as const).filter((name) => hasReadOnlyCompatible(features, name)),
+    ...(['bigalloc'] as const).filter((name) => hasReadOnlyCompatible(features, name)),
     ...(['mmp'] as const).filter((name) => hasIncompatible(features, name)),
   ];
   if (names.length > 0)

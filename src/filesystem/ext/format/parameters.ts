@@ -196,7 +196,7 @@ export function resolveParameters(size: number, options: FormatExtOptions): ExtP
         '\tor lower inode count (-N).\n',
     );
   }
-  refuseQuotaWith(features, options);
+  refuseQuotaWithClusters(features);
   if (options.flexGroups !== undefined && !hasIncompatible(features, 'flex_bg'))
     throw invalid('Flex_bg feature not enabled, so flex_bg size may not be specified');
   if (inodeSize === 128 && revision > 0) {
@@ -269,18 +269,12 @@ function chooseFeatures(
 }
 
 /** What the files of quotas are not made for here. */
-function refuseQuotaWith(features: FeatureSet, options: FormatExtOptions): void {
-  if (!hasReadOnlyCompatible(features, 'quota')) return;
-  const { uid, gid } = options.rootOwner ?? { uid: 0, gid: 0 };
-  const what = hasReadOnlyCompatible(features, 'bigalloc')
-    ? 'bigalloc'
-    : uid !== 0 || gid !== 0
-      ? 'an owner of the root directory other than root'
-      : undefined;
-  if (what === undefined) return;
-  throw new UnsupportedError(`The feature quota cannot be given to a new file system together with ${what}`, [
-    'quota',
-  ]);
+function refuseQuotaWithClusters(features: FeatureSet): void {
+  if (!hasReadOnlyCompatible(features, 'quota') || !hasReadOnlyCompatible(features, 'bigalloc')) return;
+  throw new UnsupportedError(
+    'The feature quota cannot be given to a new file system together with bigalloc',
+    ['quota'],
+  );
 }
 
 function withoutLinux(features: FeatureSet): FeatureSet {
