@@ -25,6 +25,8 @@ const cases: readonly (readonly [options: string, args: string])[] = [
   ['-t ext3 -b 1024 -g 4096', '-O ^has_journal'],
   ['-t ext4 -b 1024 -g 4096', '-O ^has_journal'],
   ['-t ext4 -b 1024 -g 4096', '-O ^has_journal -J size=3'],
+  ['-t ext4 -b 1024 -g 4096', '-O orphan_file'],
+  ['-t ext4 -b 1024 -g 4096 -O orphan_file', '-O ^orphan_file,^has_journal'],
   ['-t ext4 -O orphan_file -b 1024 -g 4096 -G 1', '-U 99999999-8888-7777-6666-555555555555'],
   ['-t ext4 -O ^metadata_csum,uninit_bg -b 1024 -g 4096', '-U 99999999-8888-7777-6666-555555555555'],
   ['-t ext4 -O ^has_journal -b 1024 -g 4096', '-O ^metadata_csum'],

@@ -31,6 +31,7 @@ const images: Readonly<Record<string, readonly string[]>> = {
   ext2: ['-t', 'ext2', '-b', '2048', '-I', '128', '-m', '1', ...UUID],
   plain: ['-t', 'ext2', '-r', '0', '-b', '1024'],
   dense: ['-t', 'ext2', '-O', '^sparse_super,^resize_inode', ...UUID],
+  orphans: ['-t', 'ext4', '-O', 'orphan_file', ...UUID],
   raid: [
     '-t',
     'ext4',
@@ -312,9 +313,9 @@ test('What would rewrite more than the superblock is refused by name, and change
   const file = path.join(ours, NAME);
   for (const [image, args, words] of [
     ['ext3', ['-O', 'metadata_csum'], /setting metadata_csum/i],
-    ['ext4', ['-O', '^has_journal,mmp,quota'], /setting mmp, setting quota/],
-    ['ext4', ['-O', 'orphan_file'], /setting orphan_file/],
+    ['ext4', ['-O', '^has_journal,project,quota'], /setting quota, setting project/],
     ['ext4', ['-O', '^64bit,^flex_bg'], /clearing 64bit, clearing flex_bg/],
+    ['orphans', ['-O', '^has_journal'], /clear orphan_file as well/],
     ['ext4', ['-O', '^dir_index'], /dir_index with metadata_csum/],
     ['raid', ['-j'], /bigalloc/],
     ['ext4', ['-I', '512'], /another inode size/],

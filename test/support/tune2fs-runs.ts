@@ -29,18 +29,25 @@ export function makeTree(folder: string): string {
   return tree;
 }
 
-/** A volume with that tree, of whose files every second was removed again: free space lies in pieces. */
-export function makeTunable(tree: string, image: string, options: string, size: string): void {
+/** A volume with that tree, of whose files every second was removed again, unless `whole`: free space lies in pieces. */
+export function makeTunable(tree: string, image: string, options: string, size: string, whole = false): void {
   fs.rmSync(image, { force: true });
   const made = runTool('mke2fs', [...FIXED, ...SEED, '-d', tree, ...options.split(' '), image, size], {
     env: TUNE_CLOCK,
   });
   if (made.status !== 0) throw new Error(made.stderr);
+  if (whole) return;
   const commands = ['a', 'b', 'c'].flatMap((directory) =>
     [1, 3, 5, 7].map((file) => `rm /${directory}/file${file}`),
   );
   runTool('debugfs', ['-w', '-f', '-', image], { env: TUNE_CLOCK, input: `${commands.join('\n')}\n` });
 }
+
+/** Node, device and time of the block of multiple-mount protection, and its checksum, differ between the tools. */
+const PROTECTION_FIELDS = [
+  [0x08, 0x70],
+  [0x3fc, 0x400],
+] as const;
 
 /** Both tools on copies of an image: what they say and write has to be the same, and e2fsck content with it. */
 export class TuneRuns {
@@ -82,6 +89,10 @@ function comparable(file: string): Buffer {
   for (let group = 0; (first + group * perGroup) * blockSize + 1024 <= bytes.length; group++) {
     if (hasSuperblockCopy(main, group))
       places.push(group === 0 ? 1024 : (first + group * perGroup) * blockSize);
+  }
+  const protection = Number(Superblock.s_mmp_block.get(main, 0)) * blockSize;
+  if (protection > 0) {
+    for (const [from, to] of PROTECTION_FIELDS) bytes.fill(0, protection + from, protection + to);
   }
   for (const at of places) {
     const view = viewOf(bytes.subarray(at, at + 1024));

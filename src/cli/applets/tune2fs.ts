@@ -19,6 +19,7 @@ export const tune2fs = defineApplet({
       'dir_nlink, huge_file, large_dir, large_file, metadata_csum_seed, read-only, resize_inode (to clear), sparse_super (to set), stable_inodes, verity.',
     'A journal is made with -j, -J or -O has_journal, and removed with -O ^has_journal; "-O ^has_journal -J size=N" does both, for a journal of another size. ' +
       'Cut short at any moment, that leaves at most blocks that nobody uses, and a file system that e2fsck wants to see.',
+    'orphan_file and mmp are set and cleared; a file of orphans is of no use without a journal, and has to go with it.',
     'Another UUID, -O ^metadata_csum, and -O ^metadata_csum_seed after the UUID has changed, rewrite every checksum: on a file system that e2fsck has checked since it was last mounted. ' +
       'All checksums are verified before the first is written. The file of orphans follows, which the real tool leaves behind.',
   ],
@@ -35,11 +36,11 @@ export const tune2fs = defineApplet({
   exitStatus: { 0: 'done', 1: 'nothing was changed' },
   notSupported: [
     'changing a mounted file system',
-    'features that need more than the superblock: orphan_file, mmp, 64bit, flex_bg, casefold, uninit_bg, metadata_csum (to set), quota, ' +
+    'features that need more than the superblock: 64bit, flex_bg, casefold, uninit_bg, metadata_csum (to set), quota, ' +
       'project; dir_index to clear with metadata_csum',
     '-U with ea_inode but without metadata_csum_seed; all that rewrites checksums on bigalloc, and together with making or removing a journal',
     '-J device=: a journal on another device. -j on bigalloc. -I: another inode size. -Q: quotas. -z: the undo file',
-    '-E encoding, encoding_flags, orphan_file_size',
+    '-E encoding, encoding_flags',
   ],
   run,
 });

@@ -8,6 +8,8 @@ import {
 import { FsError, UnsupportedError } from '../../../errors.ts';
 import { defaultJournalBlocks } from '../../../filesystem/ext/format/journal.ts';
 import { addJournal } from '../../../filesystem/ext/tune/journal.ts';
+import { addMultipleMountBlock } from '../../../filesystem/ext/tune/multiple-mount.ts';
+import { addOrphanFile } from '../../../filesystem/ext/tune/orphan-file.ts';
 import { systemRandom } from '../../../host/system.ts';
 import type { Io } from '../../io.ts';
 import { Failure } from '../e2fsprogs/failure.ts';
@@ -36,6 +38,7 @@ export function applyChanges(io: Io, editor: SuperblockEditor, command: CommandL
   const { view, geometry } = editor;
   const say = (message: string): void => io.stdout.write(message);
   let changed = false;
+  let makesOrphanFile = false;
   let makesJournal = command.makesJournal === true;
   if (command.maxMountCount !== undefined) {
     Superblock.s_max_mnt_count.set(view, 0, command.maxMountCount & 0xffff);
@@ -117,6 +120,12 @@ export function applyChanges(io: Io, editor: SuperblockEditor, command: CommandL
     changed ||= change.changed;
     if (change.rewritesChecksums) rewriteChecksums(editor, now);
     makesJournal ||= change.makesJournal;
+    makesOrphanFile = change.makesOrphanFile;
+    if (change.makesMultipleMountBlock) {
+      const interval = addMultipleMountBlock(editor.content({ seconds: now, nanoseconds: 0 }), view);
+      say(`Multiple mount protection has been enabled with update interval ${interval}s.\n`);
+      changed = true;
+    }
   }
   const complain = (message: string): void => io.stderr.write(message);
   const extended =
@@ -124,6 +133,12 @@ export function applyChanges(io: Io, editor: SuperblockEditor, command: CommandL
   changed = applyExtended(editor, extended, command.force) || changed;
   if (makesJournal) {
     makeJournal(io, editor, command.journal ?? {}, now);
+    changed = true;
+  }
+  if (makesOrphanFile) {
+    const { orphanFileSize } = extended;
+    const blocks = orphanFileSize === undefined ? undefined : parseCount(orphanFileSize, geometry.blockSize);
+    addOrphanFile(editor.content({ seconds: now, nanoseconds: 0 }), view, blocks);
     changed = true;
   }
   if (command.uuid !== undefined) {

@@ -37,7 +37,7 @@ export const OPTIONS: readonly OptionSpec[] = [
     argument: 'required',
     argumentName: 'OPTION[,...]',
     description:
-      'extended options: stride=, stripe_width=, hash_alg=, mount_opts=, mmp_update_interval=, force_fsck, test_fs, ^test_fs, clear_mmp (with -f)',
+      'extended options: stride=, stripe_width=, hash_alg=, mount_opts=, mmp_update_interval=, orphan_file_size=, force_fsck, test_fs, ^test_fs, clear_mmp (with -f)',
   },
   { short: 'f', description: 'go on where the tool would stop, for -E clear_mmp' },
   {

@@ -13,6 +13,8 @@ export interface ExtendedOptions {
   forceCheck?: boolean;
   testFileSystem?: boolean;
   clearMultipleMount?: boolean;
+  /** Blocks, or bytes with a unit, as it was typed. */
+  orphanFileSize?: string;
 }
 
 const HASHES = ['legacy', 'half_md4', 'tea'];
@@ -110,9 +112,12 @@ export function parseExtendedOptions(
         if (Buffer.byteLength(value) >= 64) complain('Extended mount options too long\n');
         else options.mountOptions = value;
         continue;
+      case 'orphan_file_size':
+        if (value === undefined) break;
+        options.orphanFileSize = value;
+        continue;
       case 'encoding':
       case 'encoding_flags':
-      case 'orphan_file_size':
         throw new Failure(`tune2fs: the extended option ${name} is not supported here\n`);
       default:
         break;

@@ -11,6 +11,8 @@ import {
   Superblock,
 } from '../../../filesystem/ext/superblock.ts';
 import { removeJournal } from '../../../filesystem/ext/tune/journal.ts';
+import { removeMultipleMountBlock } from '../../../filesystem/ext/tune/multiple-mount.ts';
+import { removeOrphanFile } from '../../../filesystem/ext/tune/orphan-file.ts';
 import { Failure } from '../e2fsprogs/failure.ts';
 
 type Word = keyof FeatureWords;
@@ -66,8 +68,8 @@ const CLEARABLE: FeatureWords = {
 
 /** Changes of these make or rewrite more than the superblock: not done here. */
 const REWRITING: FeatureWords = {
-  compatible: C.orphan_file,
-  incompatible: I.mmp | I['64bit'] | I.casefold | I.flex_bg,
+  compatible: 0,
+  incompatible: I['64bit'] | I.casefold | I.flex_bg,
   readOnlyCompatible: R.uninit_bg | R.quota | R.project,
 };
 
@@ -88,6 +90,8 @@ export interface FeatureChange {
   readonly warning: string;
   /** A journal is to be made. */
   readonly makesJournal: boolean;
+  readonly makesOrphanFile: boolean;
+  readonly makesMultipleMountBlock: boolean;
   /** All checksums follow from something else now. */
   readonly rewritesChecksums: boolean;
 }
@@ -165,8 +169,17 @@ export function changeFeatures(
     Superblock.s_checksum_seed.set(view, 0, editor.checksumSeed);
   }
   const makesJournal = on('compatible', C.has_journal);
-  // It is there once it is made.
+  const makesOrphanFile = on('compatible', C.orphan_file);
+  const makesMultipleMountBlock = on('incompatible', I.mmp);
+  if (makesOrphanFile && (words.compatible & C.has_journal) === 0) {
+    throw new Failure('orphan_file feature can be set only for filesystems with journal.\n');
+  }
+  if (off('compatible', C.orphan_file)) removeOrphanFile(editor.content(now), view);
+  if (off('incompatible', I.mmp)) removeMultipleMountBlock(editor.content(now), view);
+  // They are there once they are made.
   if (makesJournal) words.compatible &= ~C.has_journal;
+  if (makesOrphanFile) words.compatible &= ~C.orphan_file;
+  if (makesMultipleMountBlock) words.incompatible &= ~I.mmp;
   if (off('compatible', C.has_journal)) {
     if ((words.compatible & C.orphan_file) !== 0) {
       throw new Failure(
@@ -185,7 +198,15 @@ export function changeFeatures(
     on('incompatible', I.filetype) ||
     off('incompatible', I.filetype) ||
     off('compatible', C.resize_inode);
-  return { changed, needsCheck, warning, makesJournal, rewritesChecksums: losesSeed || losesChecksums };
+  return {
+    changed,
+    needsCheck,
+    warning,
+    makesJournal,
+    makesOrphanFile,
+    makesMultipleMountBlock,
+    rewritesChecksums: losesSeed || losesChecksums,
+  };
 }
 
 function editedWords(old: FeatureWords, list: string): Record<Word, number> {

@@ -55,8 +55,9 @@ export function withSuperblock(
   }
   const now = clockFromEnvironment(io.env)().seconds;
   let protection: MultipleMountProtection | undefined;
+  let editor: SuperblockEditor | undefined;
   try {
-    let editor = openEditor(device, name, program);
+    editor = openEditor(device, name, program);
     if (write) {
       refuseUnknown(editor, name, program);
       protection = options.isHolderGone === true ? undefined : editor.multipleMount;
@@ -68,7 +69,8 @@ export function withSuperblock(
     }
     work(editor, device);
   } finally {
-    protection?.release(now);
+    // Its block may be somebody else's by now.
+    if (editor?.multipleMount !== undefined) protection?.release(now);
     device.close();
   }
 }

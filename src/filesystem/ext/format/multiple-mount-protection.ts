@@ -18,21 +18,35 @@ const UNMOUNTED = 0xff4d_4d50;
 /** Seconds. */
 export const DEFAULT_MMP_INTERVAL = 5;
 
-/** The block in which who mounts the volume gives signs of life. */
+/** A block in which who mounts the volume gives signs of life, when nobody has. `interval`, `seconds`: seconds. */
+export function mountProtectionBlock(
+  blockSize: number,
+  content: { readonly seconds: number; readonly interval: number; readonly seed: number | undefined },
+): Uint8Array {
+  const bytes = new Uint8Array(blockSize);
+  const view = viewOf(bytes);
+  MountProtection.mmp_magic.set(view, 0, MAGIC);
+  MountProtection.mmp_seq.set(view, 0, UNMOUNTED);
+  MountProtection.mmp_time.set(view, 0, BigInt(content.seconds));
+  MountProtection.mmp_check_interval.set(view, 0, content.interval);
+  if (content.seed !== undefined) {
+    const end = MountProtection.mmp_checksum.offset;
+    MountProtection.mmp_checksum.set(view, 0, crc32c(content.seed, bytes, 0, end));
+  }
+  return bytes;
+}
+
+/** Such a block for a new volume. */
 export function makeMountProtection(volume: NewVolume): void {
   const { options } = volume.layout.parameters;
   const block = volume.allocate(0);
-  const bytes = new Uint8Array(volume.layout.blockSize);
-  const view = viewOf(bytes);
   const interval = options.mmpInterval ?? DEFAULT_MMP_INTERVAL;
-  MountProtection.mmp_magic.set(view, 0, MAGIC);
-  MountProtection.mmp_seq.set(view, 0, UNMOUNTED);
-  MountProtection.mmp_time.set(view, 0, BigInt(options.now.seconds));
-  MountProtection.mmp_check_interval.set(view, 0, interval);
-  if (volume.checksumSeed !== undefined) {
-    const end = MountProtection.mmp_checksum.offset;
-    MountProtection.mmp_checksum.set(view, 0, crc32c(volume.checksumSeed, bytes, 0, end));
-  }
+  const { seconds } = options.now;
+  const bytes = mountProtectionBlock(volume.layout.blockSize, {
+    seconds,
+    interval,
+    seed: volume.checksumSeed,
+  });
   // The reference writes around its cache here.
   volume.blocks.set(block, bytes);
   volume.counter.writeDirectly(0);

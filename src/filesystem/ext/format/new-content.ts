@@ -56,7 +56,11 @@ export function makeContent(layout: ExtLayout, options: NewContentOptions): NewV
   }
   if (hasIncompatible(features, 'mmp')) makeMountProtection(volume);
   if (hasReadOnlyCompatible(features, 'quota')) makeQuotaFiles(volume);
-  if (hasCompatible(features, 'orphan_file') && options.journal !== undefined) makeOrphanFile(volume);
+  if (hasCompatible(features, 'orphan_file') && options.journal !== undefined) {
+    const asked = layout.parameters.options.orphanFileSize;
+    const blocks = asked === undefined ? undefined : Math.ceil(asked / layout.blockSize);
+    volume.superblockFields.orphanFileInode = makeOrphanFile(volume, blocks);
+  }
   volume.countBitmaps();
   volume.sealInodes();
   return volume;

@@ -2,9 +2,8 @@ import { crc32c, crc32cWord } from '../../../bytes/crc32c.ts';
 import { viewOf } from '../../../bytes/struct.ts';
 import { inodeSeed } from '../checksum.ts';
 import { InodeKind } from '../inode.ts';
-import { fileBlocks, fillFile } from './file-blocks.ts';
-import { inodeRecord } from './inode-record.ts';
-import type { NewVolume } from './new-volume.ts';
+import { fileBlocks, type FileSpace, fillFile } from './file-blocks.ts';
+import { inodeRecord, type InodeShape } from './inode-record.ts';
 
 /** `ob_magic` at the end of each block: Linux Documentation/filesystems/ext4/orphan.rst. */
 const MAGIC = 0x0b10_ca04;
@@ -14,15 +13,20 @@ const MOST_BLOCKS = 512;
 /** The file has one block for so many of the volume's. */
 const SHARE = 4096;
 
-/** A file with room for the numbers of inodes that are to be deleted. */
-export function makeOrphanFile(volume: NewVolume): void {
+/** What the file is made on. */
+export interface OrphanSpace extends FileSpace {
+  readonly layout: FileSpace['layout'] & InodeShape & { readonly blockCount: number };
+  allocateInode(): number;
+  /** Where the blocks of this inode are looked for. */
+  goalOf(inode: number): number;
+  putInode(inode: number, record: Uint8Array): void;
+}
+
+/** A file of `asked` blocks, or as many as suit the volume, with room for the numbers of inodes that are to be deleted. Returns its inode. */
+export function makeOrphanFile(volume: OrphanSpace, asked?: number): number {
   const { layout } = volume;
   const { blockSize, blockCount } = layout;
-  const asked = layout.parameters.options.orphanFileSize;
-  const count =
-    asked === undefined
-      ? Math.min(Math.max(Math.floor(blockCount / SHARE), FEWEST_BLOCKS), MOST_BLOCKS)
-      : Math.ceil(asked / blockSize);
+  const count = asked ?? Math.min(Math.max(Math.floor(blockCount / SHARE), FEWEST_BLOCKS), MOST_BLOCKS);
   const inode = volume.allocateInode();
   const blocks = fileBlocks(volume, inode);
   fillFile(volume, blocks, count, volume.goalOf(inode));
@@ -48,5 +52,5 @@ export function makeOrphanFile(volume: NewVolume): void {
     }
     volume.putBlock(block, bytes);
   }
-  volume.superblockFields.orphanFileInode = inode;
+  return inode;
 }

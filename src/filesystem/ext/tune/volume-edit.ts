@@ -3,6 +3,7 @@ import { FsError, UnsupportedError } from '../../../errors.ts';
 import { viewOf } from '../../../bytes/struct.ts';
 import type { BlockRun } from '../block-allocator.ts';
 import { sealSuperblock } from '../checksum.ts';
+import { clearBit, nextClear, setBit } from '../bitmap.ts';
 import { ExtCore } from '../ext-core.ts';
 import { readFeatures } from '../features.ts';
 import type { JournalSpace } from '../format/journal.ts';
@@ -37,8 +38,12 @@ export class VolumeEdit implements JournalSpace {
   readonly #descriptors: Descriptors;
   readonly #use: BlockUse;
   readonly #inodes: InodeEdits;
+  /** Bitmaps of inodes that were changed, by group. */
+  readonly #inodeBits = new Map<number, Uint8Array>();
   readonly #blocks = new Map<number, Uint8Array>();
   readonly #stages: WriteStage[] = [];
+  /** Groups whose bitmaps of inodes are to be written. */
+  readonly #inodesChanged = new Set<number>();
   #isMaking = false;
 
   /** `superblock`: as it is to be in the end. The count of free blocks goes into it. */
@@ -113,16 +118,17 @@ export class VolumeEdit implements JournalSpace {
   /** Gives up blocks, and changes the inode that had them. All of that comes before anything is made. */
   giveUp(
     runs: readonly BlockRun[],
-    inode: number,
-    change: (view: DataView, base: number, bytes: Uint8Array) => void,
+    inode?: number,
+    change?: (view: DataView, base: number, bytes: Uint8Array) => void,
   ): void {
     if (this.#isMaking) throw new TypeError('blocks are given up before others are taken');
     for (const { start, length } of runs) {
       this.#use.free(start, length);
       this.#addFree(length);
     }
+    if (inode === undefined) return;
     const { view, base, bytes } = this.#inodes.edit(inode);
-    change(view, base, bytes);
+    change?.(view, base, bytes);
   }
 
   putBlock(block: number, bytes: Uint8Array): void {
@@ -140,6 +146,50 @@ export class VolumeEdit implements JournalSpace {
   putInode(inode: number, record: Uint8Array): void {
     const { bytes, base } = this.#inodes.edit(inode);
     bytes.set(record, base);
+  }
+
+  /** Takes the first inode that is free. ENOSPC. */
+  allocateInode(): number {
+    this.#beginMaking();
+    const { groupCount, inodesPerGroup, firstInode } = this.#volume.geometry;
+    for (let group = 0; group < groupCount; group++) {
+      const bits = this.#inodeBitmap(group);
+      const from = Math.max(firstInode - 1 - group * inodesPerGroup, 0);
+      const bit = nextClear(bits, from, inodesPerGroup);
+      if (bit >= inodesPerGroup) continue;
+      setBit(bits, bit);
+      this.#inodeBits.set(group, bits);
+      const descriptors = this.#descriptors;
+      const unused = descriptors.hasFlags ? descriptors.count(group, 'itable_unused') : 0;
+      if (inodesPerGroup - unused <= bit)
+        descriptors.setCount(group, 'itable_unused', inodesPerGroup - bit - 1);
+      this.#addFreeInodes(group, -1);
+      return group * inodesPerGroup + bit + 1;
+    }
+    throw new FsError('ENOSPC', { detail: 'Could not allocate inode in ext2 filesystem' });
+  }
+
+  /** The inode is free once it has been given up: to be called with `giveUp`. */
+  freeInode(number: number): void {
+    const { inodesPerGroup } = this.#volume.geometry;
+    const group = Math.floor((number - 1) / inodesPerGroup);
+    const bits = this.#inodeBitmap(group);
+    clearBit(bits, (number - 1) % inodesPerGroup);
+    this.#inodeBits.set(group, bits);
+    this.#addFreeInodes(group, 1);
+  }
+
+  #inodeBitmap(group: number): Uint8Array {
+    const { groups } = this.#volume;
+    return this.#inodeBits.get(group) ?? groups.inodeBitmap(groups.get(group)).bytes.slice();
+  }
+
+  #addFreeInodes(group: number, count: number): void {
+    this.#inodesChanged.add(group);
+    const descriptors = this.#descriptors;
+    descriptors.setCount(group, 'free_inodes_count', descriptors.count(group, 'free_inodes_count') + count);
+    const free = Superblock.s_free_inodes_count.get(this.#superblock, 0);
+    Superblock.s_free_inodes_count.set(this.#superblock, 0, free + count);
   }
 
   /** Blocks of the inode as it is by now, in units of 512 bytes. */
@@ -175,7 +225,7 @@ export class VolumeEdit implements JournalSpace {
     const begin = new WriteStage();
     begin.superblock = withErrors(bytesOf(this.#volume.superblock));
     this.#stages.push(begin);
-    if (this.#use.freed.length === 0) return;
+    if (this.#use.freed.length === 0 && this.#inodesChanged.size === 0) return;
     const silent = new WriteStage();
     silent.superblock = withErrors(bytesOf(this.#superblock));
     this.#use.release();
@@ -199,6 +249,15 @@ export class VolumeEdit implements JournalSpace {
   #bitmaps(): WriteStage {
     const stage = new WriteStage();
     const { blockSize, descriptorsPerBlock } = this.#volume.geometry;
+    for (const group of this.#inodesChanged) {
+      const bits = this.#inodeBits.get(group)!;
+      this.#descriptors.setFlags(group, this.#descriptors.flags(group) & ~GroupFlag.inodesUninitialised);
+      this.#descriptors.sealBitmap(group, 'inode', bits);
+      stage.blocks.set(this.#descriptors.location(group, 'inode_bitmap'), bits.slice());
+      // A group with an inode in use has both bitmaps.
+      this.#use.changed.add(group);
+    }
+    this.#inodesChanged.clear();
     for (const group of this.#use.changed) {
       const bits = paddedBitmap(this.#use.bits(group), this.#groups, group);
       const descriptors = this.#descriptors;
