@@ -74,7 +74,14 @@ describeWithTools(['fsck.fat'], 'fsck.fat beside the reference tool', () => {
             both.delete('free count');
           }
           expect([...ourKinds], texts).toEqual([...theirKinds]);
+          const repairedByTool = runTool('fsck.fat', ['-a', file]);
+          const toolBytes = fs.readFileSync(file);
+          const isToolDone = runTool('fsck.fat', ['-n', file]).status === 0;
+          fs.writeFileSync(file, image);
           const repaired = await userloop(['fsck.fat', '-a', file]);
+          // What a mend uncovers the tool leaves to its next run. An entry that is deleted keeps its start here.
+          if (isToolDone && repaired.stdout === repairedByTool.stdout && kind !== 'a dot entry')
+            expect(Buffer.compare(fs.readFileSync(file), toolBytes), where).toBe(0);
           expect(repaired.status, where).toBeLessThanOrEqual(1);
           const again = runTool('fsck.fat', ['-n', file]);
           expect(again.status, `${where}\n${texts}\n--- repaired\n${again.stdout}${again.stderr}`).toBe(0);

@@ -198,17 +198,19 @@ class Talker implements CheckObserver {
   hasMended = false;
   readonly #io: Io;
   readonly #asks: boolean;
+  readonly #isReadOnly: boolean;
 
   constructor(io: Io, command: CommandLine) {
     this.#io = io;
     this.#asks = command.manner === 'ask';
+    this.#isReadOnly = command.manner === 'no';
   }
 
   report({ toolText, severity, mend }: CheckFinding): number {
     const isError = severity === 'fatal' || toolText.startsWith('Warning: F');
     if (isError) this.#io.stderr.write(toolText);
     else print(this.#io, toolText);
-    if (mend === undefined) return LEAVE;
+    if (mend === undefined || (severity === 'note' && this.#isReadOnly)) return LEAVE;
     let chosen = mend.automatic;
     if (toolText !== '' && mend.asks && this.#asks) {
       const labels = mend.choices.map(({ label }) => label);

@@ -40,3 +40,10 @@ export const LAST_LONG_ENTRY = 0x40;
 export const LONG_NAME_ATTRIBUTES = 0x0f;
 export const LONG_NAME_MASK = 0x3f;
 export const NtCase = { lowerBase: 0x08, lowerExtension: 0x10 } as const;
+
+/** A slot with nothing in it but that it is free; a first byte of zero would end the directory for some readers. */
+export function deletedSlot(): Uint8Array {
+  const slot = new Uint8Array(SLOT_SIZE);
+  slot[0] = DELETED;
+  return slot;
+}

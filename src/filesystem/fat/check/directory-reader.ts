@@ -1,6 +1,6 @@
 import { viewOf } from '../../../bytes/struct.ts';
 import type { CodePage } from '../code-page.ts';
-import { DELETED, LONG_NAME_ATTRIBUTES, SLOT_SIZE, ShortEntry } from '../directory-entry.ts';
+import { DELETED, LONG_NAME_ATTRIBUTES, SLOT_SIZE, ShortEntry, deletedSlot } from '../directory-entry.ts';
 import { clusterOffset, type FatGeometry } from '../geometry.ts';
 import { decodeShortName } from '../short-name.ts';
 import type { FatCheck } from './context.ts';
@@ -107,7 +107,7 @@ export function dropEntry(check: FatCheck, entry: CheckedEntry): void {
 }
 
 export function removeLongName(check: FatCheck, entry: CheckedEntry): void {
-  for (const offset of entry.longName?.offsets ?? []) check.device.write(offset, Uint8Array.of(DELETED));
+  for (const offset of entry.longName?.offsets ?? []) check.device.write(offset, deletedSlot());
   entry.longName = undefined;
 }
 

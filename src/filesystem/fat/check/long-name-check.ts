@@ -1,5 +1,5 @@
 import { type CheckFinding, type Mend, unasked } from '../../check.ts';
-import { DELETED, LAST_LONG_ENTRY, LongEntry } from '../directory-entry.ts';
+import { deletedSlot, LAST_LONG_ENTRY, LongEntry } from '../directory-entry.ts';
 import { decodeLongSlot, shortNameChecksum } from '../long-name.ts';
 import { choice, type FatCheck } from './context.ts';
 
@@ -38,7 +38,10 @@ export class LongNameCheck {
     const checksum = LongEntry.LDIR_Chksum.get(view, base);
     const piece = decodeLongSlot(view, base);
     if ((ordinal & LAST_LONG_ENTRY) !== 0) {
-      if (this.#expected >= 0) this.#startsWithin(piece, offset);
+      if (this.#expected >= 0) {
+        const isNext = number === this.#expected && checksum === this.#checksum;
+        this.#startsWithin(piece, offset, isNext);
+      }
       this.#offsets = [];
       this.#pieces = [];
       this.#checksum = checksum;
@@ -121,7 +124,11 @@ export class LongNameCheck {
     this.#reset();
   }
 
-  #startsWithin(piece: string, offset: number): void {
+  /** `isNext`: but for the bit that says so, it is what was expected. */
+  #startsWithin(piece: string, offset: number, isNext: boolean): void {
+    const hint = isNext
+      ? `  It could be that the LFN start bit is wrong here\n  if "${piece}" seems to match "${this.#name()}".\n`
+      : '';
     this.#report({
       code: 'fat-long-name-order',
       field: 'LDIR_Ord',
@@ -129,9 +136,7 @@ export class LongNameCheck {
       found: 'a last piece',
       expected: `piece ${this.#expected}`,
       meaning: `A long name ("${piece}") begins before the one before it ("${this.#name()}") has ended`,
-      toolText:
-        'A new long file name starts within an old one.\n' +
-        `  It could be that the LFN start bit is wrong here\n  if "${piece}" seems to match "${this.#name()}".\n`,
+      toolText: `A new long file name starts within an old one.\n${hint}`,
       mend: this.#removal(),
     });
     this.#reset();
@@ -244,7 +249,7 @@ export class LongNameCheck {
   }
 
   #delete(): void {
-    for (const offset of this.#offsets) this.#check.device.write(offset, Uint8Array.of(DELETED));
+    for (const offset of this.#offsets) this.#check.device.write(offset, deletedSlot());
   }
 
   #name(): string {

@@ -1,12 +1,10 @@
 import { counted, type CheckFinding, LEAVE, type Mend, unasked } from '../../check.ts';
 import { viewOf } from '../../../bytes/struct.ts';
-import { DELETED, SLOT_SIZE, ShortEntry } from '../directory-entry.ts';
+import { DELETED, LONG_NAME_ATTRIBUTES, ShortEntry, SLOT_SIZE } from '../directory-entry.ts';
 import type { FatCheck } from './context.ts';
 import { slotRuns } from './directory-reader.ts';
 
 const MAX_SIZE = 0xffffffff;
-/** 1980-01-01, the first day that FAT knows. */
-const FIRST_DATE = 0x21;
 
 /** Clusters that are in use but belong to no file: freed, or with `salvage` made files of in the root directory. Returns how many files. */
 export function reclaimLost(check: FatCheck): number {
@@ -120,7 +118,6 @@ function salvage(check: FatCheck, heads: readonly number[]): number {
       check.owners.set(cluster, 0xffffffff);
       count++;
     }
-    ShortEntry.DIR_WrtDate.set(view, 0, FIRST_DATE);
     ShortEntry.DIR_FstClusLO.set(view, 0, head & 0xffff);
     ShortEntry.DIR_FstClusHI.set(view, 0, head >>> 16);
     ShortEntry.DIR_FileSize.set(view, 0, Math.min(MAX_SIZE, count * geometry.clusterSize));
@@ -130,15 +127,20 @@ function salvage(check: FatCheck, heads: readonly number[]): number {
   return made;
 }
 
+/** Slots that are free: those that are left of long names, which the tool passes over, when there are no others. */
 function* freeSlots(check: FatCheck, runs: readonly number[]): Generator<number> {
-  const first = new Uint8Array(1);
+  const slot = new Uint8Array(SLOT_SIZE);
+  const left: number[] = [];
   for (let run = 0; run < runs.length; run += 2) {
-    for (let slot = 0; slot < runs[run + 1]!; slot++) {
-      const offset = runs[run]! + slot * SLOT_SIZE;
-      check.device.read(offset, first);
-      if (first[0] === 0 || first[0] === DELETED) yield offset;
+    for (let index = 0; index < runs[run + 1]!; index++) {
+      const offset = runs[run]! + index * SLOT_SIZE;
+      check.device.read(offset, slot);
+      if (slot[0] !== 0 && slot[0] !== DELETED) continue;
+      if (slot[ShortEntry.DIR_Attr.offset] === LONG_NAME_ATTRIBUTES) left.push(offset);
+      else yield offset;
     }
   }
+  yield* left;
 }
 
 /** The numbers of files FSCKnnnn.REC that are there from earlier. */

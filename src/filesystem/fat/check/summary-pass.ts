@@ -301,6 +301,14 @@ export function checkFreeCount(check: FatCheck): number {
       expected: `${free}`,
       meaning: `The count of free clusters is not kept in FSInfo; it is ${free}`,
       toolText: `Free cluster summary uninitialized (should be ${free})\n`,
+      mend: choice(
+        [
+          ['Set it', `writes ${free}`],
+          ['Leave it uninitialized', ''],
+        ],
+        0,
+        '  Auto-setting.\n',
+      ),
     });
   } else if (summary !== free) {
     chosen = observer.report({
