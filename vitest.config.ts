@@ -17,6 +17,7 @@ const KERNEL_LOOPS = [
   'test/interop/ext-kernel-images.test.ts',
   'test/interop/mbr.test.ts',
   'test/interop/trees.test.ts',
+  'test/interop/tune2fs-kernel.test.ts',
 ];
 
 /** They look at which devices there are, and remove some: one after the other. */
