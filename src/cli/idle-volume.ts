@@ -1,4 +1,7 @@
 import os from 'node:os';
+import type { BlockDevice } from '../device/block-device.ts';
+import { FsError, isOwnError } from '../errors.ts';
+import { MultipleMountProtection } from '../filesystem/ext/multiple-mount.ts';
 import type { MountedElsewhere, OpenOptions } from '../filesystem/file-system.ts';
 import { sleep } from '../host/patience.ts';
 import type { Io } from './io.ts';
@@ -23,4 +26,20 @@ export function volumeUse(
       return true;
     },
   };
+}
+
+/**
+ * For programs that mend: EBUSY when somebody else writes to the volume, after having waited for signs of life where that is not known. A damaged volume, or a
+ * block that is damaged itself, is theirs to mend.
+ */
+export function requireIdle(io: Io, program: string, name: string, device: BlockDevice): void {
+  let holder: string | undefined;
+  try {
+    const protection = MultipleMountProtection.of(device);
+    const kind = protection?.state().kind;
+    if (kind === 'program' || kind === 'mounted') holder = protection?.holder(volumeUse(io, program, name));
+  } catch (error) {
+    if (!isOwnError(error)) throw error;
+  }
+  if (holder !== undefined) throw new FsError('EBUSY', { detail: holder });
 }

@@ -158,6 +158,14 @@ describeWithTools(['mke2fs', 'e2fsck', 'debugfs', 'tune2fs'], 'Multiple-mount pr
     expect(ours.stdout).toBe(theirs.stdout);
     expect(ours.stderr).toBe(theirs.stderr.replaceAll(/\/\S*\/tune2fs/g, 'tune2fs'));
     expect(ours.status).toBe(theirs.status);
+    for (const command of [
+      ['e2fsck', '-fy', file],
+      ['check', '-p', file],
+    ]) {
+      const checked = await userloop(command);
+      expect(checked.status, command.join(' ')).toBeGreaterThan(3);
+      expect(checked.stderr).toMatch(/program .* on host "elsewhere" writes to it/);
+    }
     expect((await userloop(['tune2fs', '-f', '-E', 'clear_mmp', file])).status).toBe(0);
     expect((await userloop(['e2label', file, 'again'])).status).toBe(0);
   });

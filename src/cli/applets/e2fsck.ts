@@ -13,6 +13,7 @@ import { clockFromEnvironment } from '../../host/system.ts';
 import { defineApplet } from '../applet.ts';
 import { applyStaged, checkUndoFile } from '../check/apply.ts';
 import type { Io } from '../io.ts';
+import { requireIdle } from '../idle-volume.ts';
 import { openVolume } from '../open-volume.ts';
 import { print } from '../verbs/print.ts';
 import { reasonOf } from '../verbs/failure.ts';
@@ -113,6 +114,7 @@ function run(io: Io, argv: readonly string[], calledAs: string): number {
     return Status.failed;
   }
   try {
+    if (command.manner !== 'no') requireIdle(io, calledAs, command.target, device);
     return checkDevice(
       io,
       { ...command, target: (nameOf(device) ?? command.target).replaceAll(/[\s:]/g, '_') },

@@ -14,6 +14,7 @@ import { applyStaged, checkUndoFile, restore } from '../check/apply.ts';
 import { getopt, type ParsedArguments } from '../getopt.ts';
 import { type ImageReference, parseImageReference } from '../image-reference.ts';
 import type { Io } from '../io.ts';
+import { requireIdle } from '../idle-volume.ts';
 import { openDevice } from '../open-device.ts';
 import { printable, reasonOf } from './failure.ts';
 import { checkOperands } from './operand.ts';
@@ -146,6 +147,7 @@ function checkOne(io: Io, text: string, job: Job, reports: object[]): number {
   const whole = openDevice(io, reference.image, { readOnly: !writes });
   try {
     const device = volumeOf(whole, reference);
+    if (writes || job.manner === 'ask') requireIdle(io, 'userloop', text, device);
     if (job.restoreFile !== undefined) {
       const count = restore(io, job.restoreFile, device);
       print(io, `${printable(text)}: put back ${count} bytes\n`);
