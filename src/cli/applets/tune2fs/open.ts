@@ -56,6 +56,7 @@ export function withSuperblock(
   const now = clockFromEnvironment(io.env)().seconds;
   let protection: MultipleMountProtection | undefined;
   let editor: SuperblockEditor | undefined;
+  let isDone = false;
   try {
     editor = openEditor(device, name, program);
     if (write) {
@@ -68,9 +69,10 @@ export function withSuperblock(
       }
     }
     work(editor, device);
+    isDone = true;
   } finally {
-    // Its block may be somebody else's by now.
-    if (editor?.multipleMount !== undefined) protection?.release(now);
+    // Where the feature was cleared, its block may be somebody else's by now.
+    if (!isDone || editor?.multipleMount !== undefined) protection?.release(now);
     device.close();
   }
 }
