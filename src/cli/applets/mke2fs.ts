@@ -77,6 +77,7 @@ export const mke2fs = defineApplet({
     'the feature quota with bigalloc',
     '-d with the features bigalloc and mmp',
     '-E desc_size=',
+    'making a file in /dev: a device that is not there is refused, also with a size',
     'of mke2fs.conf: [devices], and the relations auto_64-bit_support, force_undo, lazy_journal_init, ' +
       'make_hugefiles and its companions',
     '-z FILE: the undo file',
@@ -162,6 +163,9 @@ function checkTarget(io: Io, command: CommandLine, calledAs: string, sized: bool
   const target = examineTarget(io, name);
   if (target.kind === 'absent') {
     if (!sized) throw new Failure(`The file ${name} does not exist and no size was specified.\n`);
+    // Root could: a partition that has gone would become a file that takes its place.
+    if (path.dirname(target.path) === '/dev')
+      throw new Failure(`The device ${name} does not exist; no file is made in /dev.\n`);
     if (!fs.existsSync(path.dirname(target.path)))
       throw new Failure(`${calledAs}: No such file or directory while trying to determine filesystem size\n`);
     if (command.dryRun)
