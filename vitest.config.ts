@@ -15,6 +15,7 @@ const KERNEL_LOOPS = [
   'test/interop/ext-extents-kernel.test.ts',
   'test/interop/ext-journal-replay.test.ts',
   'test/interop/ext-kernel-images.test.ts',
+  'test/interop/ext-usage-kernel.test.ts',
   'test/interop/mbr.test.ts',
   'test/interop/trees.test.ts',
   'test/interop/tune2fs-kernel.test.ts',

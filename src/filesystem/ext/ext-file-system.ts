@@ -93,7 +93,7 @@ export class ExtFileSystem implements FileSystem {
   }
 
   usage(node?: NodeId): Usage {
-    const whole = measureUsage(this.#open.volume);
+    const whole = measureUsage(this.#open.core);
     const { quotas } = this.#open.volume;
     return node === undefined || quotas === undefined
       ? whole
