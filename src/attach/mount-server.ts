@@ -25,6 +25,7 @@ import { encodeError } from './error-transport.ts';
 import { mappedIds } from './id-map.ts';
 import type { MountCommand, MountEvent, MountWorkerData } from './mount-messages.ts';
 import type { MountRequest } from './mount-request.ts';
+import { SignsOfLife } from './signs-of-life.ts';
 import { WatchedDevice } from './watched-device.ts';
 
 /** How long nothing must happen before what is held back is written down. */
@@ -109,7 +110,7 @@ class MountServer {
   readonly #wakeFd: number;
   readonly #port: MessagePort;
   readonly #session: FileSystemSession;
-  readonly #fs: FileSystem;
+  readonly #signs: SignsOfLife;
   readonly #slice: SliceDevice;
   readonly #device: WatchedDevice;
   /** Undefined where writes cannot be left to another thread. */
@@ -127,8 +128,6 @@ class MountServer {
   /** When something was changed that is not written down yet; 0: nothing. */
   #dirtySince = 0;
   #lastActive = 0;
-  /** When the next sign of life is due; infinite: none ever is. */
-  #nextSign = 0;
   #untilLook = LOOK_EVERY;
 
   constructor(
@@ -147,7 +146,7 @@ class MountServer {
     this.#wakeFd = data.wakeFd;
     this.#port = port;
     this.#session = session;
-    this.#fs = below.fs;
+    this.#signs = new SignsOfLife(below.fs, (message) => this.#post({ kind: 'log', message }));
     this.#slice = below.slice;
     this.#device = below.device;
     this.#lending = below.lending;
@@ -181,7 +180,7 @@ class MountServer {
         return length;
       },
       woken: () => this.#woken(),
-      idle: () => this.#idle(),
+      idle: () => this.#signs.shorten(this.#idle()),
     };
     const end = channel.run(handlers);
     this.#pipe?.close();
@@ -232,7 +231,7 @@ class MountServer {
     this.#untilLook = LOOK_EVERY;
     const now = Date.now();
     this.#lastActive = now;
-    if (now >= this.#nextSign) this.#giveSign(now);
+    this.#signs.giveIfDue(now);
     this.#noteDirty(now);
     if (this.#dirtySince > 0 && now - this.#dirtySince >= this.#heldMilliseconds) this.#settle();
     // With so much to do the queue may never be found empty: what is in it now comes after the block access.
@@ -240,27 +239,6 @@ class MountServer {
   }
 
   #idle(): number | undefined {
-    const wait = this.#idleWithoutSigns();
-    if (this.#nextSign === Number.POSITIVE_INFINITY) return wait;
-    const now = Date.now();
-    if (now >= this.#nextSign) this.#giveSign(now);
-    const rest = Math.max(this.#nextSign - now, 0);
-    if (wait === undefined) return Number.isFinite(rest) ? rest : undefined;
-    return Math.min(wait, rest);
-  }
-
-  /** Tells others that the volume is in use. */
-  #giveSign(now: number): void {
-    let seconds;
-    try {
-      seconds = this.#fs.giveSign?.();
-    } catch (error) {
-      this.#post({ kind: 'log', message: `The volume is in use elsewhere: ${String(error)}` });
-    }
-    this.#nextSign = seconds === undefined ? Number.POSITIVE_INFINITY : now + 1000 * seconds;
-  }
-
-  #idleWithoutSigns(): number | undefined {
     // Asked before the thread has looked at its wake-up: nothing is lost, since that comes next.
     if (!this.#session.isDirty) {
       this.#dirtySince = 0;
