@@ -145,6 +145,44 @@ describeWithTools(['e2fsck', 'mke2fs', 'debugfs'], 'e2fsck lays out directories 
     for (const [name, { names }] of Object.entries(directories())) expect(names).toEqual(before[name]!.names);
   });
 
+  it('does without blocks that are lost, and keeps the names in the others', async () => {
+    for (const [name, holes] of [
+      ['ext2', [0]],
+      ['ext2', [1, 2]],
+      ['ext4', [0]],
+      ['ext4', [0, 1, 4]],
+      ['ext4 without checksums', [3]],
+    ] as const) {
+      fs.writeFileSync(file, good.get(name)!);
+      const damaged = holes.length > 1 ? ['some'] : ['some', 'two'];
+      for (const hole of holes) {
+        for (const directory of damaged)
+          runTool('debugfs', ['-w', '-R', `punch /${directory} ${hole} ${hole}`, file]);
+      }
+      const where = `${name}, without ${holes.join(' ')}`;
+      const image = fs.readFileSync(file);
+      const theirs = runTool('e2fsck', ['-fn', file]);
+      const ours = await userloop(['e2fsck', '-fn', file]);
+      const told = /^Directory inode .* has an unallocated block #.*$|^'..' in \/.* is .*$/gm;
+      // Where extents can be drawn together the tool says that instead.
+      const isTold = theirs.stdout.match(told) !== null;
+      expect([ours.status, isTold ? ours.stdout.match(told)?.[0] : undefined], where).toEqual([
+        theirs.status,
+        theirs.stdout.match(told)?.[0],
+      ]);
+      runTool('e2fsck', ['-fy', file]);
+      const expected = directories();
+      fs.writeFileSync(file, image);
+      const { status, stdout } = await userloop(['e2fsck', '-fy', file]);
+      expect(status, where).toBe(1);
+      const judged = runTool('e2fsck', ['-fn', file]);
+      expect(judged.status, where + stdout + judged.stdout).toBe(0);
+      const found = directories();
+      for (const directory of damaged)
+        expect(found[directory]!.names, where).toEqual(expect.arrayContaining(expected[directory]!.names));
+    }
+  });
+
   it('does not go with -n', async () => {
     const theirs = runTool('e2fsck', ['-fnD', file]);
     const ours = await userloop(['e2fsck', '-fnD', file]);

@@ -43,6 +43,11 @@ export function checkConnections(check: ExtCheck): void {
     const directory = directoryList.get(index);
     if (!directories.get(directory)) continue;
     const parent = directory === ReservedInode.root ? directory : parents.get(directory);
+    if (check.holed.get(directory) === true && parent !== 0) {
+      dotdots.set(directory, parent);
+      check.counted.set(parent, check.counted.get(parent) + 1);
+      continue;
+    }
     const dotdot = dotdots.get(directory);
     if (parent !== 0 && dotdot !== parent) checkDotdot(check, paths, directory, dotdot, parent);
   }
@@ -106,7 +111,7 @@ function checkDotdot(
     expected: `${parent}`,
     path: paths.pathOf(directory),
     meaning: `The entry .. of directory inode ${directory} leads to inode ${dotdot}, and the directory lies in inode ${parent}`,
-    text: `'..' in ${paths.pathOf(directory)} (${directory}) is ${paths.pathOf(dotdot)} (${dotdot}), should be ${paths.pathOf(parent)} (${parent}).\n`,
+    text: `'..' in ${paths.pathOf(directory)} (${directory}) is ${dotdot === 0 ? '<The NULL inode>' : paths.pathOf(dotdot)} (${dotdot}), should be ${paths.pathOf(parent)} (${parent}).\n`,
     question: 'Fix',
     action: `makes it lead to inode ${parent}`,
     safe: true,

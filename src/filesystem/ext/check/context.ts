@@ -138,6 +138,8 @@ export class ExtCheck {
   readonly dotdots = new SparseNumbers();
   /** Directories in which a name was come across twice. */
   readonly duplicates = new Set<number>();
+  /** Directories that lack blocks, which they are to do without; and whether the first is among them. */
+  readonly holed = new Map<number, boolean>();
   /** Directories whose index is wrong. */
   readonly badIndexes = new SparseBitmap();
   isRearranged = false;

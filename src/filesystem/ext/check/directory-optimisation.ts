@@ -16,6 +16,7 @@ export function layOutDirectories(check: ExtCheck, paths: PathFinder, lostAndFou
   const { duplicates, badIndexes, directories } = check;
   const wanted = new Set(duplicates);
   badIndexes.each((directory) => wanted.add(directory));
+  for (const directory of check.holed.keys()) wanted.add(directory);
   const { all, listed } = optimisable(check, lostAndFound);
   for (const directory of all) wanted.add(directory);
   if (wanted.size === 0 && !listed) return;
@@ -29,7 +30,8 @@ export function layOutDirectories(check: ExtCheck, paths: PathFinder, lostAndFou
     const flags = Inode.i_flags.get(inode, 0);
     // Other names belong into other leaves.
     const isWrong = badIndexes.get(directory) || (isRenamed && (flags & InodeFlag.index) !== 0);
-    if (isWrong || all.has(directory)) {
+    if (check.holed.has(directory)) repack.fillHoles(directory, inode);
+    else if (isWrong || all.has(directory)) {
       if (repack.repack(directory, inode)) check.isRearranged ||= !isWrong;
       else if (isWrong) {
         Inode.i_flags.set(inode, 0, flags & ~InodeFlag.index);

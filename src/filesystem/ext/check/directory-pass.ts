@@ -1,15 +1,14 @@
 import { isLittleEndian } from '../../../bytes/byte-order.ts';
 import { viewOf } from '../../../bytes/struct.ts';
-import { decodeUtf8 } from '../../../bytes/utf8.ts';
 import { DIRECTORY_TAIL, inodeSeed } from '../checksum.ts';
 import { DirectoryEntryHeader } from '../directory-block.ts';
 import { Inode, InodeFlag } from '../inode.ts';
-import { XATTR_MAGIC, XattrEntry } from '../xattr-format.ts';
 import type { ExtCheck } from './context.ts';
 import { type EntryArea, hasTail, lengthAt, PathFinder, setLengthAt, writeTail } from './directory-blocks.ts';
 import { DirectoryReader } from './directory-reader.ts';
 import { DotCheck } from './dot-check.ts';
 import { EntryCheck } from './entry-check.ts';
+import { inlineRest } from './inline-check.ts';
 import { IndexCheck } from './index-check.ts';
 import { checkLeafSeal } from './leaf-seal-check.ts';
 import { PlainDirectories } from './plain-directory.ts';
@@ -42,6 +41,8 @@ class DirectoryPass {
   /** Of it in the list of directories. */
   #place = 0;
   #seed = 0;
+  /** The position that comes next. */
+  #expected = 0;
   #index: IndexCheck | undefined;
 
   constructor(check: ExtCheck) {
@@ -68,6 +69,8 @@ class DirectoryPass {
       this.#checkInline(directory);
       return;
     }
+    if (position > this.#expected) this.#reportHole(directory, this.#expected);
+    this.#expected = position + 1;
     const bytes = this.#bytes;
     const base = this.#reader.read(index);
     const hasIndex = this.#index !== undefined;
@@ -100,6 +103,7 @@ class DirectoryPass {
     this.end();
     const check = this.#check;
     this.#directory = directory;
+    this.#expected = 0;
     // Both lists have the same order; a directory without blocks is in one of them only.
     while (check.directoryList.get(this.#place) !== directory) this.#place++;
     const flags = check.directoryTraits.get(2 * this.#place);
@@ -130,6 +134,28 @@ class DirectoryPass {
     if (isFirst && dots < 2) {
       for (; dots < 2; dots++) this.#dots.reportMissing(area, dots);
     }
+  }
+
+  /** A block that is not there: the names of those that are can be laid out anew. */
+  #reportHole(directory: number, position: number): void {
+    const check = this.#check;
+    const isMended = check.ask({
+      code: 'ext-directory-hole',
+      structure: 'inode',
+      field: 'i_block',
+      offset: check.inodeOffset(directory) + Inode.i_block.offset,
+      found: `no block at position ${position}`,
+      expected: 'blocks without holes',
+      path: this.#paths.pathOf(directory),
+      meaning: `Directory inode ${directory} has no block ${position}: the names that were there are lost`,
+      text: `Directory inode ${directory} has an unallocated block #${position}.  `,
+      question: 'Allocate',
+      action: 'lays out the names that are left without it',
+    });
+    if (!isMended) return;
+    check.holed.set(directory, position === 0 || check.holed.get(directory) === true);
+    // Its `.`, which it gets.
+    if (position === 0) check.counted.set(directory, check.counted.get(directory) + 1);
   }
 
   /** What follows `at` becomes one unused entry. */
@@ -193,21 +219,4 @@ class DirectoryPass {
     }
     if (isChanged) check.writeInode(directory, inode);
   }
-}
-
-/** The value of the attribute `system.data`, in place. */
-function inlineRest(inode: DataView, inodeSize: number): Uint8Array | undefined {
-  const start = 128 + Inode.i_extra_isize.get(inode, 0);
-  if (start + 8 > inodeSize || inode.getUint32(start, true) !== XATTR_MAGIC) return undefined;
-  for (let at = start + 4; at + 16 <= inodeSize && inode.getUint32(at, true) !== 0;) {
-    const nameLength = XattrEntry.e_name_len.get(inode, at);
-    const name = decodeUtf8(new Uint8Array(inode.buffer), at + 16, at + 16 + nameLength);
-    if (XattrEntry.e_name_index.get(inode, at) === 7 && name === 'data') {
-      const from = start + 4 + XattrEntry.e_value_offs.get(inode, at);
-      const size = XattrEntry.e_value_size.get(inode, at);
-      return from + size <= inodeSize ? new Uint8Array(inode.buffer, from, size) : undefined;
-    }
-    at += (16 + nameLength + 3) & ~3;
-  }
-  return undefined;
 }

@@ -3,8 +3,9 @@ import { indexChecksum, inodeSeed } from '../checksum.ts';
 import { DirectoryEntryHeader, entrySize } from '../directory-block.ts';
 import { directoryHash, HashVersion } from '../directory-hash.ts';
 import { IndexRootInfo } from '../htree.ts';
-import { Inode, InodeFlag } from '../inode.ts';
-import { CompatibleFeature, Superblock } from '../superblock.ts';
+import { Inode, InodeFlag, ReservedInode } from '../inode.ts';
+import { CompatibleFeature, IncompatibleFeature, Superblock } from '../superblock.ts';
+import { listedBlocks } from './bad-blocks.ts';
 import type { ExtCheck } from './context.ts';
 import { lengthAt, setLengthAt, writeTail } from './directory-blocks.ts';
 import { compareNames, DirectoryLayout, type Name } from './directory-layout.ts';
@@ -51,6 +52,8 @@ export class DirectoryRepack {
   /** Before this block, none is fresh. */
   #nextFresh: number;
   #seed = 0;
+  /** The map has gaps, and is written anew. */
+  #isHoled = false;
 
   constructor(check: ExtCheck, listed: ReadonlySet<number>) {
     this.#check = check;
@@ -64,13 +67,24 @@ export class DirectoryRepack {
 
   /** Returns false, with nothing changed, where the directory has to stay as it is. `inode` is a copy, and stale afterwards. */
   repack(directory: number, inode: DataView): boolean {
+    this.#isHoled = false;
+    return this.#repack(directory, inode, ownBlocks(this.#check, inode));
+  }
+
+  /** The same for a directory that has lost blocks: it goes without them. */
+  fillHoles(directory: number, inode: DataView): boolean {
+    this.#isHoled = true;
+    return this.#repack(directory, inode, listedBlocks(this.#check, inode));
+  }
+
+  #repack(directory: number, inode: DataView, own: readonly number[] | undefined): boolean {
     const check = this.#check;
     if ((Inode.i_flags.get(inode, 0) & FOREIGN_FLAGS) !== 0) return false;
-    const own = ownBlocks(check, inode);
     if (own === undefined || own.length === 0 || own.length * this.#blockSize > MAX_SIZE) return false;
     if (own.some((block) => isShared(check, block))) return false;
     const hasIndexes = (check.words.compatible & CompatibleFeature.dir_index) !== 0;
-    const content = this.#read(own, hasIndexes);
+    const lost = check.holed.get(directory) === true ? this.#newDots(directory) : [];
+    const content = this.#read(own, hasIndexes, lost);
     if (content === undefined) return false;
     const { names } = content;
     const size = names.reduce((sum, { bytes }) => sum + bytes.length, 0);
@@ -89,12 +103,12 @@ export class DirectoryRepack {
   }
 
   /** Undefined when a block cannot be read as one of entries. */
-  #read(blocks: readonly number[], hasHashes: boolean): Content | undefined {
+  #read(blocks: readonly number[], hasHashes: boolean, newDots: readonly Uint8Array[]): Content | undefined {
     const check = this.#check;
     const isUnsigned = (Superblock.s_flags.get(check.superblock, 0) & UNSIGNED_HASH) !== 0;
     const version = this.#version + (isUnsigned ? HashVersion.legacyUnsigned : 0);
     const seed = Superblock.s_hash_seed.get(check.superblock, 0);
-    const dots: Uint8Array[] = [];
+    const dots: Uint8Array[] = [...newDots];
     const names: Name[] = [];
     for (const block of blocks) {
       const bytes = new Uint8Array(this.#blockSize);
@@ -117,6 +131,20 @@ export class DirectoryRepack {
     }
     if (!isDot(dots[0], 1) || !isDot(dots[1], 2)) return undefined;
     return { dots: [dots[0]!, dots[1]!], names };
+  }
+
+  /** `.` and `..` of a directory that has lost them. */
+  #newDots(directory: number): Uint8Array[] {
+    const check = this.#check;
+    const hasTypes = (check.words.incompatible & IncompatibleFeature.filetype) !== 0;
+    return [directory, check.dotdots.get(directory) || ReservedInode.root].map((inode, index) => {
+      const entry = new Uint8Array(12);
+      const view = viewOf(entry);
+      view.setUint32(0, inode, true);
+      setLengthAt(view, 0, 12);
+      entry.set([index + 1, hasTypes ? 2 : 0, 0x2e, index * 0x2e], 6);
+      return entry;
+    });
   }
 
   #linear({ dots, names }: Content): Uint8Array[] {
@@ -180,7 +208,7 @@ export class DirectoryRepack {
 
   /** Puts the content where it is to be; `inode` gets its map. Returns false when there is no room. */
   #place(directory: number, inode: DataView, own: readonly number[], blocks: readonly Uint8Array[]): boolean {
-    if (blocks.length === own.length && this.#isThere(own, blocks)) return true;
+    if (!this.#isHoled && blocks.length === own.length && this.#isThere(own, blocks)) return true;
     const isOne = blocks.length === 1 && own.length === 1;
     const places = (isOne ? undefined : this.#findFresh(blocks.length)) ?? this.#extend(own, blocks.length);
     if (places === undefined || !this.#remap(directory, inode, own, places)) return false;
@@ -223,7 +251,12 @@ export class DirectoryRepack {
   }
 
   #remap(directory: number, inode: DataView, own: readonly number[], places: readonly number[]): boolean {
-    if (places.length === own.length && places.every((block, index) => block === own[index])) return true;
+    if (
+      !this.#isHoled &&
+      places.length === own.length &&
+      places.every((block, index) => block === own[index])
+    )
+      return true;
     const check = this.#check;
     const before = new Set<number>();
     eachBlock(check, directory, (start, length) => {

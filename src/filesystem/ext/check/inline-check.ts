@@ -1,7 +1,8 @@
+import { decodeUtf8 } from '../../../bytes/utf8.ts';
 import { EXTENT_MAGIC, ExtentHeader, MAX_EXTENT_DEPTH, writeHeader } from '../extent-node.ts';
 import { Inode, InodeFlag } from '../inode.ts';
 import { IncompatibleFeature } from '../superblock.ts';
-import { parseXattrs, XATTR_MAGIC, XattrIndex } from '../xattr-format.ts';
+import { parseXattrs, XATTR_MAGIC, XattrEntry, XattrIndex } from '../xattr-format.ts';
 import type { ExtCheck } from './context.ts';
 
 /**
@@ -88,4 +89,27 @@ function makeEmpty(check: ExtCheck, view: DataView, base: number, flags: number)
   Inode.i_flags.set(view, base, hasExtents ? kept | InodeFlag.extents : kept);
   Inode.i_size_lo.set(view, base, 0);
   Inode.i_size_high.set(view, base, 0);
+}
+
+/** The value of the attribute `system.data`, in place. */
+export function inlineRest(inode: DataView, inodeSize: number): Uint8Array | undefined {
+  const start = 128 + Inode.i_extra_isize.get(inode, 0);
+  if (start + 8 > inodeSize || inode.getUint32(start, true) !== XATTR_MAGIC) return undefined;
+  for (let at = start + 4; at + 16 <= inodeSize && inode.getUint32(at, true) !== 0;) {
+    const nameLength = XattrEntry.e_name_len.get(inode, at);
+    const name = decodeUtf8(
+      new Uint8Array(inode.buffer, inode.byteOffset, inodeSize),
+      at + 16,
+      at + 16 + nameLength,
+    );
+    if (XattrEntry.e_name_index.get(inode, at) === 7 && name === 'data') {
+      const from = start + 4 + XattrEntry.e_value_offs.get(inode, at);
+      const size = XattrEntry.e_value_size.get(inode, at);
+      return from + size <= inodeSize
+        ? new Uint8Array(inode.buffer, inode.byteOffset + from, size)
+        : undefined;
+    }
+    at += (16 + nameLength + 3) & ~3;
+  }
+  return undefined;
 }

@@ -203,7 +203,8 @@ export class InodeFields {
   isImpossible(number: number, type: number, mode: number, flags: number): boolean {
     if (number < this.#firstInode && number !== ReservedInode.root) return false;
     const name = SPECIAL_NAMES[type];
-    const hasContent = name !== undefined && (flags & (InodeFlag.extents | InodeFlag.index)) !== 0;
+    const hasContent =
+      name !== undefined && (flags & (InodeFlag.extents | InodeFlag.index | InodeFlag.inlineData)) !== 0;
     if (type !== 0 && !hasContent) return false;
     const isMended = this.#check.ask({
       code: 'ext-mode',

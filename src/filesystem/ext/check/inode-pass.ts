@@ -5,7 +5,7 @@ import { CompatibleFeature, IncompatibleFeature, Superblock } from '../superbloc
 import { checkAttributeBlock, checkAttributeUses, checkInodeAttributes } from './attribute-check.ts';
 import { listedBlocks } from './bad-blocks.ts';
 import type { ExtCheck } from './context.ts';
-import { checkInline } from './inline-check.ts';
+import { checkInline, inlineRest } from './inline-check.ts';
 import type { BlockTally } from './block-tally.ts';
 import { BlockWalker } from './inode-blocks.ts';
 import { InodeFields } from './inode-fields.ts';
@@ -229,7 +229,14 @@ class InodePass {
     }
     if (type === 7) checkSymlink(check, number, view, base, flags);
     // The size and count of the list of bad blocks say nothing: its map is not counted.
-    if (isInline || number === ReservedInode.badBlocks) return isChanged;
+    if (number === ReservedInode.badBlocks) return isChanged;
+    if (isInline) {
+      const end = base + check.geometry.inodeSize;
+      const rest = inlineRest(new DataView(view.buffer, view.byteOffset + base, end - base), end - base);
+      const inlineSize = Inode.i_block.length + (rest?.length ?? 0);
+      isChanged = this.#sizes.checkSize(number, type, view, base, flags, undefined, inlineSize) || isChanged;
+      return this.#sizes.checkBlockCount(number, view, base, flags, extraBlocks) || isChanged;
+    }
     isChanged = this.#sizes.checkSize(number, type, view, base, flags, tally) || isChanged;
     if (tally !== undefined || type === 0 || type > 2) {
       const isMended = this.#sizes.checkBlockCount(

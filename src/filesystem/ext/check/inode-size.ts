@@ -32,12 +32,16 @@ export class InodeSizes {
     base: number,
     flags: number,
     tally: BlockTally | undefined,
+    inlineSize?: number,
   ): boolean {
     const check = this.#check;
     const { blockSize } = check.geometry;
     const size = Inode.i_size_lo.get(view, base) + Inode.i_size_high.get(view, base) * 0x1_0000_0000;
     if (type === 1 && size >= 0x8000_0000) check.statistics.largeFiles++;
     if (type >= 3 && type <= 6 && size !== 0) return this.#checkSpecialSize(number, view, base, size);
+    if (inlineSize !== undefined && type === 2) {
+      return size !== inlineSize && this.#reportSize(number, view, base, size, inlineSize);
+    }
     if (tally === undefined) return false;
     if (number < this.#firstInode && !SIZED.has(number) && !check.quota.isFile(number)) return false;
     const after = (tally.last + 1) * blockSize;
@@ -56,7 +60,11 @@ export class InodeSizes {
       if ((flags & InodeFlag.extents) === 0) isWrong ||= size > this.#maxMapped;
       else isWrong ||= size > 0x1_0000_0000 * blockSize;
     }
-    if (!isWrong) return false;
+    return isWrong && this.#reportSize(number, view, base, size, after);
+  }
+
+  #reportSize(number: number, view: DataView, base: number, size: number, after: number): boolean {
+    const check = this.#check;
     const isMended = check.ask({
       code: 'ext-size',
       structure: 'inode',

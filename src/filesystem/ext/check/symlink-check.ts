@@ -20,10 +20,14 @@ export function checkSymlink(
   base: number,
   flags: number,
 ): void {
-  if ((flags & (InodeFlag.encrypted | InodeFlag.inlineData)) !== 0) return;
+  if ((flags & InodeFlag.encrypted) !== 0) return;
   const size = Inode.i_size_lo.get(view, base) + Inode.i_size_high.get(view, base) * 0x1_0000_0000;
-  let isWrong = size === 0 || size >= check.geometry.blockSize;
-  if (!isWrong && hasNoBlocks(view, base, flags)) {
+  const isInline = (flags & InodeFlag.inlineData) !== 0;
+  if (isInline && size >= Inode.i_block.length) return;
+  // A target that fits into the inode lies there, and has no extents.
+  const isShort = (flags & InodeFlag.extents) !== 0 && size < Inode.i_block.length;
+  let isWrong = size === 0 || size >= check.geometry.blockSize || isShort;
+  if (!isWrong && (isInline || hasNoBlocks(view, base, flags))) {
     const target = Inode.i_block.get(view, base);
     isWrong = lengthOf(target) !== size;
   } else if (!isWrong) {
