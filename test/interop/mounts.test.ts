@@ -152,7 +152,7 @@ describeWithMounts(
       } finally {
         await view.close();
         await expect(mounted.close()).rejects.toThrow(
-          /it is unmounted, but not everything could be written: .*bad file descriptor/,
+          /it is unmounted, but not everything could be written: .*bad file descriptor/i,
         );
         mounted = undefined;
         fs.closeSync(writable);
