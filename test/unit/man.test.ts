@@ -125,13 +125,16 @@ describe.skipIf(findTool('groff') === undefined)('groff', () => {
   });
 });
 
+/** A shell's function in place of the program: what `userloop list` prints of two devices. */
+const LIST = String.raw`userloop() { printf '%s\n' 'DEVICE SIZE RO IMAGE' '/run/u/dev/loop3 1024  0 /x y' '/a b/dev/vnd0c 512  1 z'; }`;
+
 describeWithTools(['bash'], 'the completion for bash', () => {
   async function complete(...words: string[]): Promise<string[]> {
     const folder = temporaryFolder();
     fs.writeFileSync(path.join(folder, 'floppy.img'), '');
     const { stdout: script } = await userloop(['completion', 'bash']);
     fs.writeFileSync(path.join(folder, 'script'), script);
-    const command = `compopt() { :; }; . ./script; COMP_WORDS=("$@"); COMP_CWORD=$(( $# - 1 )); _userloop; printf '%s\\n' "\${COMPREPLY[@]}"`;
+    const command = `compopt() { :; }; ${LIST}; . ./script; COMP_WORDS=("$@"); COMP_CWORD=$(( $# - 1 )); _userloop; printf '%s\\n' "\${COMPREPLY[@]}"`;
     const { stdout, stderr } = spawnSync('bash', ['--norc', '-c', command, 'bash', ...words], {
       cwd: folder,
       encoding: 'utf8',
@@ -139,6 +142,15 @@ describeWithTools(['bash'], 'the completion for bash', () => {
     expect(stderr).toBe('');
     return stdout.split('\n').filter((line) => line !== '');
   }
+
+  it('offers devices to what takes them', async () => {
+    expect(await complete('userloop', 'detach', '')).toEqual(
+      expect.arrayContaining(['loop3', 'vnd0c', 'floppy.img']),
+    );
+    expect(await complete('userloop', 'detach', 'vn')).toEqual(['vnd0c']);
+    expect(await complete('userloop', 'umount', '/dev/vn')).toEqual(['/dev/vnd0c']);
+    expect(await complete('userloop', 'ls', 'loo')).toEqual([]);
+  });
 
   it('offers commands, then options of the command, then files', async () => {
     expect(await complete('userloop', 'compl')).toEqual(['completion']);
@@ -197,5 +209,36 @@ describe('applets', () => {
     expect(fs.readFileSync(path.join(folder, name), 'utf8')).toBe('mine');
     expect((await userloop(['applets', '--install', '.', '--force'], { cwd: folder })).status).toBe(0);
     expect(fs.lstatSync(path.join(folder, name)).isSymbolicLink()).toBe(true);
+  });
+});
+
+// Shells that a machine may well lack.
+describe.skipIf(findTool('fish') === undefined)('the completion for fish', () => {
+  it('offers commands, options and devices', async () => {
+    const folder = temporaryFolder();
+    fs.writeFileSync(path.join(folder, 'floppy.img'), '');
+    fs.writeFileSync(path.join(folder, 'script'), (await userloop(['completion', 'fish'])).stdout);
+    const list = "function userloop; printf '%s\\n' 'DEVICE SIZE' '/run/u/dev/loop3 1024  0 /x y'; end";
+    const complete = (line: string): string[] =>
+      runTool('fish', ['-N', '-c', `${list}; source script; complete -C '${line}'`], {
+        cwd: folder,
+        env: { HOME: folder },
+      })
+        .stdout.split('\n')
+        .map((each) => each.split('\t')[0]!)
+        .filter((each) => each !== '');
+    expect(complete('userloop compl')).toEqual(['completion']);
+    expect(complete('userloop applets --in')).toEqual(['--install']);
+    expect(complete('userloop ls flop')).toEqual(['floppy.img']);
+    expect(complete('userloop detach loo')).toEqual(['loop3']);
+    expect(complete('userloop umount ')).toContain('/dev/loop3');
+  });
+});
+
+describe.skipIf(findTool('zsh') === undefined)('the completion for zsh', () => {
+  it('is a script that zsh takes', async () => {
+    const file = path.join(temporaryFolder(), '_userloop');
+    fs.writeFileSync(file, (await userloop(['completion', 'zsh'])).stdout);
+    expect(runTool('zsh', ['-f', '-n', file])).toMatchObject({ status: 0, stderr: '' });
   });
 });

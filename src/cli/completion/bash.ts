@@ -1,5 +1,6 @@
 import type { OptionSpec } from '../getopt.ts';
 import type { CompletedCommand } from './commands.ts';
+import { DEVICE_NAMES, TAKES_NAMES, TAKES_PATHS } from './devices.ts';
 
 /** For `eval "$(userloop completion bash)"`. */
 export function bashCompletion(commands: readonly CompletedCommand[]): string {
@@ -7,6 +8,7 @@ export function bashCompletion(commands: readonly CompletedCommand[]): string {
     .filter(({ options }) => options.length > 0)
     .map(({ name, options }) => `    ${name}) words='${options.flatMap(optionWords).join(' ')}' ;;`);
   return `# bash completion for userloop
+_userloop_devices() { ${DEVICE_NAMES}; }
 _userloop() {
   local current=\${COMP_WORDS[COMP_CWORD]} words='--help'
   COMPREPLY=()
@@ -18,6 +20,10 @@ _userloop() {
     local IFS=$'\\n'
     compopt -o filenames
     COMPREPLY=( $(compgen -f -- "$current") )
+    case \${COMP_WORDS[1]} in
+    ${TAKES_NAMES.join('|')}) COMPREPLY+=( $(compgen -W "$(_userloop_devices)" -- "$current") ) ;;
+    ${TAKES_PATHS.join('|')}) COMPREPLY+=( $(compgen -P /dev/ -W "$(_userloop_devices)" -- "\${current#/dev/}") ) ;;
+    esac
     return
   fi
   case \${COMP_WORDS[1]} in

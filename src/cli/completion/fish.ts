@@ -1,4 +1,5 @@
 import type { CompletedCommand } from './commands.ts';
+import { DEVICE_NAMES, TAKES_NAMES, TAKES_PATHS } from './devices.ts';
 
 /** For `userloop completion fish | source`. */
 export function fishCompletion(commands: readonly CompletedCommand[]): string {
@@ -17,6 +18,11 @@ export function fishCompletion(commands: readonly CompletedCommand[]): string {
       lines.push(parts.join(' '));
     }
   }
+  lines.push(
+    `function __userloop_devices; ${DEVICE_NAMES}; end`,
+    `complete -c userloop -n ${quote(`__fish_seen_subcommand_from ${TAKES_NAMES.join(' ')}`)} -a '(__userloop_devices)'`,
+    `complete -c userloop -n ${quote(`__fish_seen_subcommand_from ${TAKES_PATHS.join(' ')}`)} -a '/dev/(__userloop_devices)'`,
+  );
   return `${lines.join('\n')}\n`;
 }
 

@@ -1,14 +1,24 @@
 import type { OptionSpec } from '../getopt.ts';
 import type { CompletedCommand } from './commands.ts';
+import { DEVICE_NAMES, TAKES_NAMES, TAKES_PATHS } from './devices.ts';
 
 /** For a file `_userloop` on zsh's fpath, or `eval "$(userloop completion zsh)"`. */
 export function zshCompletion(commands: readonly CompletedCommand[]): string {
   const described = commands.map(({ name, summary }) => `    ${quote(`${name}:${summary}`)}`);
   const cases = commands.map(({ name, options }) => {
     const specs = options.flatMap(argumentSpecs).map((spec) => `        ${quote(spec)} \\\n`);
-    return `      ${name})\n        _arguments -s -S \\\n${specs.join('')}        '*:file:_files' ;;`;
+    const operands = [...TAKES_NAMES, ...TAKES_PATHS].includes(name)
+      ? `*:device: _userloop_operands${TAKES_PATHS.includes(name) ? ' /dev/' : ''}`
+      : '*:file:_files';
+    return `      ${name})\n        _arguments -s -S \\\n${specs.join('')}        '${operands}' ;;`;
   });
   return `#compdef userloop
+_userloop_operands() {
+  local -a devices
+  devices=(\${(f)"$(${DEVICE_NAMES})"})
+  (( $#devices )) && compadd -- "$1"$^devices
+  _files
+}
 _userloop() {
   local -a commands
   commands=(
