@@ -1,6 +1,7 @@
 import { Inode, InodeFlag } from '../inode.ts';
 import { XATTR_MAGIC } from '../xattr-format.ts';
 import type { ExtCheck } from './context.ts';
+import { inlineRest } from './inline-check.ts';
 
 /** Bytes of a target that lies in the inode itself, with the zero at its end. */
 const INLINE_SIZE = 60;
@@ -23,11 +24,11 @@ export function checkSymlink(
   if ((flags & InodeFlag.encrypted) !== 0) return;
   const size = Inode.i_size_lo.get(view, base) + Inode.i_size_high.get(view, base) * 0x1_0000_0000;
   const isInline = (flags & InodeFlag.inlineData) !== 0;
-  if (isInline && size >= Inode.i_block.length) return;
   // A target that fits into the inode lies there, and has no extents.
   const isShort = (flags & InodeFlag.extents) !== 0 && size < Inode.i_block.length;
   let isWrong = size === 0 || size >= check.geometry.blockSize || isShort;
-  if (!isWrong && (isInline || hasNoBlocks(view, base, flags))) {
+  if (isInline) isWrong = size !== inlineSizeOf(check, view, base);
+  else if (!isWrong && hasNoBlocks(view, base, flags)) {
     const target = Inode.i_block.get(view, base);
     isWrong = lengthOf(target) !== size;
   } else if (!isWrong) {
@@ -53,6 +54,12 @@ export function checkSymlink(
     action: `clears inode ${number}`,
   });
   if (isMended) check.clearInode(number);
+}
+
+/** As far as content in the inode goes; a target that needs no attribute has not this flag. */
+function inlineSizeOf({ geometry }: ExtCheck, view: DataView, base: number): number {
+  const inode = new DataView(view.buffer, view.byteOffset + base, geometry.inodeSize);
+  return Inode.i_block.length + (inlineRest(inode, geometry.inodeSize)?.length ?? 0);
 }
 
 function lengthOf(target: Uint8Array): number {
