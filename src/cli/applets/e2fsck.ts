@@ -63,6 +63,7 @@ export const e2fsck = defineApplet({
     '-cc: the search for bad blocks by writing them',
     '-C with a negative number: progress that begins with a signal',
     '-E ea_ver, fragcheck, discard, optimize_extents, bmap2extent, unshare_blocks, fixes_only and check_encoding',
+    '-d: debugging output',
     '-j: an external journal',
     'file systems with bigalloc',
     'misplaced bitmaps and tables, a new journal where neither its inode nor the copy in the superblock can be used: the volume goes without',
@@ -87,7 +88,7 @@ function run(io: Io, argv: readonly string[], calledAs: string): number {
     }
     const message = error.message === '' ? '' : `${calledAs}: ${error.message}\n`;
     io.stderr.write(
-      `${message}Usage: ${calledAs} [-panyrfvFV] [-b superblock] [-B blocksize] [-z undo_file] device\n`,
+      `${message}Usage: ${calledAs} [-panyrcfktvDFV] [-b superblock] [-B blocksize] [-l|-L bad_blocks_file] [-C fd] [-E extended-options] [-z undo_file] device\n`,
     );
     return Status.usage;
   }
