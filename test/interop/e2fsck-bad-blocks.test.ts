@@ -106,7 +106,11 @@ describeWithTools(
         const theirs = runTool('e2fsck', ['-fy', '-l', list, file], { env: { ...TIME, TZ: 'UTC' } });
         fs.writeFileSync(file, good.get(name)!);
         const ours = await userloop(['e2fsck', '-fy', '-l', list, file], { env: TIME });
-        const told = (text: string): string => text.replace(/\(\d+\.\d% non-contiguous\), \d+/, '');
+        // The list is changed in one second or the next.
+        const told = (text: string): string =>
+          text
+            .replace(/\(\d+\.\d% non-contiguous\), \d+/, '')
+            .replaceAll(/(?<=inode #1, mod time )[^)]*/g, 'now');
         expect([ours.status, told(ours.stdout)], name).toEqual([theirs.status, told(theirs.stdout)]);
         expect(runTool('debugfs', ['-R', 'cat /a/7', file]).stdout).toBe(content);
         expect(runTool('dumpe2fs', ['-b', file]).stdout).toBe(`${block}\n`);

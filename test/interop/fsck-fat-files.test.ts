@@ -50,7 +50,12 @@ describeWithTools(
       fs.writeFileSync(file, image);
       const ours = await userloop(['fsck.fat', ...flags, file]);
       return [
-        [ours.status, ours.stdout, ours.stderr, Buffer.compare(fs.readFileSync(file), theirBytes)],
+        [
+          ours.status,
+          ours.stdout,
+          ours.stderr,
+          Buffer.compare(withoutLabelTime(fs.readFileSync(file)), withoutLabelTime(theirBytes)),
+        ],
         [theirs.status, theirs.stdout, theirs.stderr, 0],
       ];
     }
@@ -189,3 +194,8 @@ describeWithTools(
     });
   },
 );
+
+/** The tool gives a label that it writes the time of that: the first slot of the root directory, bytes 22 to 25. */
+function withoutLabelTime(bytes: Uint8Array): Uint8Array {
+  return bytes.fill(0, 19 * 512 + 22, 19 * 512 + 26);
+}
