@@ -101,7 +101,7 @@ describe('resize', () => {
     await makeDisk('d.img');
     const { status, stderr } = await run('resize', 'd.img:1', '13M');
     expect(status).toBe(1);
-    expect(stderr).toContain(`partition 1 has ${12 * MIB} bytes (12M), not ${13 * MIB}; partition 2 begins`);
+    expect(stderr).toContain(`Partition 1 has ${12 * MIB} bytes (12M), not ${13 * MIB}; partition 2 begins`);
     expect(stderr).toContain(`at byte ${13 * MIB}`);
     expect(await done('resize', '--max', 'd.img:1')).toContain('and gets 12M (12288 blocks');
     await expectWhole('d.img:1');
@@ -173,7 +173,7 @@ describe('resize', () => {
       [
         ['a.img', '1M'],
         1,
-        /its files have no room in 1048576 bytes: \d+ \(\d+ blocks of 1024\) are the least/,
+        /Its files have no room in 1048576 bytes: \d+ \(\d+ blocks of 1024\) are the least/,
       ],
       [['a.img', '10K'], 1, /10 blocks of 1024 bytes are too few for a file system/],
       [['a.img', '-9M'], 1, /can hold nothing/],
@@ -218,7 +218,7 @@ describeWithDevices([], 'resize of attached devices', () => {
     expect([grown.status, grown.stderr]).toEqual([0, '']);
     expect((await userloop(['check', `${name}:1`], at)).stdout).toMatch(/nothing is wrong\n$/);
     const beyond = await userloop(['resize', `${name}p1`, '13M'], at);
-    expect(beyond.stderr).toContain(`the device has ${12 * MIB} bytes (12M), not ${13 * MIB}`);
+    expect(beyond.stderr).toContain(`The device has ${12 * MIB} bytes (12M), not ${13 * MIB}`);
     fs.mkdirSync(path.join(devices.folder, 'mnt'));
     expect((await userloop(['mount', `${name}p1`, 'mnt'], at)).status).toBe(0);
     const refused = await userloop(['resize', `${name}p1`, '9M'], at);

@@ -56,7 +56,7 @@ describe.skipIf(!isPossible)('FUSE for a plain user [root, fusermount3, unshare,
       stranger cat mnt/open
       stranger cat mnt/shut
       stranger touch mnt/new
-      grep /mnt /proc/mounts | grep -o allow_other
+      grep -F " $PWD/mnt " /proc/mounts | grep -o allow_other
       userloop umount mnt
       userloop list`);
     expect(stdout).toBe('open\nallow_other\n');

@@ -72,8 +72,8 @@ describeWithMounts(['mke2fs', 'mkfs.fat'], 'A full volume', () => {
       const { directory } = await mounted.mount();
       // Leaves room for the file, but not for it twice.
       const length = 96 * KIB;
-      const { bavail, bsize } = fs.statfsSync(directory);
-      fs.writeFileSync(path.join(directory, 'filler'), Buffer.alloc(bavail * bsize - 160 * KIB));
+      const { bfree, bsize } = fs.statfsSync(directory);
+      fs.writeFileSync(path.join(directory, 'filler'), Buffer.alloc(bfree * bsize - 160 * KIB));
       const { stdout } = await promisify(execFile)(
         process.execPath,
         ['-e', SCRIPT, directory, String(length)],
