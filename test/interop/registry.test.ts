@@ -66,6 +66,7 @@ describeWithDevices(['flock', 'sfdisk'], 'the folder of the attached devices', (
     const left = `${test.runtime}/.gone-${spawnSync('true').pid}-${state!.name}-x`;
     fs.renameSync(`${test.runtime}/${state!.name}`, left);
     expect(fs.readFileSync('/proc/self/mounts', 'utf8')).toContain(left);
+    fs.chmodSync(`${test.runtime}/dev`, 0o700);
     fs.rmSync(`${test.runtime}/dev`, { recursive: true });
     expect((await run('attach', 'a.img')).status).toBe(0);
     expect((await run('detach', '-a')).status).toBe(0);

@@ -4,8 +4,9 @@ import { describe } from 'vitest';
 import { detachDevice } from '../../src/attach/client.ts';
 import type { DeviceState } from '../../src/attach/device-state.ts';
 import { listDevices } from '../../src/attach/registry.ts';
-import { nativeMountOperations } from '../../src/host/native-mount.ts';
+import { unmountLazily } from '../../src/attach/dead-mount.ts';
 import { readMountTable } from '../../src/host/mount-table.ts';
+import { nativeMountOperations } from '../../src/host/native-mount.ts';
 import { execFileSync } from './programs.ts';
 import { findTool, temporaryFolder } from './tools.ts';
 
@@ -50,7 +51,7 @@ export class AttachedTest {
       await detachDevice(state, { force: true }).catch(() => process.kill(state.pid, 'SIGKILL'));
     }
     for (const { directory } of readMountTable().toReversed()) {
-      if (directory.startsWith(`${this.folder}/`)) nativeMountOperations()?.unmount(directory, 2);
+      if (directory.startsWith(`${this.folder}/`)) unmountLazily(directory);
     }
   }
 }
