@@ -13,6 +13,12 @@ const VOLUMES: readonly (readonly [name: string, size: string, flags: readonly s
   ['ext2', '2M', ['-t', 'ext2', '-b', '1024']],
   ['ext4 without checksums', '4M', ['-t', 'ext4', '-O', '^metadata_csum,^has_journal']],
   ['ext4', '4M', ['-t', 'ext4', '-b', '1024', '-O', '^has_journal']],
+  ['bigalloc', '4M', ['-t', 'ext4', '-b', '1024', '-O', '^has_journal,bigalloc', '-C', '8192']],
+  [
+    'bigalloc without checksums',
+    '8M',
+    ['-t', 'ext4', '-O', '^metadata_csum,^has_journal,bigalloc', '-C', '16384'],
+  ],
 ];
 
 /** A tree with directories, files of several blocks, hard links, symbolic links of both kinds, an indexed directory. */

@@ -65,7 +65,7 @@ export const e2fsck = defineApplet({
     '-E ea_ver, fragcheck, discard, optimize_extents, bmap2extent, unshare_blocks, fixes_only and check_encoding',
     '-d: debugging output',
     '-j: an external journal',
-    'file systems with bigalloc',
+    '-l, -L and -c on file systems with bigalloc',
     'misplaced bitmaps and tables, a new journal where neither its inode nor the copy in the superblock can be used: the volume goes without',
     'copies of more than 64 MiB of multiply-claimed blocks in one run: what is beyond is asked to be deleted',
   ],

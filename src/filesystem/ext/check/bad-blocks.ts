@@ -1,3 +1,4 @@
+import { UnsupportedError } from '../../../errors.ts';
 import { Inode, ReservedInode } from '../inode.ts';
 import type { ExtCheck } from './context.ts';
 import { pointerBlocksFor, writePointers } from './file-map-writer.ts';
@@ -26,11 +27,15 @@ export interface BadBlocks {
  */
 export function setBadBlocks(check: ExtCheck, { find, replaces, now, onUpdate }: BadBlocks): number[] {
   const { geometry } = check;
+  if (geometry.blocksPerCluster > 1)
+    throw new UnsupportedError('A list of bad blocks cannot be set on a volume with clusters (bigalloc)', [
+      'bigalloc',
+    ]);
   const inode = check.readInode(ReservedInode.badBlocks);
   const found = find(check);
   onUpdate(found.filter((block) => !check.isDataBlock(block)));
   const own = ownBlocks(check);
-  const needed = new Set(found.filter((block) => own.get(block - geometry.firstDataBlock)));
+  const needed = new Set(found.filter((block) => own.get(check.bitOf(block))));
   const wanted = new Set(found.filter((block) => check.isDataBlock(block) && !needed.has(block)));
   if (!replaces) for (const block of listedBlocks(check, inode)) wanted.add(block);
   const blocks = [...wanted].sort((a, b) => a - b);

@@ -11,7 +11,8 @@ export class Differences {
   #start = 0;
   #end = -1;
 
-  add(wanted: Uint8Array, stored: Uint8Array, bits: number, first: number): void {
+  /** `first` is the number of the first bit, and each stands for `unit` of them: it is called by its first. */
+  add(wanted: Uint8Array, stored: Uint8Array, bits: number, first: number, unit: number): void {
     for (let bit = 0; bit < bits; bit++) {
       const mask = 1 << (bit & 7);
       const isWanted = (wanted[bit >>> 3]! & mask) !== 0;
@@ -19,14 +20,14 @@ export class Differences {
       this.count++;
       if (isWanted) this.unmarked++;
       const sign = isWanted ? '+' : '-';
-      if (sign === this.#sign && first + bit === this.#end + 1) {
-        this.#end++;
+      if (sign === this.#sign && first + bit * unit === this.#end + unit) {
+        this.#end += unit;
         continue;
       }
       this.#flush();
       this.#sign = sign;
-      this.#start = first + bit;
-      this.#end = first + bit;
+      this.#start = first + bit * unit;
+      this.#end = first + bit * unit;
     }
   }
 

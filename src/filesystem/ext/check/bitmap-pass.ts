@@ -9,6 +9,8 @@ interface Which {
   readonly name: 'block' | 'inode';
   readonly title: 'Block' | 'Inode';
   readonly bits: number;
+  /** Blocks or inodes a bit. */
+  readonly unit: number;
   readonly bitmapOf: (group: number) => number;
   readonly bitsOf: (group: number) => number;
   /** Copies what should be in use in the group. */
@@ -26,11 +28,13 @@ export function checkSummary(check: ExtCheck): { usedBlocks: number; usedInodes:
   const blocks: Which = {
     name: 'block',
     title: 'Block',
-    bits: geometry.blocksPerGroup,
+    bits: geometry.blocksPerGroup / geometry.blocksPerCluster,
+    unit: geometry.blocksPerCluster,
     unsealed: [],
     bitmapOf: (group) => groups.blockBitmap(group),
-    bitsOf: (group) => groups.blocksOf(group),
-    copy: (group, into) => check.foundBlocks.copy(group * geometry.blocksPerGroup, into),
+    bitsOf: (group) => groups.clustersOf(group),
+    copy: (group, into) =>
+      check.foundBlocks.copy((group * geometry.blocksPerGroup) / geometry.blocksPerCluster, into),
     isUninitialised: (group) => groups.hasFlag(group, 'blocksUninitialised'),
     firstOf: (group) => geometry.firstDataBlock + group * geometry.blocksPerGroup,
   };
@@ -39,6 +43,7 @@ export function checkSummary(check: ExtCheck): { usedBlocks: number; usedInodes:
     name: 'inode',
     title: 'Inode',
     bits: perGroup,
+    unit: 1,
     unsealed: [],
     bitmapOf: (group) => groups.inodeBitmap(group),
     bitsOf: () => perGroup,
@@ -49,9 +54,12 @@ export function checkSummary(check: ExtCheck): { usedBlocks: number; usedInodes:
   check.step(5, 0, 2 * groups.count);
   const usedBlocks = compareBitmaps(check, blocks);
   const usedInodes = compareBitmaps(check, inodes);
-  checkCounts(check, usedBlocks, usedInodes);
+  const freeBlocks = checkCounts(check, usedBlocks, usedInodes);
   for (const which of [blocks, inodes]) checkSeals(check, which);
-  return { usedBlocks: sum(usedBlocks), usedInodes: sum(usedInodes) };
+  return {
+    usedBlocks: geometry.blockCount - geometry.firstDataBlock - freeBlocks,
+    usedInodes: sum(usedInodes),
+  };
 }
 
 /** Reserved inodes are in use, whatever they hold. */
@@ -116,7 +124,7 @@ function compareBitmaps(check: ExtCheck, which: Which): Float64Array {
       continue;
     }
     wrongGroups.push(group);
-    differences.add(wanted, stored, bits, which.firstOf(group));
+    differences.add(wanted, stored, bits, which.firstOf(group), which.unit);
   }
   if (differences.count === 0 && !isPaddingWrong) return counts;
   const isMended = check.ask({
@@ -145,9 +153,9 @@ function compareBitmaps(check: ExtCheck, which: Which): Float64Array {
 
 /** Takes over the bits of blocks that the check has moved itself. Returns whether there are any. */
 function settleMoved(check: ExtCheck, group: number, wanted: Uint8Array, stored: Uint8Array): boolean {
-  const { blocksPerGroup } = check.geometry;
-  const moved = new Uint8Array(Math.ceil(blocksPerGroup / 8));
-  check.movedBlocks.copy(group * blocksPerGroup, moved);
+  const perGroup = check.geometry.blocksPerGroup / check.geometry.blocksPerCluster;
+  const moved = new Uint8Array(Math.ceil(perGroup / 8));
+  check.movedBlocks.copy(group * perGroup, moved);
   let isAny = false;
   for (const [at, mask] of moved.entries()) {
     if (mask === 0) continue;
@@ -177,9 +185,12 @@ function markOwn(check: ExtCheck, own: OwnBlocks, group: number, bitmap: Uint8Ar
   const { groups, geometry } = check;
   const start = geometry.firstDataBlock + group * geometry.blocksPerGroup;
   const end = start + groups.blocksOf(group);
+  const firstBit = check.bitOf(start);
   const mark = (first: number, length: number): void => {
-    for (let block = Math.max(first, start); block < Math.min(first + length, end); block++)
-      bitmap[(block - start) >> 3]! |= 1 << ((block - start) & 7);
+    for (let block = Math.max(first, start); block < Math.min(first + length, end); block++) {
+      const bit = check.bitOf(block) - firstBit;
+      bitmap[bit >> 3]! |= 1 << (bit & 7);
+    }
   };
   groups.ownRuns(group, mark);
   const runs = own.get(group) ?? [];

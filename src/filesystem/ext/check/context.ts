@@ -114,11 +114,13 @@ export class ExtCheck {
   /** Of checksums; undefined without `metadata_csum`. */
   readonly seed: number | undefined;
 
-  /** Blocks in use as the inodes have it, counted from the first data block. */
+  /** Clusters in use as the inodes have it, by `bitOf`: a cluster is a block without `bigalloc`. */
   readonly foundBlocks = new SparseBitmap();
   /** Those that are in use twice. */
   readonly sharedBlocks = new SparseBitmap();
   sharedCount = 0;
+  /** Inodes with blocks that are not where their clusters want them: clusters of those count as in use twice. */
+  readonly misaligned = new Set<number>();
   readonly usedInodes = new SparseBitmap();
   readonly directories = new SparseBitmap();
   /** Type in the terms of a directory entry, of each used inode; 0 for modes that cannot be. */
@@ -143,7 +145,7 @@ export class ExtCheck {
   /** Directories whose index is wrong. */
   readonly badIndexes = new SparseBitmap();
   isRearranged = false;
-  /** Blocks that the check has given away or taken itself, counted from the first data block. */
+  /** Clusters that the check has given away or taken itself. */
   movedBlocks = new SparseBitmap();
   movedCount = 0;
   /** How often an attribute block is used, and in `attributeBlocks` which those are. */
@@ -212,16 +214,38 @@ export class ExtCheck {
     return block >= this.geometry.firstDataBlock && block < this.geometry.blockCount;
   }
 
-  /** Marks a block as used; returns whether it was before. */
+  /** The bit of a block in a map of clusters, counted over all groups. */
+  bitOf(block: number): number {
+    const { firstDataBlock, blocksPerCluster } = this.geometry;
+    return blocksPerCluster === 1
+      ? block - firstDataBlock
+      : Math.floor((block - firstDataBlock) / blocksPerCluster);
+  }
+
+  /** The first block of the cluster with this bit. */
+  blockOf(bit: number): number {
+    return this.geometry.firstDataBlock + bit * this.geometry.blocksPerCluster;
+  }
+
+  isUsed(block: number): boolean {
+    return this.foundBlocks.get(this.bitOf(block));
+  }
+
+  isShared(block: number): boolean {
+    return this.sharedBlocks.get(this.bitOf(block));
+  }
+
+  /** Marks the cluster of a block as used; returns whether it was before. */
   claim(block: number): boolean {
-    const index = block - this.geometry.firstDataBlock;
+    const index = this.bitOf(block);
     if (!this.foundBlocks.set(index)) return false;
     this.share(index);
     return true;
   }
 
   claimRange(block: number, length: number): void {
-    this.foundBlocks.setRange(block - this.geometry.firstDataBlock, length, this.#share);
+    const first = this.bitOf(block);
+    this.foundBlocks.setRange(first, this.bitOf(block + length - 1) + 1 - first, this.#share);
   }
 
   share(index: number): void {

@@ -2,16 +2,17 @@ import { Superblock, SUPERBLOCK_OFFSET } from '../superblock.ts';
 import type { ExtCheck } from './context.ts';
 import { writeSuperblock } from './superblock-pass.ts';
 
-/** The counts in the superblock and in the descriptors, against what was found. */
-export function checkCounts(check: ExtCheck, usedBlocks: Float64Array, usedInodes: Float64Array): void {
+/** The counts in the superblock and in the descriptors, against what was found: bits of the bitmaps. Returns how many blocks are free. */
+export function checkCounts(check: ExtCheck, usedBlocks: Float64Array, usedInodes: Float64Array): number {
   const { groups, geometry, superblock } = check;
   const changed = new Set<number>();
   let freeBlocks = 0;
   let freeInodes = 0;
   const directories = countDirectories(check);
   for (let group = 0; group < groups.count; group++) {
-    const blocks = groups.blocksOf(group) - usedBlocks[group]!;
-    freeBlocks += blocks;
+    // The descriptors count clusters, the superblock blocks.
+    const blocks = groups.clustersOf(group) - usedBlocks[group]!;
+    freeBlocks += blocks * geometry.blocksPerCluster;
     const found = groups.freeBlocks(group);
     // e2fsck compares 16 bits where descriptors have no more.
     if (
@@ -51,6 +52,7 @@ export function checkCounts(check: ExtCheck, usedBlocks: Float64Array, usedInode
     freeInodes,
   );
   for (const group of changed) groups.save(group);
+  return freeBlocks;
 }
 
 function countDirectories(check: ExtCheck): Float64Array {

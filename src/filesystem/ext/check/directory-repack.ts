@@ -229,25 +229,42 @@ export class DirectoryRepack {
    * when there are not enough, or one that was taken is to be written again.
    */
   #findFresh(count: number): number[] | undefined {
-    const { foundBlocks, movedBlocks, geometry, options } = this.#check;
-    const { firstDataBlock, blockCount, blockSize } = geometry;
+    const check = this.#check;
+    const { options } = check;
+    const { blockCount, blockSize, blocksPerCluster } = check.geometry;
     const found: number[] = [];
-    let block = this.#nextFresh;
-    for (; block < blockCount && found.length < count; block++) {
-      const index = block - firstDataBlock;
-      if (!foundBlocks.get(index) && !movedBlocks.get(index)) found.push(block);
+    let first = this.#nextFresh;
+    for (; first + blocksPerCluster <= blockCount && found.length < count; first += blocksPerCluster) {
+      if (check.isUsed(first) || check.movedBlocks.get(check.bitOf(first))) continue;
+      const end = first + Math.min(blocksPerCluster, count - found.length);
+      for (let block = first; block < end; block++) found.push(block);
     }
     if (found.length < count) return undefined;
-    this.#nextFresh = block;
+    this.#nextFresh = first;
     for (const each of found) options.onFresh?.(each * blockSize, blockSize);
     return found;
   }
 
   /** What the directory has, shorter or with more behind it. */
   #extend(own: readonly number[], count: number): number[] | undefined {
-    const more = findFree(this.#check, Math.max(0, count - own.length), new Set());
-    const places = [...own.slice(0, count), ...more];
+    const { blocksPerCluster } = this.#check.geometry;
+    // The rest of a cluster is the file's own; with gaps, its blocks would get other places in their clusters.
+    if (blocksPerCluster > 1 && this.#isHoled) return undefined;
+    const places = own.slice(0, count);
+    while (places.length < count && places.length % blocksPerCluster !== 0) places.push(places.at(-1)! + 1);
+    places.push(...findFree(this.#check, count - places.length, new Set()));
     return places.length === count ? places : undefined;
+  }
+
+  /** The first blocks of so many clusters. */
+  #findMapBlocks(count: number, taken: ReadonlySet<number>): number[] {
+    const check = this.#check;
+    const { blocksPerCluster } = check.geometry;
+    const fresh = this.#findFresh(count * blocksPerCluster);
+    if (fresh !== undefined) return fresh.filter((_, index) => index % blocksPerCluster === 0);
+    return findFree(check, (taken.size + count) * blocksPerCluster, new Set())
+      .filter((block, index) => index % blocksPerCluster === 0 && !taken.has(check.bitOf(block)))
+      .slice(0, count);
   }
 
   #remap(directory: number, inode: DataView, own: readonly number[], places: readonly number[]): boolean {
@@ -258,24 +275,21 @@ export class DirectoryRepack {
     )
       return true;
     const check = this.#check;
+    const { blocksPerCluster } = check.geometry;
     const before = new Set<number>();
     eachBlock(check, directory, (start, length) => {
-      for (let block = start; block < start + length; block++) before.add(block);
+      for (let block = start; block < start + length; block++) before.add(check.bitOf(block));
     });
     const needed = mapBlocksFor(check, places);
     if (needed === undefined) return false;
-    const taken = new Set(places);
-    const mapBlocks =
-      this.#findFresh(needed) ??
-      findFree(check, places.length + needed, taken)
-        .filter((block) => !taken.has(block))
-        .slice(0, needed);
+    const taken = new Set(places.map((block) => check.bitOf(block)));
+    const mapBlocks = this.#findMapBlocks(needed, taken);
     if (mapBlocks.length < needed) return false;
-    const after = new Set([...places, ...mapBlocks]);
-    for (const block of after) if (!before.has(block)) takeBlock(check, block);
-    for (const block of before) if (!after.has(block)) releaseBlock(check, block);
+    const after = new Set([...taken, ...mapBlocks.map((block) => check.bitOf(block))]);
+    for (const bit of after) if (!before.has(bit)) takeBlock(check, check.blockOf(bit));
+    for (const bit of before) if (!after.has(bit)) releaseBlock(check, check.blockOf(bit));
     writeFileMap(check, directory, inode, places, mapBlocks);
-    const change = after.size - before.size;
+    const change = (after.size - before.size) * blocksPerCluster;
     Inode.i_blocks_lo.set(
       inode,
       0,

@@ -1,3 +1,4 @@
+import { Inode } from '../inode.ts';
 import type { ExtCheck, Problem } from './context.ts';
 
 /** What is wrong with an extent, in the words of the tool; `next` and `to` bound its position. */
@@ -70,4 +71,33 @@ export function nodeProblem(
     question: 'Clear',
     action: `clears inode ${number}`,
   };
+}
+
+/** Blocks of an extent that are listed. */
+const MAX_LISTED = 1000;
+
+/** Tells of an extent whose blocks are not where their clusters want them, and has it moved as what is in use twice. */
+export function reportMisaligned(
+  check: ExtCheck,
+  number: number,
+  key: number,
+  physical: number,
+  length: number,
+): void {
+  let text = '';
+  for (let index = 0; index < Math.min(length, MAX_LISTED); index++)
+    text += `Inode ${number} logical block ${key + index} (physical block ${physical + index}) violates cluster allocation rules.\nWill fix in pass 1B.\n`;
+  const ratio = check.geometry.blocksPerCluster;
+  check.ask({
+    code: 'ext-cluster',
+    structure: 'extent',
+    field: 'ee_start_lo',
+    offset: check.inodeOffset(number) + Inode.i_block.offset,
+    found: `block ${physical} for block ${key} of the file`,
+    expected: `the block ${key % ratio} of a cluster, in the cluster of its neighbours in the file`,
+    meaning: `Inode ${number} has its blocks ${key} to ${key + length - 1} where its clusters of ${ratio} blocks do not allow it`,
+    text,
+  });
+  check.misaligned.add(number);
+  for (let bit = check.bitOf(physical); bit <= check.bitOf(physical + length - 1); bit++) check.share(bit);
 }

@@ -49,17 +49,17 @@ export class FileRewrite {
     const usable = new Set((own ?? []).filter((block) => !isShared(check, block)));
     // Each run of blocks is an extent at worst.
     const reserve = hasExtents(check) ? Math.ceil(count / 8) : Math.ceil(count / 64) + 2;
-    const free = findFree(check, count + reserve, usable);
-    if (free.length < count) return undefined;
-    const blocks = free.slice(0, count);
-    const needed = mapBlocksFor(check, blocks);
-    if (needed === undefined || free.length < count + needed) return undefined;
-    return new FileRewrite(check, number, inode, content, blocks, free.slice(count, count + needed), false);
+    const places = findPlaces(check, count, reserve, usable);
+    if (places === undefined) return undefined;
+    const needed = mapBlocksFor(check, places.blocks);
+    if (needed === undefined || places.more.length < needed) return undefined;
+    const mapBlocks = places.more.slice(0, needed);
+    return new FileRewrite(check, number, inode, content, places.blocks, mapBlocks, false);
   }
 
   carryOut(): void {
     const check = this.#check;
-    const { blockSize, firstDataBlock, sectorsPerBlock } = check.geometry;
+    const { blockSize, blocksPerCluster, sectorsPerBlock } = check.geometry;
     const inode = this.#inode;
     const bytes = new Uint8Array(blockSize);
     for (const [index, block] of this.#blocks.entries()) {
@@ -70,10 +70,10 @@ export class FileRewrite {
     Inode.i_size_lo.set(inode, 0, this.#content.length);
     Inode.i_size_high.set(inode, 0, 0);
     if (!this.#isInPlace) {
-      for (const block of [...this.#blocks, ...this.#mapBlocks])
-        check.foundBlocks.set(block - firstDataBlock);
+      for (const block of [...this.#blocks, ...this.#mapBlocks]) check.foundBlocks.set(check.bitOf(block));
       writeFileMap(check, this.#number, inode, this.#blocks, this.#mapBlocks);
-      const sectors = (this.#blocks.length + this.#mapBlocks.length) * sectorsPerBlock;
+      const clusters = Math.ceil(this.#blocks.length / blocksPerCluster) + this.#mapBlocks.length;
+      const sectors = clusters * blocksPerCluster * sectorsPerBlock;
       Inode.i_blocks_lo.set(inode, 0, sectors);
       Inode.i_blocks_high.set(inode, 0, 0);
     }
@@ -96,14 +96,36 @@ export function ownBlocks(check: ExtCheck, inode: DataView): number[] | undefine
 const MAX_BLOCKS = 1 << 18;
 
 export function isShared(check: ExtCheck, block: number): boolean {
-  return check.sharedBlocks.get(block - check.geometry.firstDataBlock);
+  return check.isShared(block);
 }
 
-/** The first free blocks, and `usable` as if they were. */
+/**
+ * The first free blocks, and `usable` as if they were. With clusters they come in whole ones: a file that has them in this order from its start on has
+ * each where its cluster wants it.
+ */
 export function findFree(check: ExtCheck, count: number, usable: ReadonlySet<number>): number[] {
-  const { firstDataBlock, blockCount } = check.geometry;
+  const { firstDataBlock, blockCount, blocksPerCluster } = check.geometry;
   const found: number[] = [];
-  for (let block = firstDataBlock; block < blockCount && found.length < count; block++)
-    if (!check.foundBlocks.get(block - firstDataBlock) || usable.has(block)) found.push(block);
+  for (let first = firstDataBlock; first < blockCount && found.length < count; first += blocksPerCluster) {
+    const end = first + blocksPerCluster;
+    if (end > blockCount) break;
+    if (check.isUsed(first) && !usable.has(first)) continue;
+    for (let block = first; block < end && found.length < count; block++) found.push(block);
+  }
   return found;
+}
+
+/** Free blocks for a content of so many, and up to so many more for its map, each in a cluster of its own; undefined when there is no room for the content. */
+export function findPlaces(
+  check: ExtCheck,
+  count: number,
+  more: number,
+  usable: ReadonlySet<number>,
+): { readonly blocks: number[]; readonly more: number[] } | undefined {
+  const { blocksPerCluster } = check.geometry;
+  const whole = Math.ceil(count / blocksPerCluster) * blocksPerCluster;
+  const free = findFree(check, whole + more * blocksPerCluster, usable);
+  if (free.length < count) return undefined;
+  const rest = free.slice(whole).filter((_, index) => index % blocksPerCluster === 0);
+  return { blocks: free.slice(0, count), more: rest };
 }

@@ -20,9 +20,17 @@ const MAX_NODES = 100_000;
 /** Position in the file, block on the device, how many; those that are not written yet read as zeros. */
 export type VisitRun = (position: number, start: number, length: number, isUnwritten: boolean) => void;
 
-/** Every run of data of an inode whose map may be anything, in the order of the file. Returns false when a part of the map cannot be. */
-export function eachRun(check: ExtCheck, inode: DataView, visit: VisitRun): boolean {
-  const walk = new RunWalk(check, visit);
+/**
+ * Every run of data of an inode whose map may be anything, in the order of the file, and before what it leads to each block of the map itself. Returns false when
+ * a part of the map cannot be.
+ */
+export function eachRun(
+  check: ExtCheck,
+  inode: DataView,
+  visit: VisitRun,
+  visitMap?: (block: number) => void,
+): boolean {
+  const walk = new RunWalk(check, visit, visitMap);
   const start = Inode.i_block.offset;
   if ((Inode.i_flags.get(inode, 0) & InodeFlag.extents) !== 0) walk.node(inode, start, 60, undefined);
   else {
@@ -36,12 +44,14 @@ class RunWalk {
   isSound = true;
   readonly #check: ExtCheck;
   readonly #visit: VisitRun;
+  readonly #visitMap: ((block: number) => void) | undefined;
   #position = 0;
   #nodes = 0;
 
-  constructor(check: ExtCheck, visit: VisitRun) {
+  constructor(check: ExtCheck, visit: VisitRun, visitMap: ((block: number) => void) | undefined) {
     this.#check = check;
     this.#visit = visit;
+    this.#visitMap = visitMap;
   }
 
   node(view: DataView, base: number, size: number, depth: number | undefined): void {
@@ -92,6 +102,7 @@ class RunWalk {
       this.isSound = false;
       return undefined;
     }
+    this.#visitMap?.(block);
     const bytes = new Uint8Array(this.#check.geometry.blockSize);
     this.#check.readBlock(block, bytes);
     return viewOf(bytes);

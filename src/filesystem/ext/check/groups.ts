@@ -34,8 +34,9 @@ export class CheckedGroups {
     this.#descriptorBlocks = Math.ceil(groupCount / descriptorsPerBlock);
     this.#bytes = new Uint8Array(this.#descriptorBlocks * blockSize);
     this.#view = viewOf(this.#bytes);
-    const shift =
-      superblockBlock - (geometry.firstDataBlock > 0 || blockSize > 1024 ? geometry.firstDataBlock : 0);
+    // Descriptors follow the superblock, which with blocks of 1 KiB and bigalloc lies in block 1 of the first group alone.
+    const isLate = geometry.firstDataBlock === 0 && blockSize === 1024 && superblockBlock > 0;
+    const shift = superblockBlock - geometry.firstDataBlock - (isLate ? 1 : 0);
     for (let index = 0; index < this.#descriptorBlocks; index++) {
       // A copy of the superblock has a copy of the descriptors behind it, but for those in their own meta groups.
       const block = this.#blockOf(index, 0) + (index < geometry.firstMetaDescriptorBlock ? shift : 0);
@@ -194,6 +195,11 @@ export class CheckedGroups {
   blocksOf(group: number): number {
     const { firstDataBlock, blocksPerGroup, blockCount } = this.#geometry;
     return Math.min(blocksPerGroup, blockCount - firstDataBlock - group * blocksPerGroup);
+  }
+
+  /** Bits of the block bitmap that stand for something. */
+  clustersOf(group: number): number {
+    return Math.ceil(this.blocksOf(group) / this.#geometry.blocksPerCluster);
   }
 
   hasFlag(group: number, flag: keyof typeof GroupFlag): boolean {

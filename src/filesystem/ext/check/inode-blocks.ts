@@ -12,9 +12,10 @@ import {
 } from '../extent-node.ts';
 import { Inode, InodeFlag, ReservedInode } from '../inode.ts';
 import { type BlockTally, emptyTally } from './block-tally.ts';
+import { ClusterTrail } from './cluster-trail.ts';
 import type { ExtCheck } from './context.ts';
 import { headerFault } from './extent-header.ts';
-import { extentFault, extentProblem, nodeProblem } from './extent-problems.ts';
+import { extentFault, extentProblem, nodeProblem, reportMisaligned } from './extent-problems.ts';
 
 const NO_BLOCK = -1;
 /** Pointers to data in an inode; then come the single, the double and the triple indirect block. */
@@ -37,6 +38,8 @@ export class BlockWalker {
   #isDirectory = false;
   #previous = NO_BLOCK;
   #seed = 0;
+  /** With clusters: which of them the inode has claimed. */
+  #trail: ClusterTrail | undefined;
   /** Mends were made in the inode itself. */
   isInodeChanged = false;
   tally: BlockTally = emptyTally();
@@ -50,6 +53,8 @@ export class BlockWalker {
     this.#number = number;
     this.#isDirectory = this.#check.directories.get(number);
     this.#previous = NO_BLOCK;
+    const { blocksPerCluster } = this.#check.geometry;
+    this.#trail = blocksPerCluster === 1 ? undefined : new ClusterTrail(blocksPerCluster);
     this.isInodeChanged = false;
     this.tally = emptyTally();
     const start = base + Inode.i_block.offset;
@@ -123,9 +128,9 @@ export class BlockWalker {
 
   #descend(child: number, key: number, depth: number, to: number): void {
     const check = this.#check;
-    const { blockSize } = check.geometry;
+    const { blockSize, blocksPerCluster } = check.geometry;
     const isShared = check.claim(child);
-    this.tally.blocks++;
+    this.tally.blocks += blocksPerCluster;
     if (isShared && this.#reentries++ >= MAX_REENTRIES) return;
     const bytes = this.#buffer(depth);
     check.readBlock(child, bytes);
@@ -233,11 +238,15 @@ export class BlockWalker {
   #data(key: number, physical: number, length: number, unwritten: boolean): void {
     const { tally } = this;
     const check = this.#check;
-    tally.blocks += length;
     tally.last = Math.max(tally.last, key + length - 1);
     if (!unwritten) tally.lastWritten = Math.max(tally.lastWritten, key + length - 1);
     if (this.#previous !== NO_BLOCK && this.#previous + 1 !== physical) tally.isFragmented = true;
     this.#previous = physical + length - 1;
+    if (this.#trail !== undefined) {
+      this.#dataInClusters(this.#trail, key, physical, length);
+      return;
+    }
+    tally.blocks += length;
     if (!this.#isDirectory) {
       check.claimRange(physical, length);
       return;
@@ -245,6 +254,17 @@ export class BlockWalker {
     for (let i = 0; i < length; i++) {
       if (!check.claim(physical + i)) this.#directoryBlock(key + i, physical + i);
     }
+  }
+
+  #dataInClusters(trail: ClusterTrail, key: number, physical: number, length: number): void {
+    const check = this.#check;
+    const { first, count, isMisaligned } = trail.next(key, physical, length);
+    for (let bit = first; bit < first + count; bit++) check.claim(check.blockOf(bit));
+    this.tally.blocks += count * check.geometry.blocksPerCluster;
+    if (isMisaligned) reportMisaligned(check, this.#number, key, physical, length);
+    if (!this.#isDirectory) return;
+    for (let i = 0; i < length; i++)
+      if (!check.isShared(physical + i)) this.#directoryBlock(key + i, physical + i);
   }
 
   #directoryBlock(position: number, block: number): void {
@@ -277,24 +297,32 @@ export class BlockWalker {
     holder: number | undefined,
   ): boolean {
     const check = this.#check;
+    const { blocksPerCluster } = check.geometry;
     const { tally } = this;
     if (!check.isDataBlock(block)) {
       this.#illegal(block, level, position, view, at, holder);
       return false;
     }
     if (level === 0) {
-      tally.blocks++;
       tally.last = Math.max(tally.last, position);
       tally.lastWritten = tally.last;
       if (this.#previous !== NO_BLOCK && this.#previous + 1 !== block) tally.isFragmented = true;
       this.#previous = block;
       // The blocks that the resize inode leads to belong to the descriptors.
-      if (this.#number === ReservedInode.resize) return true;
+      if (this.#number === ReservedInode.resize) {
+        tally.blocks += blocksPerCluster;
+        return true;
+      }
+      if (this.#trail !== undefined) {
+        this.#dataInClusters(this.#trail, position, block, 1);
+        return true;
+      }
+      tally.blocks++;
       if (!check.claim(block) && this.#isDirectory) this.#directoryBlock(position, block);
       return true;
     }
     tally.depth = Math.max(tally.depth, level);
-    tally.blocks++;
+    tally.blocks += blocksPerCluster;
     // Indirect blocks lie between those of the data.
     if (this.#previous !== NO_BLOCK && this.#previous + 1 !== block) tally.isFragmented = true;
     this.#previous = block;

@@ -12,6 +12,7 @@ import { InodeFields } from './inode-fields.ts';
 import { InodeSizes } from './inode-size.ts';
 import { PlainInodes } from './plain-inode.ts';
 import { checkQuotaInode, isQuotaInode } from './quota-inode.ts';
+import { SparseBitmap } from './sparse.ts';
 import { checkSymlink, hasNoBlocks } from './symlink-check.ts';
 
 /** Bytes of an inode table that are read at once. */
@@ -53,7 +54,7 @@ export function checkInodes(check: ExtCheck): void {
 /** Superblocks, descriptors, bitmaps and tables are in use, too. */
 function markOwnBlocks(check: ExtCheck): void {
   const { groups, geometry } = check;
-  const mark = (start: number, length: number): void => check.claimRange(start, length);
+  const mark = ownMarker(check);
   for (let group = 0; group < groups.count; group++) {
     mark(groups.inodeTable(group), geometry.inodeTableBlocks);
     mark(groups.blockBitmap(group), 1);
@@ -64,6 +65,18 @@ function markOwnBlocks(check: ExtCheck): void {
     const block = Number(Superblock.s_mmp_block.get(check.superblock, 0));
     if (check.isDataBlock(block)) mark(block, 1);
   }
+}
+
+/** The structures of the format may lie together in a cluster, each in blocks of its own. */
+function ownMarker(check: ExtCheck): (start: number, length: number) => void {
+  if (check.geometry.blocksPerCluster === 1) return (start, length) => check.claimRange(start, length);
+  const blocks = new SparseBitmap();
+  const shareBlock = (block: number): void => check.share(check.bitOf(block));
+  return (start, length) => {
+    blocks.setRange(start, length, shareBlock);
+    const first = check.bitOf(start);
+    check.foundBlocks.setRange(first, check.bitOf(start + length - 1) + 1 - first);
+  };
 }
 
 class InodePass {
@@ -191,7 +204,7 @@ class InodePass {
         Inode.i_file_acl_high.set(view, base, 0);
         isChanged = true;
       } else {
-        extraBlocks += 1 + outer.charge;
+        extraBlocks += check.geometry.blocksPerCluster + outer.charge;
         valueCount += outer.values;
       }
     }
@@ -256,7 +269,7 @@ class InodePass {
     const { statistics } = check;
     const hasExtents = (flags & InodeFlag.extents) !== 0;
     // A file that no group can hold cannot be in one piece.
-    const isInGroup = tally.blocks < check.geometry.blocksPerGroup;
+    const isInGroup = tally.blocks / check.geometry.blocksPerCluster < check.geometry.blocksPerGroup;
     if (
       tally.isFragmented &&
       isInGroup &&

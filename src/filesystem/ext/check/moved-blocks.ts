@@ -3,7 +3,7 @@ import type { ExtCheck } from './context.ts';
 import { writeSuperblock } from './superblock-pass.ts';
 
 /**
- * Gives a block to a file where nothing was wrong. The counts follow at once; the bitmaps are written by pass 5, which does not tell of such blocks.
+ * Gives a block, with its cluster, to a file where nothing was wrong. The counts follow at once; the bitmaps are written by pass 5, which does not tell of such blocks.
  */
 export function takeBlock(check: ExtCheck, block: number): void {
   move(check, block, -1);
@@ -16,16 +16,19 @@ export function releaseBlock(check: ExtCheck, block: number): void {
 
 function move(check: ExtCheck, block: number, change: number): void {
   const { geometry, groups, foundBlocks, movedBlocks, superblock } = check;
-  const index = block - geometry.firstDataBlock;
+  const index = check.bitOf(block);
   if (foundBlocks.get(index) === change < 0) return;
   if (change < 0) foundBlocks.set(index);
   else foundBlocks.clear(index);
   if (!movedBlocks.set(index)) check.movedCount++;
-  const group = Math.floor(index / geometry.blocksPerGroup);
+  const group = Math.floor((block - geometry.firstDataBlock) / geometry.blocksPerGroup);
   groups.setFreeBlocks(group, groups.freeBlocks(group) + change);
   groups.save(group);
   const high = geometry.has64bit ? Superblock.s_free_blocks_count_hi.get(superblock, 0) : 0;
-  const free = Superblock.s_free_blocks_count_lo.get(superblock, 0) + high * 0x1_0000_0000 + change;
+  const free =
+    Superblock.s_free_blocks_count_lo.get(superblock, 0) +
+    high * 0x1_0000_0000 +
+    change * geometry.blocksPerCluster;
   Superblock.s_free_blocks_count_lo.set(superblock, 0, free % 0x1_0000_0000);
   if (geometry.has64bit)
     Superblock.s_free_blocks_count_hi.set(superblock, 0, Math.floor(free / 0x1_0000_0000));

@@ -97,8 +97,9 @@ export class PlainInodes {
     );
   }
 
-  /** Notes what an inode has if it is plain; returns whether it was. */
+  /** Notes what an inode has if it is plain; returns whether it was. With clusters none is: what is shared within a file takes a closer look. */
   check(number: number, base: number): boolean {
+    if (this.#check.geometry.blocksPerCluster > 1) return false;
     const words = this.#words;
     const halves = this.#halves;
     const at = base >>> 2;

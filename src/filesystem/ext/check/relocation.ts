@@ -22,7 +22,7 @@ export class Relocation {
   /** What was moved with others of its extent: nobody has it any more. */
   readonly #left: number[] = [];
   #isComplete = true;
-  #isForeign: (block: number) => boolean = () => false;
+  #isForeign: (bit: number) => boolean = () => false;
 
   constructor(check: ExtCheck) {
     this.#check = check;
@@ -30,7 +30,7 @@ export class Relocation {
   }
 
   /** Moves every block of the inode for which `isForeign`, and writes its map. Returns false when there was no room for all of them. */
-  move(number: number, isForeign: (block: number) => boolean): boolean {
+  move(number: number, isForeign: (bit: number) => boolean): boolean {
     const check = this.#check;
     const inode = check.readInode(number);
     this.#isComplete = true;
@@ -69,7 +69,8 @@ export class Relocation {
     const length = lengthOf(view, at);
     if (!this.#check.isDataBlock(from) || !this.#check.isDataBlock(from + length - 1)) return false;
     let isForeign = false;
-    for (let block = from; block < from + length; block++) isForeign = this.#isForeign(block) || isForeign;
+    for (let block = from; block < from + length; block++)
+      isForeign = this.#isForeign(this.#check.bitOf(block)) || isForeign;
     if (!isForeign) return false;
     const to = this.#take(length);
     if (to === undefined) return false;
@@ -85,7 +86,7 @@ export class Relocation {
     const check = this.#check;
     const child = childOf(view, at);
     if (!check.isDataBlock(child) || depth > 5) return false;
-    const to = this.#isForeign(child) ? this.#take(1) : child;
+    const to = this.#isForeign(check.bitOf(child)) ? this.#take(1) : child;
     if (to === undefined) return false;
     const bytes = new Uint8Array(check.geometry.blockSize);
     check.readBlock(child, bytes);
@@ -108,7 +109,7 @@ export class Relocation {
     const check = this.#check;
     const block = view.getUint32(at, true);
     if (block === 0 || !check.isDataBlock(block)) return false;
-    const to = this.#isForeign(block) ? this.#take(1) : block;
+    const to = this.#isForeign(check.bitOf(block)) ? this.#take(1) : block;
     if (to === undefined) return false;
     if (level > 0) {
       const bytes = new Uint8Array(check.geometry.blockSize);

@@ -78,7 +78,7 @@ function isValid(check: ExtCheck, inode: DataView, reservation: Reservation): bo
 }
 
 function recreate(check: ExtCheck, inode: DataView, reservation: Reservation): void {
-  const { blockSize, sectorsPerBlock, inodeSize } = check.geometry;
+  const { blockSize, blocksPerCluster, sectorsPerBlock, inodeSize } = check.geometry;
   const { first, count, slot, distances } = reservation;
   const perBlock = blockSize / 4;
   if (!check.isDataBlock(first + count - 1) || distances.length > perBlock) return;
@@ -102,16 +102,17 @@ function recreate(check: ExtCheck, inode: DataView, reservation: Reservation): v
   Inode.i_links_count.set(inode, 0, 1);
   Inode.i_size_lo.set(inode, 0, size % 0x1_0000_0000);
   Inode.i_size_high.set(inode, 0, Math.floor(size / 0x1_0000_0000));
-  Inode.i_blocks_lo.set(inode, 0, (1 + count * (1 + distances.length)) * sectorsPerBlock);
+  Inode.i_blocks_lo.set(inode, 0, (1 + count * (1 + distances.length)) * blocksPerCluster * sectorsPerBlock);
   if (inodeSize > 128) Inode.i_extra_isize.set(inode, 0, Math.min(32, inodeSize - 128));
   inode.setUint32(DOUBLE_INDIRECT, topBlock, true);
   check.writeInode(ReservedInode.resize, inode);
 }
 
 /** One that nothing was found to use; what the resize inode has had is free again in the next round. */
-function freeBlock({ geometry, foundBlocks }: ExtCheck): number | undefined {
-  for (let block = geometry.firstDataBlock; block < geometry.blockCount; block++) {
-    if (foundBlocks.set(block - geometry.firstDataBlock)) continue;
+function freeBlock(check: ExtCheck): number | undefined {
+  const { firstDataBlock, blockCount, blocksPerCluster } = check.geometry;
+  for (let block = firstDataBlock; block < blockCount; block += blocksPerCluster) {
+    if (check.foundBlocks.set(check.bitOf(block))) continue;
     return block;
   }
   return undefined;

@@ -1,7 +1,10 @@
 import { viewOf } from '../../../bytes/struct.ts';
 import { Inode, InodeFlag, ReservedInode } from '../inode.ts';
+import { ClusterRelocation } from './cluster-relocation.ts';
+import { ClusterTrail } from './cluster-trail.ts';
 import type { ExtCheck } from './context.ts';
 import { PathFinder } from './directory-blocks.ts';
+import { eachRun } from './file-runs.ts';
 import { Relocation } from './relocation.ts';
 import { SparseBitmap } from './sparse.ts';
 import { childOf, ExtentHeader, lengthOf, startOf } from '../extent-node.ts';
@@ -24,6 +27,8 @@ interface Claim {
   readonly number: number;
   /** Blocks of it that are in use twice. */
   readonly blocks: readonly number[];
+  /** Their bits, one for each claim: a cluster may hold several blocks, and be claimed once. */
+  readonly bits: readonly number[];
 }
 
 /**
@@ -43,23 +48,24 @@ export function checkShared(check: ExtCheck): boolean {
   check.observer.tell(`(There are ${counted} inodes containing multiply-claimed blocks.)\n\n`);
   const own = ownBlocks(check);
   const owners = new Map<number, number>();
-  const relocation = new Relocation(check);
+  const isClustered = check.geometry.blocksPerCluster > 1;
+  const relocation = isClustered ? new ClusterRelocation(check) : new Relocation(check);
   const paths = new PathFinder(check);
   const nameOf = (number: number): string =>
     `${FIXED_JOBS.get(number) ?? paths.pathOfFile(number)} (inode #${number}${timeOf(check, number)})`;
   let isChanged = false;
-  for (const { number, blocks } of claims) {
-    const first = check.geometry.firstDataBlock;
+  for (const claim of claims) {
+    const { number } = claim;
     const rivals = new Set<number>();
-    let isShared = false;
-    for (const block of blocks) {
-      const owner = owners.get(block);
-      if (owner === undefined && !own.get(block - first)) owners.set(block, number);
+    let isShared = check.misaligned.has(number);
+    for (const bit of claim.bits) {
+      const owner = owners.get(bit);
+      if (owner === undefined && !own.get(bit)) owners.set(bit, number);
       else isShared = true;
       if (owner !== undefined && owner !== number) rivals.add(owner);
     }
     isChanged =
-      reconcile(check, relocation, { number, blocks, isShared, rivals, owners, own, nameOf }) || isChanged;
+      reconcile(check, relocation, { ...claim, isShared, rivals, owners, own, nameOf }) || isChanged;
   }
   relocation.end();
   check.end('1d');
@@ -67,22 +73,44 @@ export function checkShared(check: ExtCheck): boolean {
 }
 
 function findClaims(check: ExtCheck): Claim[] {
-  const first = check.geometry.firstDataBlock;
   const claims: Claim[] = [];
   check.usedInodes.each((number) => {
     const blocks: number[] = [];
     eachBlock(check, number, (start, length) => {
       for (let block = start; block < start + length; block++) {
-        if (check.sharedBlocks.get(block - first)) blocks.push(block);
+        if (check.isShared(block)) blocks.push(block);
       }
     });
     if (blocks.length === 0) return;
-    claims.push({ number, blocks });
+    claims.push({ number, blocks, bits: bitsOf(check, number, blocks) });
     // Bad blocks are nobody's.
     if (number !== ReservedInode.badBlocks)
       check.observer.tell(`Multiply-claimed block(s) in inode ${number}:${listed(blocks)}\n`);
   });
   return claims;
+}
+
+/** The claims of an inode to what is in use twice, as pass 1 counts them. */
+function bitsOf(check: ExtCheck, number: number, blocks: readonly number[]): number[] {
+  const { blocksPerCluster } = check.geometry;
+  // Of the resize inode, only one block is its own.
+  if (blocksPerCluster === 1 || number === ReservedInode.resize)
+    return blocks.map((block) => check.bitOf(block));
+  const bits: number[] = [];
+  const add = (bit: number): void => {
+    if (check.sharedBlocks.get(bit)) bits.push(bit);
+  };
+  const trail = new ClusterTrail(blocksPerCluster);
+  eachRun(
+    check,
+    check.readInode(number),
+    (position, start, length) => {
+      const { first, count } = trail.next(position, start, length);
+      for (let bit = first; bit < first + count; bit++) add(bit);
+    },
+    (block) => add(check.bitOf(block)),
+  );
+  return bits;
 }
 
 /** Not one with a fixed job. */
@@ -121,9 +149,8 @@ interface SharedClaim extends Claim {
 }
 
 /** Returns whether the inode was changed. */
-function reconcile(check: ExtCheck, relocation: Relocation, claim: SharedClaim): boolean {
+function reconcile(check: ExtCheck, relocation: Relocation | ClusterRelocation, claim: SharedClaim): boolean {
   const { number, blocks, isShared, rivals, owners, own, nameOf } = claim;
-  const first = check.geometry.firstDataBlock;
   const others = rivals.size === 0 ? 'other structures' : `inode ${[...rivals].slice(0, 5).join(', ')}`;
   const basics = {
     structure: 'inode',
@@ -152,11 +179,11 @@ function reconcile(check: ExtCheck, relocation: Relocation, claim: SharedClaim):
   });
   if (!isCopied) return false;
   const met = new Set<number>();
-  const isForeign = (block: number): boolean => {
-    if (!check.sharedBlocks.get(block - first)) return false;
-    const isMet = met.has(block);
-    met.add(block);
-    return isMet || own.get(block - first) || owners.get(block) !== number;
+  const isForeign = (bit: number): boolean => {
+    if (!check.sharedBlocks.get(bit)) return false;
+    const isMet = met.has(bit);
+    met.add(bit);
+    return isMet || own.get(bit) || owners.get(bit) !== number;
   };
   if (relocation.move(number, isForeign)) return true;
   const isMended = check.ask({
@@ -171,10 +198,14 @@ function reconcile(check: ExtCheck, relocation: Relocation, claim: SharedClaim):
   return true;
 }
 
-/** Superblocks, descriptors, bitmaps and tables. */
-export function ownBlocks({ groups, geometry }: ExtCheck): SparseBitmap {
+/** Superblocks, descriptors, bitmaps and tables, by their bits. */
+export function ownBlocks(check: ExtCheck): SparseBitmap {
+  const { groups, geometry } = check;
   const own = new SparseBitmap();
-  const mark = (start: number, length: number): void => own.setRange(start - geometry.firstDataBlock, length);
+  const mark = (start: number, length: number): void => {
+    const first = check.bitOf(start);
+    own.setRange(first, check.bitOf(start + length - 1) + 1 - first);
+  };
   for (let group = 0; group < groups.count; group++) {
     groups.ownRuns(group, mark);
     mark(groups.blockBitmap(group), 1);

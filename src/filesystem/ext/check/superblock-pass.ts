@@ -1,17 +1,11 @@
 import { viewOf } from '../../../bytes/struct.ts';
 import { type BlockDevice, readBytes } from '../../../device/block-device.ts';
-import { UnsupportedError } from '../../../errors.ts';
 import { CheckEnd, type CheckObserver } from '../../check.ts';
 import { isSuperblockSealed, sealSuperblock, superblockChecksum } from '../checksum.ts';
 import { readFeatures, refuseUnknownFeatures } from '../features.ts';
 import { checkSuperblock, readGeometry } from '../geometry.ts';
 import { GroupFlag } from '../group-descriptor.ts';
-import {
-  IncompatibleFeature,
-  ReadOnlyCompatibleFeature,
-  Superblock,
-  SUPERBLOCK_OFFSET,
-} from '../superblock.ts';
+import { IncompatibleFeature, Superblock, SUPERBLOCK_OFFSET } from '../superblock.ts';
 import { ask, ExtCheck, type ExtCheckOptions } from './context.ts';
 import { CheckedGroups } from './groups.ts';
 
@@ -27,8 +21,6 @@ export function openCheck(device: BlockDevice, observer: CheckObserver, options:
   const { superblock, block, blockSize, isAdopted } = findSuperblock(device, observer, options);
   const words = readFeatures(superblock);
   refuseUnknownFeatures(words);
-  if ((words.readOnlyCompatible & ReadOnlyCompatibleFeature.bigalloc) !== 0)
-    throw new UnsupportedError('File systems with bigalloc cannot be checked yet', ['bigalloc']);
   const geometry = readGeometry(superblock, Number.MAX_SAFE_INTEGER);
   const isCopy = block * blockSize !== SUPERBLOCK_OFFSET;
   const first = geometry.firstDataBlock;

@@ -51,10 +51,11 @@ export function countValues(check: ExtCheck, entries: readonly StoredXattr[]): v
 
 /** Blocks that `i_blocks` of an inode counts for its values elsewhere, whoever shares them. */
 export function chargeOf(check: ExtCheck, entries: readonly StoredXattr[]): number {
-  let blocks = 0;
+  const { blockSize, blocksPerCluster } = check.geometry;
+  let clusters = 0;
   for (const { valueInode, size } of entries)
-    if (valueInode !== 0) blocks += Math.ceil(size / check.geometry.blockSize);
-  return blocks;
+    if (valueInode !== 0) clusters += Math.ceil(size / (blockSize * blocksPerCluster));
+  return clusters * blocksPerCluster;
 }
 
 /** A value counts the entries that lead to it: 64 bits, the high half in `i_ctime`. Returns false when there is none. */
