@@ -47,6 +47,8 @@ async function keepCommandLine() {
       ['inspect', image],
       ['fsck.fat', '-n', floppy],
       ['mke2fs', '-q', '-F', '-t', 'ext4', '-O', '^has_journal', '-d', tree, image],
+      ['cp', '-r', tree, `${image}:/again`],
+      ['cp', '-r', tree, `${floppy}:/tree`],
       ['check', image],
       ['e2fsck', '-fn', image],
     ]) {
