@@ -5,7 +5,9 @@ import { SliceDevice } from '../../device/slice-device.ts';
 import { UnsupportedError } from '../../errors.ts';
 import { hasIncompatible } from '../../filesystem/ext/format/features.ts';
 import { prepareExt, type PreparedExt, writeExt } from '../../filesystem/ext/format/format.ts';
-import type { ExtLayout } from '../../filesystem/ext/format/layout.ts';
+import { journalSize } from '../../filesystem/ext/format/journal.ts';
+import { type ExtLayout, initialFreeBlocks } from '../../filesystem/ext/format/layout.ts';
+import { NO_ROOM_FOR_JOURNAL } from '../../filesystem/ext/format/new-content.ts';
 import { defaultSize } from '../../filesystem/ext/format/parameters.ts';
 import type { ExtConfiguration } from '../../filesystem/ext/format/profile.ts';
 import { FileDevice } from '../../host/file-device.ts';
@@ -281,7 +283,10 @@ function write(
     };
     const prepared = attempt(
       () => prepareExt(layout, options),
-      (detail) => `${/^(Could|cannot)/.test(detail) ? `${calledAs}: ` : ''}${detail}\n`,
+      (detail) => {
+        if (detail.endsWith(NO_ROOM_FOR_JOURNAL)) tellOfJournalSize(layout, tell);
+        return `${/^(Could|cannot)/.test(detail) ? `${calledAs}: ` : ''}${detail}\n`;
+      },
     );
     tellOfJournal(io, prepared, command, tell);
     writeExt(volume, prepared, options);
@@ -299,6 +304,11 @@ function write(
   }
 }
 
+function tellOfJournalSize(layout: ExtLayout, tell: (text: string) => void): void {
+  const { blocks, fastCommitBlocks } = journalSize(layout, initialFreeBlocks(layout))!;
+  tell(`Creating journal (${blocks + fastCommitBlocks} blocks): `);
+}
+
 /** The journal, and what else the tool makes in words. */
 function tellOfJournal(
   io: Io,
@@ -311,11 +321,9 @@ function tellOfJournal(
     else {
       tell(`Creating journal (${volume.journalBlocks} blocks): `);
       // Where the journal is to start, block 0 is asked for, which is in no group.
-      if (
-        volume.layout.parameters.packedMetaBlocks &&
-        hasIncompatible(volume.layout.features, 'extent') &&
-        volume.layout.firstDataBlock > 0
-      ) {
+      const { parameters, features, firstDataBlock } = volume.layout;
+      const isAtStart = parameters.packedMetaBlocks || parameters.options.journal?.location === 0;
+      if (isAtStart && hasIncompatible(features, 'extent') && firstDataBlock > 0) {
         io.stderr.write(
           `Illegal block number passed to ext2fs_test_block_bitmap #0 for block bitmap for ${device}\n`,
         );

@@ -120,7 +120,7 @@ export const OPTIONS: readonly OptionSpec[] = [
     short: 'J',
     argument: 'required',
     argumentName: 'OPTION[,...]',
-    description: 'a journal with size= (MiB), fast_commit_size= and location= (blocks)',
+    description: 'a journal with size= (MiB), fast_commit_size= (KiB) and location= (blocks)',
   },
   { short: 'z', argument: 'required', argumentName: 'FILE', description: 'refused: undo file' },
 ];
@@ -144,6 +144,8 @@ export interface CommandLine {
   /** Bytes. */
   clusterSize?: number;
   journal?: JournalChoice;
+  /** `-j` was given. */
+  wantsJournal?: boolean;
   /** A folder or an archive whose files are copied. */
   source?: string;
   inodeRatio?: number;
@@ -332,6 +334,7 @@ function applyOption(io: Io, result: CommandLine, letter: string, value: string,
       result.source = value;
       return;
     case 'j':
+      result.wantsJournal = true;
       result.journal ??= {};
       return;
     case 'J':

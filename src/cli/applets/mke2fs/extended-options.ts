@@ -52,13 +52,15 @@ const VALID =
   '\tquotatype=<quota type(s) to be enabled>\n' +
   '\tassume_storage_prezeroed=<0 to disable, 1 to enable>\n\n';
 
-/** `blockSize` is the unit of `resize`, which must be more than the volume's `blockCount`. */
-export function parseExtendedOptions(
-  io: Io,
-  text: string,
-  blockSize: number,
-  blockCount: number,
-): ExtendedOptions {
+/** What some options depend on. */
+interface Volume {
+  /** Bytes: the unit of `resize`, and of the file of orphans. */
+  readonly blockSize: number;
+  /** `resize` must be more. */
+  readonly blockCount: number;
+}
+
+export function parseExtendedOptions(io: Io, text: string, volume: Volume): ExtendedOptions {
   const result: ExtendedOptions = {};
   let bad: string | undefined;
   const complain = (message: string, end = '\n'): void => {
@@ -108,8 +110,7 @@ export function parseExtendedOptions(
         );
       default:
     }
-    if (value === undefined || !setValue(io, result, name, value, { blockSize, blockCount }, complain))
-      bad = name;
+    if (value === undefined || !setValue(io, result, name, value, volume, complain)) bad = name;
   }
   if (bad !== undefined) throw new Failure(`\nBad option(s) specified: ${bad}\n${VALID}`);
   if (result.encodingFlags !== undefined && result.encoding !== true) {
@@ -129,7 +130,7 @@ function setValue(
   result: ExtendedOptions,
   name: string,
   value: string,
-  { blockSize, blockCount }: { blockSize: number; blockCount: number },
+  { blockSize, blockCount }: Volume,
   complain: (message: string, end?: string) => void,
 ): boolean {
   switch (name) {
@@ -178,9 +179,10 @@ function setValue(
       return true;
     }
     case 'orphan_file_size': {
-      const size = parseCount(value, 1);
-      if (size < 1) complain(`Invalid size of orphan file ${value}`);
-      else result.orphanFileSize = size;
+      // A number without a unit is one of blocks.
+      const count = parseCount(value, blockSize);
+      if (count < 1) complain(`Invalid size of orphan file ${value}`);
+      else result.orphanFileSize = count * blockSize;
       return true;
     }
     case 'encoding':

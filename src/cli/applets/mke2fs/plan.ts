@@ -11,6 +11,7 @@ import {
   CreatorOs,
   type FormatExtOptions,
   type JournalOptions,
+  resolveFirstChoices,
   resolveParameters,
 } from '../../../filesystem/ext/format/parameters.ts';
 import { type ExtConfiguration, resolveProfile } from '../../../filesystem/ext/format/profile.ts';
@@ -25,6 +26,8 @@ import { parseCount } from '../e2fsprogs/numbers.ts';
 
 /** What the kernel of most machines can mount. */
 const LARGEST_USUAL_BLOCK = 4096;
+/** Of hashes, where nothing is hashed yet. */
+const NO_SEED = new Uint8Array(16);
 
 export interface Wish {
   readonly type: 'ext2' | 'ext3' | 'ext4';
@@ -44,8 +47,6 @@ export function plan(
 ): { layout: ExtLayout; extended: ExtendedOptions } {
   const name = command.device!;
   const creatorOs = command.creatorOs === undefined ? undefined : parseCreatorOs(command.creatorOs);
-  if (command.creatorOs !== undefined && creatorOs === undefined)
-    throw new Failure(`${calledAs}: unknown os - ${command.creatorOs}\n`);
   // What lies before an offset counts for the choice of the profile, though not for the volume.
   const profile = resolveProfile({
     type,
@@ -61,8 +62,22 @@ export function plan(
     const names = profile.names.map((part) => `'${part}'`).join(', ');
     io.stdout.write(`fs_types for mke2fs.conf resolution: ${names}\n`);
   }
-  const blockSize = chooseBlockSize(profile, command);
-  const blockCount = Math.floor(wholeSize / blockSize);
+  const now = clockOf(io.env)();
+  const uuid = chooseUuid(command.uuid, now);
+  const journal = chooseJournal(command, chooseBlockSize(profile, command));
+  const identity = {
+    configuration,
+    wholeSize,
+    // A UUID that cannot be read is complained of last.
+    uuid: uuid ?? new Uint8Array(16),
+    hashSeed: NO_SEED,
+    now,
+  };
+  const tell = { name, calledAs, wholeSize, blockSize: chooseBlockSize(profile, command) };
+  const { blockSize, blockCount } = attempt(
+    () => resolveFirstChoices(wholeSize, formatOptions(command, { journal }, type, creatorOs, identity)),
+    (detail) => refusal(detail, tell),
+  );
   if (blockSize > LARGEST_USUAL_BLOCK) {
     const tooBig = `${blockSize}-byte blocks too big for system (max ${LARGEST_USUAL_BLOCK})`;
     io.stderr.write(command.force ? `Warning: ${tooBig}, forced to continue\n` : `${calledAs}: ${tooBig}\n`);
@@ -74,7 +89,7 @@ export function plan(
     ...(profile.lazyInodeTables === undefined ? {} : { lazyInodeTables: profile.lazyInodeTables }),
   };
   for (const text of [...profile.extended, command.extended])
-    Object.assign(extended, parseExtendedOptions(io, text, blockSize, blockCount));
+    Object.assign(extended, parseExtendedOptions(io, text, { blockSize, blockCount }));
   if (command.discard !== undefined) extended.discard = command.discard;
   let size = wholeSize;
   if (extended.offset !== undefined && extended.offset > 0 && !sized) {
@@ -88,16 +103,9 @@ export function plan(
         `Creating a file system with ${Math.floor(size / blockSize)} blocks but this might\nnot be what you want.\n\n`,
     );
   }
-  const now = clockOf(io.env)();
-  const uuid = chooseUuid(command.uuid, now);
-  const journal = chooseJournal(command, blockSize);
   const options = formatOptions(command, { ...extended, journal }, type, creatorOs, {
-    configuration,
-    wholeSize,
-    // A UUID that cannot be read is complained of last.
-    uuid: uuid ?? new Uint8Array(16),
+    ...identity,
     hashSeed: extended.hashSeed ?? randomUuid(systemRandom),
-    now,
   });
   const warnOfSmallInodes = (): void => {
     const chosen = command.inodeSize ?? (profile.saysInodeSize ? profile.inodeSize : undefined);
@@ -107,23 +115,17 @@ export function plan(
   const parameters = attempt(
     () => resolveParameters(size, options),
     (detail) => {
-      if (detail.endsWith('too many for 32 bits')) {
-        throw new Failure(
-          `${calledAs}: Size of device (0x${blockCount.toString(16)} blocks) ${name} too big to be expressed\n` +
-            `\tin 32 bits using a blocksize of ${blockSize}.\n`,
-        );
-      }
-      // These two the tool tells on the other stream.
-      if (/^(Extents MUST|The metadata_csum_seed)/.test(detail)) throw new Failure(`${detail}\n`, 'stdout');
       if (detail.startsWith('inode_size (')) warnOfSmallInodes();
-      // The tool names itself before what it says in lower case.
-      return `${/^([a-z0-9]|Flex_bg|Can't)/.test(detail) ? `${calledAs}: ` : ''}${detail}\n`;
+      return refusal(detail, tell);
     },
   );
   warnOfSmallInodes();
   const layout = attempt(
     () => computeLayout(parameters),
-    (detail) => `${name}: ${detail} while setting up superblock\n`,
+    (detail) =>
+      detail.startsWith('The metadata_csum_seed')
+        ? refusal(detail, tell)
+        : `${name}: ${detail} while setting up superblock\n`,
   );
   if (!command.quiet) warnOfFeatures(io, layout);
   const journalSizeOf = attempt(
@@ -133,7 +135,33 @@ export function plan(
   if (journalSizeOf === undefined && hasCompatible(layout.features, 'has_journal'))
     io.stderr.write('\nFilesystem too small for a journal\n');
   if (uuid === undefined) throw new Failure(`${name}: could not parse UUID: ${command.uuid}\n\n`);
+  if (command.creatorOs !== undefined && creatorOs === undefined)
+    throw new Failure(`${calledAs}: unknown os - ${command.creatorOs}\n`);
   return { layout, extended };
+}
+
+/** The tool's words for a refusal of the core. */
+function refusal(
+  detail: string,
+  volume: {
+    readonly name: string;
+    readonly calledAs: string;
+    readonly wholeSize: number;
+    readonly blockSize: number;
+  },
+): string {
+  const { name, calledAs, wholeSize, blockSize } = volume;
+  if (detail.endsWith('too many for 32 bits')) {
+    const blocks = Math.floor(wholeSize / blockSize).toString(16);
+    return (
+      `${calledAs}: Size of device (0x${blocks} blocks) ${name} too big to be expressed\n` +
+      `\tin 32 bits using a blocksize of ${blockSize}.\n`
+    );
+  }
+  // These two the tool tells on the other stream.
+  if (/^(Extents MUST|The metadata_csum_seed)/.test(detail)) throw new Failure(`${detail}\n`, 'stdout');
+  // The tool names itself before what it says in lower case.
+  return `${/^([a-z0-9]|Flex_bg|Can't|The cluster)/.test(detail) ? `${calledAs}: ` : ''}${detail}\n`;
 }
 
 /** What weakens checksums. */
@@ -156,7 +184,12 @@ function warnOfFeatures(io: Io, { features }: ExtLayout): void {
 function chooseJournal(command: CommandLine, blockSize: number): JournalOptions | undefined {
   if (command.journal === undefined) return undefined;
   const { location, ...rest } = command.journal;
-  return location === undefined ? rest : { ...rest, location: parseCount(location, blockSize) };
+  const optional = command.wantsJournal !== true && !rest.size;
+  return {
+    ...rest,
+    optional,
+    ...(location === undefined ? {} : { location: parseCount(location, blockSize) }),
+  };
 }
 
 function formatOptions(

@@ -103,7 +103,7 @@ export const OPTIONS: readonly OptionSpec[] = [
     short: 'J',
     argument: 'required',
     argumentName: 'OPTION[,...]',
-    description: 'make a journal with size= (MiB), fast_commit_size= and location= (blocks)',
+    description: 'make a journal with size= (MiB), fast_commit_size= (KiB) and location= (blocks)',
   },
   { short: 'I', argument: 'required', argumentName: 'BYTES', description: 'refused: another inode size' },
   { short: 'Q', argument: 'required', argumentName: 'OPTION[,...]', description: 'refused: quotas' },

@@ -98,6 +98,10 @@ export function refuseUnsupportedFeatures(features: FeatureSet): void {
   throw new UnsupportedError(`${them} ${missing.join(', ')} cannot be given to a new file system`, missing);
 }
 
+export function hasAny(features: FeatureSet): boolean {
+  return (features.compatible | features.incompatible | features.readOnlyCompatible) !== 0;
+}
+
 export function hasCompatible(features: FeatureSet, name: keyof typeof CompatibleFeature): boolean {
   return (features.compatible & CompatibleFeature[name]) !== 0;
 }

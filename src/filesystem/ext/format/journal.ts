@@ -37,6 +37,7 @@ const FAST_COMMIT_SHARE = 64;
 export interface JournalWish {
   /** MiB; what the volume's size suggests where there is none. */
   readonly size?: number | undefined;
+  /** KiB. */
   readonly fastCommitSize?: number | undefined;
 }
 
@@ -69,7 +70,11 @@ export function journalSizeFor(
   const byDefault = defaultJournalBlocks(volume.blockCount);
   const fast = hasCompatible(volume.features, 'fast_commit');
   // Its share is of the default journal, whatever size was asked for.
-  const fastCommitBlocks = fast ? (wish.fastCommitSize ?? byDefault / FAST_COMMIT_SHARE) : 0;
+  const wished =
+    wish.fastCommitSize === undefined
+      ? undefined
+      : Math.floor(wish.fastCommitSize / (volume.blockSize / 1024));
+  const fastCommitBlocks = fast ? (wished ?? byDefault / FAST_COMMIT_SHARE) : 0;
   if (!wish.size) {
     return { blocks: byDefault, fastCommitBlocks };
   }
@@ -120,9 +125,11 @@ export function makeJournal(volume: JournalSpace, size: JournalSize, location?: 
   const total = size.blocks + size.fastCommitBlocks;
   const blocks = fileBlocks(volume, ReservedInode.journal);
   volume.readInode(ReservedInode.journal);
-  // A block map is filled near its inode, whatever was asked for.
+  // A block map is filled near its inode, whatever was asked for; with packed tables all is at the start, likewise.
   const goal = hasIncompatible(layout.features, 'extent')
-    ? (location ?? middle(volume))
+    ? layout.parameters.packedMetaBlocks
+      ? 0
+      : (location ?? middle(volume))
     : volume.goalOf(ReservedInode.journal);
   const first = fillFile(volume, blocks, total, goal);
   const root = blocks.root();
@@ -164,8 +171,7 @@ function journalSuperblock(layout: JournalSpace['layout'], size: JournalSize): U
 
 /** Where the way to it is short from anywhere: the group with most room in the middle. */
 function middle(volume: JournalSpace): number {
-  const { firstDataBlock, blockCount, blocksPerGroup, groupCount, flexGroups, parameters } = volume.layout;
-  if (parameters.packedMetaBlocks) return 0;
+  const { firstDataBlock, blockCount, blocksPerGroup, groupCount, flexGroups } = volume.layout;
   const last = groupCount - 1;
   const half = Math.floor((Math.floor((blockCount - firstDataBlock) / 2) - firstDataBlock) / blocksPerGroup);
   let start = Math.max(half - 1, 0);

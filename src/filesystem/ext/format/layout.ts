@@ -1,7 +1,7 @@
 import { FsError } from '../../../errors.ts';
 import { CompatibleFeature, IncompatibleFeature, ReadOnlyCompatibleFeature } from '../superblock.ts';
 import { type FeatureSet, hasCompatible, hasIncompatible, hasReadOnlyCompatible } from './features.ts';
-import { descriptorsPerBlock, type ExtParameters, FIRST_INODE } from './parameters.ts';
+import { descriptorsPerBlock, type ExtParameters, FIRST_INODE, invalid } from './parameters.ts';
 
 /** How the volume is divided: fixed before the first block is written. Counts are of blocks, inodes or groups. */
 export interface ExtLayout {
@@ -45,11 +45,23 @@ const LARGEST_SMALL_FILE = 0x7fff_ffff;
 
 /** ENOSPC or EINVAL, with mke2fs' own sentence as `detail`, when the volume cannot be laid out. */
 export function computeLayout(parameters: ExtParameters): ExtLayout {
+  const layout = divide(parameters);
+  if (
+    hasIncompatible(layout.features, 'metadata_csum_seed') &&
+    !hasReadOnlyCompatible(layout.features, 'metadata_csum')
+  )
+    throw invalid('The metadata_csum_seed feature requires the metadata_csum feature.');
+  return layout;
+}
+
+function divide(parameters: ExtParameters): ExtLayout {
   const { blockSize, inodeSize, clusterBlocks, descriptorSize } = parameters;
   const firstDataBlock = blockSize * clusterBlocks === 1024 ? 1 : 0;
   const perBlock = descriptorsPerBlock(blockSize, descriptorSize);
   let { features } = parameters;
-  let { blockCount } = parameters;
+  // What does not fill a cluster is left out, though it counts for what is reserved.
+  const wholeClusters = parameters.blockCount - (parameters.blockCount % clusterBlocks);
+  let blockCount = wholeClusters;
   let reservedBlockCount = parameters.reservedBlockCount;
   // Free counts in a descriptor have 16 bits.
   const maxBlocksPerGroup = Math.min(8 * blockSize, 0xfff8) * clusterBlocks;
@@ -71,9 +83,9 @@ export function computeLayout(parameters: ExtParameters): ExtLayout {
     let perGroup = Math.ceil(wantedInodes / groupCount);
     if (perGroup > blockSize * 8) {
       // More groups, each a little smaller, hold more inodes.
-      if (blocksPerGroup < 256) throw tooManyInodes();
+      if (blocksPerGroup < 256 || hasReadOnlyCompatible(features, 'bigalloc')) throw tooManyInodes();
       blocksPerGroup -= 8;
-      blockCount = parameters.blockCount;
+      blockCount = wholeClusters;
       continue;
     }
     perGroup = Math.min(perGroup, 0x1_0000 - blockSize / inodeSize);

@@ -49,7 +49,7 @@ export function makeContent(layout: ExtLayout, options: NewContentOptions): NewV
   if (hasCompatible(features, 'resize_inode')) makeResizeInode(volume);
   if (options.journal !== undefined) {
     const { location } = layout.parameters.options.journal ?? {};
-    const { backup, total } = makeJournal(volume, options.journal, location);
+    const { backup, total } = journalOrReason(() => makeJournal(volume, options.journal!, location));
     volume.superblockFields.journalInode = ReservedInode.journal;
     volume.superblockFields.journalBackup = backup;
     volume.journalBlocks = total;
@@ -64,4 +64,16 @@ export function makeContent(layout: ExtLayout, options: NewContentOptions): NewV
   volume.countBitmaps();
   volume.sealInodes();
   return volume;
+}
+
+/** What the reference was about to do when there was no room. */
+export const NO_ROOM_FOR_JOURNAL = 'while trying to create journal';
+
+function journalOrReason<T>(make: () => T): T {
+  try {
+    return make();
+  } catch (error) {
+    if (!(error instanceof FsError) || error.code !== 'ENOSPC') throw error;
+    throw new FsError('ENOSPC', { detail: `${error.detail} \n\t${NO_ROOM_FOR_JOURNAL}` });
+  }
 }

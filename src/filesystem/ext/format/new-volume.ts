@@ -54,6 +54,8 @@ export class NewVolume {
     const blockUsage = new BlockUsage(layout.firstDataBlock, layout.blockCount, 1);
     for (const block of this.badBlocks) blockUsage.mark(block);
     this.tables = placeGroups(layout, blockUsage);
+    // A bitmap that is made anew from the descriptor would not have them.
+    for (const block of this.badBlocks) clearUninitialized(layout, this.tables, block, 1);
     // Tables are placed block by block, whatever clusters there are; files are not.
     this.usage = layout.clusterBlocks > 1 ? blockUsage.inClusters(layout.clusterBlocks) : blockUsage;
     this.checksumSeed = hasReadOnlyCompatible(layout.features, 'metadata_csum')

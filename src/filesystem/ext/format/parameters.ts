@@ -4,6 +4,7 @@ import { FsError, UnsupportedError } from '../../../errors.ts';
 import {
   editFeatures,
   type FeatureSet,
+  hasAny,
   hasCompatible,
   hasIncompatible,
   hasReadOnlyCompatible,
@@ -86,9 +87,11 @@ export interface FormatExtOptions {
 }
 
 export interface JournalOptions {
+  /** What is said holds for a journal that the features ask for: nobody asks for one by it. */
+  readonly optional?: boolean;
   /** MiB; by the size of the volume where absent. */
   readonly size?: number;
-  /** Blocks, with fast_commit: a 64th of the others where absent. */
+  /** KiB, with fast_commit: a 64th of the others where absent. */
   readonly fastCommitSize?: number;
   /** The block from which room is looked for. */
   readonly location?: number;
@@ -147,10 +150,19 @@ export function defaultSize(deviceSize: number, blockSize = 1024): number {
   return deviceSize - (deviceSize % Math.max(blockSize, PAGE_SIZE));
 }
 
-/** Makes every choice that needs no arithmetic over groups. `size` in bytes. */
-export function resolveParameters(size: number, options: FormatExtOptions): ExtParameters {
-  const creatorOs = options.creatorOs ?? CreatorOs.linux;
-  const hurd = creatorOs === CreatorOs.hurd;
+/** The choices that are made before extended options are looked at: what they may say depends on them. */
+export interface FirstChoices {
+  readonly profile: ResolvedProfile;
+  readonly features: FeatureSet;
+  readonly revision: 0 | 1;
+  /** Bytes. */
+  readonly blockSize: number;
+  readonly blockCount: number;
+}
+
+/** Makes them, and refuses what mke2fs refuses first, in its order. `size` in bytes. */
+export function resolveFirstChoices(size: number, options: FormatExtOptions): FirstChoices {
+  const hurd = options.creatorOs === CreatorOs.hurd;
   const profile = resolveProfile({
     type: options.type ?? 'ext2',
     usage: options.usage,
@@ -163,28 +175,55 @@ export function resolveParameters(size: number, options: FormatExtOptions): ExtP
     throw invalid(`invalid block size - ${blockSize}`);
   const blockCount = Math.floor(size / blockSize);
   const revision = options.revision ?? 1;
-  const blocksPerGroup = options.blocksPerGroup ?? 0;
-  if (blocksPerGroup !== 0) {
-    if (blocksPerGroup % 8 !== 0) throw invalid('blocks per group must be multiple of 8');
-    if (blocksPerGroup < 256 || blocksPerGroup > 8 * blockSize)
-      throw invalid('blocks per group count out of range');
-  }
-  const features = chooseFeatures(profile, options, hurd, blockCount);
+  const features = chooseFeatures(profile, options, hurd);
   if (blockCount > MAX_32_BITS && !hasIncompatible(features, '64bit')) {
     throw new FsError('EFBIG', {
       detail: `${blockCount} blocks of ${blockSize} bytes are too many for 32 bits`,
     });
   }
-  const clusterBlocks = chooseClusterBlocks(profile, options, features, blockSize);
-  const descriptorSize = hasIncompatible(features, '64bit') ? 64 : 32;
+  if (revision === 0) {
+    if (hasAny(features)) throw invalid('Filesystem features not supported with revision 0 filesystems');
+    if (asksForJournal(options)) throw invalid('Journals not supported with revision 0 filesystems');
+  }
+  if (hasIncompatible(features, '64bit') && !hasIncompatible(features, 'extent'))
+    throw invalid('Extents MUST be enabled for a 64-bit filesystem.  Pass -O extents to rectify.');
+  if (options.clusterSize !== undefined && !hasReadOnlyCompatible(features, 'bigalloc'))
+    throw invalid('specifying a cluster size requires the bigalloc feature');
+  if (options.clusterSize !== undefined && options.clusterSize < blockSize)
+    throw invalid('The cluster size may not be smaller than the block size.\n');
+  return { profile, features, revision, blockSize, blockCount };
+}
+
+/** Makes every choice that needs no arithmetic over groups. `size` in bytes. */
+export function resolveParameters(size: number, options: FormatExtOptions): ExtParameters {
+  const { profile, revision, blockSize, blockCount, ...first } = resolveFirstChoices(size, options);
+  const blocksPerGroup = options.blocksPerGroup ?? 0;
+  if (blocksPerGroup % 8 !== 0) throw invalid('blocks per group must be multiple of 8');
+  const descriptorSize = hasIncompatible(first.features, '64bit') ? 64 : 32;
   const reservedDescriptorBlocks =
     options.resize === undefined
       ? 0
       : descriptorBlocksToReserve(blockCount, blockSize, blocksPerGroup, descriptorSize, options.resize);
+  if (reservedDescriptorBlocks > 0 && revision === 0)
+    throw invalid('On-line resizing not supported with revision 0 filesystems');
+  const features = addAskedFeatures(first.features, options, { blockCount, reservedDescriptorBlocks });
+  // Those that the profile asks for are not looked at.
+  if (options.inodeSize === 128 && hasReadOnlyCompatible(features, 'project'))
+    throw invalid('128 byte inodes are too small for project quota');
+  refuseCombinations(features);
+  if (blocksPerGroup !== 0 && (blocksPerGroup < 256 || blocksPerGroup > 8 * blockSize))
+    throw invalid('blocks per group count out of range');
+  const clusterBlocks = chooseClusterBlocks(profile, options, features, blockSize);
+  if (options.flexGroups !== undefined && !hasIncompatible(features, 'flex_bg'))
+    throw invalid('Flex_bg feature not enabled, so flex_bg size may not be specified');
   const inodeRatio = options.inodeRatio ?? Math.max(profile.inodeRatio, blockSize * clusterBlocks);
-  const inodeSize = options.inodeSize ?? profile.inodeSize;
+  // Numbers of projects lie behind the first 128 bytes.
+  const leastInodeSize = hasReadOnlyCompatible(features, 'project') ? 256 : 0;
+  const inodeSize = options.inodeSize ?? Math.max(profile.inodeSize, leastInodeSize);
   if (revision > 0 && (inodeSize < 128 || inodeSize > blockSize || (inodeSize & (inodeSize - 1)) !== 0))
     throw invalid(`invalid inode size ${inodeSize} (min 128/max ${blockSize})`);
+  if (inodeSize === 128 && revision > 0 && hasIncompatible(features, 'inline_data'))
+    throw invalid(`${inodeSize} byte inodes are too small for inline data; specify larger size`);
   const inodeCount =
     options.inodeCount === undefined || options.inodeCount === 0
       ? Math.min(Math.floor((blockCount * blockSize) / inodeRatio), MAX_32_BITS)
@@ -197,14 +236,6 @@ export function resolveParameters(size: number, options: FormatExtOptions): ExtP
     );
   }
   refuseQuotaWithClusters(features);
-  if (options.flexGroups !== undefined && !hasIncompatible(features, 'flex_bg'))
-    throw invalid('Flex_bg feature not enabled, so flex_bg size may not be specified');
-  if (inodeSize === 128 && revision > 0) {
-    if (hasReadOnlyCompatible(features, 'project'))
-      throw invalid(`${inodeSize} byte inodes are too small for project quota`);
-    if (hasIncompatible(features, 'inline_data'))
-      throw invalid(`${inodeSize} byte inodes are too small for inline data; specify larger size`);
-  }
   return {
     profile,
     features,
@@ -224,17 +255,12 @@ export function resolveParameters(size: number, options: FormatExtOptions): ExtP
     backupSuperblocks: options.backupSuperblocks ?? profile.backupSuperblocks,
     stride: options.stride ?? 0,
     stripeWidth: options.stripeWidth ?? 0,
-    creatorOs,
+    creatorOs: options.creatorOs ?? CreatorOs.linux,
     options,
   };
 }
 
-function chooseFeatures(
-  profile: ResolvedProfile,
-  options: FormatExtOptions,
-  hurd: boolean,
-  blockCount: number,
-): FeatureSet {
+function chooseFeatures(profile: ResolvedProfile, options: FormatExtOptions, hurd: boolean): FeatureSet {
   let features = NO_FEATURES;
   if (options.revision !== 0) {
     for (const list of profile.features) features = editFeatures(features, list);
@@ -242,30 +268,43 @@ function chooseFeatures(
     if (hurd) features = withoutLinux(features);
     features = editFeatures(features, options.features ?? profile.defaultFeatures);
   } else if (options.features !== undefined) features = editFeatures(features, options.features);
-  if (options.journal !== undefined) features = editFeatures(features, 'has_journal');
+  if (asksForJournal(options) && options.revision !== 0) features = editFeatures(features, 'has_journal');
   if (hurd) refuseLinux(features);
   refuseUnsupportedFeatures(features);
-  if (options.resize !== undefined && options.revision === 0)
-    throw invalid('On-line resizing not supported with revision 0 filesystems');
-  if (options.resize !== undefined) features = editFeatures(features, 'resize_inode');
-  if (options.encodingFlags !== undefined) features = editFeatures(features, 'casefold');
-  if (blockCount > MAX_32_BITS) features = editFeatures(features, '^resize_inode');
-  if (hasIncompatible(features, '64bit') && !hasIncompatible(features, 'extent'))
-    throw invalid('Extents MUST be enabled for a 64-bit filesystem.  Pass -O extents to rectify.');
+  return features;
+}
+
+/** To say where one is to lie is not to ask for it. */
+function asksForJournal({ journal }: FormatExtOptions): boolean {
+  return journal !== undefined && journal.optional !== true;
+}
+
+/** Features that extended options bring along, and one that large volumes cannot have. */
+function addAskedFeatures(
+  features: FeatureSet,
+  options: FormatExtOptions,
+  { blockCount, reservedDescriptorBlocks }: Pick<ExtParameters, 'blockCount' | 'reservedDescriptorBlocks'>,
+): FeatureSet {
+  let result = features;
+  if (reservedDescriptorBlocks > 0) result = editFeatures(result, 'resize_inode');
+  if (options.encodingFlags !== undefined) result = editFeatures(result, 'casefold');
+  if (options.quotaTypes?.includes('project') === true) result = editFeatures(result, 'project');
+  if (blockCount > MAX_32_BITS) result = editFeatures(result, '^resize_inode');
+  // Checksums of all metadata include those of group descriptors.
+  return hasReadOnlyCompatible(result, 'metadata_csum') ? editFeatures(result, '^uninit_bg') : result;
+}
+
+function refuseCombinations(features: FeatureSet): void {
   if (hasReadOnlyCompatible(features, 'bigalloc') && !hasIncompatible(features, 'extent'))
     throw invalid("Can't support bigalloc feature without extents feature");
   const resizable = hasCompatible(features, 'resize_inode');
-  if (resizable && !hasReadOnlyCompatible(features, 'sparse_super'))
-    throw invalid('reserved online resize blocks not supported on non-sparse filesystem');
   if (resizable && hasIncompatible(features, 'meta_bg')) {
     throw invalid(
       'The resize_inode and meta_bg features are not compatible.\nThey can not be both enabled simultaneously.',
     );
   }
-  if (hasIncompatible(features, 'metadata_csum_seed') && !hasReadOnlyCompatible(features, 'metadata_csum'))
-    throw invalid('The metadata_csum_seed feature requires the metadata_csum feature.');
-  // Checksums of all metadata include those of group descriptors.
-  return hasReadOnlyCompatible(features, 'metadata_csum') ? editFeatures(features, '^uninit_bg') : features;
+  if (resizable && !hasReadOnlyCompatible(features, 'sparse_super'))
+    throw invalid('reserved online resize blocks not supported on non-sparse filesystem');
 }
 
 /** What the files of quotas are not made for here. */
@@ -287,7 +326,6 @@ function refuseLinux(features: FeatureSet): void {
     ['huge_file', hasReadOnlyCompatible(features, 'huge_file')],
     ['metadata_csum', hasReadOnlyCompatible(features, 'metadata_csum')],
     ['ea_inode', hasIncompatible(features, 'ea_inode')],
-    ['casefold', hasIncompatible(features, 'casefold')],
   ] as const)
     if (present) throw invalid(`The HURD does not support the ${name} feature.`);
 }
@@ -298,11 +336,7 @@ function chooseClusterBlocks(
   features: FeatureSet,
   blockSize: number,
 ): number {
-  if (!hasReadOnlyCompatible(features, 'bigalloc')) {
-    if (options.clusterSize !== undefined)
-      throw invalid('specifying a cluster size requires the bigalloc feature');
-    return 1;
-  }
+  if (!hasReadOnlyCompatible(features, 'bigalloc')) return 1;
   const clusterSize = options.clusterSize ?? (profile.clusterSize > 0 ? profile.clusterSize : blockSize * 16);
   return clusterSize / blockSize;
 }
