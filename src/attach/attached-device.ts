@@ -4,7 +4,6 @@ import { deviceViews, tableBlocks } from '../disk/device-views.ts';
 import { FsError } from '../errors.ts';
 import {
   type DeviceShare,
-  ShareWord,
   type SharedDevice,
   createShareState,
   openShare,
@@ -40,11 +39,7 @@ import { reserveName } from './names.ts';
 import { NbdExports } from './nbd-exports.ts';
 import { Publisher, publishesByBinding } from './publish.ts';
 import { runtimeFolder } from './registry.ts';
-
-/** Signature of Atomics.waitAsync (ES2024). */
-interface AsyncWait {
-  waitAsync(words: Int32Array, index: number, value: number): { readonly value: Promise<string> | string };
-}
+import { TableWatch } from './table-watch.ts';
 
 /** Without code and path. */
 function reasonOf(error: unknown): string {
@@ -65,6 +60,7 @@ export class AttachedDevice {
   readonly #share: DeviceShare;
   readonly #device: SharedDevice;
   readonly #record: DeviceRecord;
+  readonly #table: TableWatch;
   readonly #ended = new Deferred();
   #nbd: NbdExports | undefined;
   #files: DeviceFiles | undefined;
@@ -84,7 +80,12 @@ export class AttachedDevice {
     this.#image = image;
     this.#share = share;
     this.#device = openShare(share);
-    this.#record = new DeviceRecord(this.#folder, state);
+    this.#record = new DeviceRecord(this.#folder, state, (error) => this.log.add(error));
+    this.#table = new TableWatch({
+      words: this.#device.words,
+      publish: () => this.#publish(),
+      failed: (error) => this.log.add(error),
+    });
   }
 
   /** Resolves when the device and its partitions can be opened. */
@@ -175,8 +176,8 @@ export class AttachedDevice {
       this.#publisher = new Publisher(env, this.#runtime, `${this.#folder}/files`);
       this.#record.change({ folder: this.#publisher.folder });
     }
-    this.#publish();
-    void this.#watchTable();
+    this.#table.publish();
+    void this.#table.watch();
     if (this.state.autoclear) void this.#watchUse();
   }
 
@@ -271,7 +272,7 @@ export class AttachedDevice {
         failures.push(error);
       }
     };
-    Atomics.notify(this.#device.words, ShareWord.tableGeneration);
+    this.#table.stop();
     await step(() => this.#mounts?.close());
     await step(() => this.#publisher?.close());
     await Promise.all([step(() => this.#files?.close()), step(() => this.#nbd?.close())]);
@@ -281,6 +282,7 @@ export class AttachedDevice {
     if (overlay !== undefined) await step(() => fs.closeSync(overlay.fd));
     // Only where its threads could not.
     await step(() => unmountDead(`${this.#folder}/files`));
+    this.#record.close();
     await step(() => giveNameBack(this.#runtime, this.state.name));
     // Its own answer still goes out to whoever asked.
     if (this.#server === undefined) this.#ended.resolve();
@@ -319,7 +321,12 @@ export class AttachedDevice {
     const wasMounted = this.state.mounts.length > 0;
     if (this.#ending !== undefined) return;
     this.#record.save({ mounts });
-    this.#noteMountPoints([]);
+    try {
+      this.#noteMountPoints([]);
+    } catch (error) {
+      // One that has gone may stay in the list: whoever cleans up looks whether it is dead.
+      this.log.add(error);
+    }
     if (mounts.length > 0) return;
     for (const resolve of this.#unmounted.splice(0)) resolve();
     if (wasMounted && this.state.autoclear) this.#clear();
@@ -355,31 +362,15 @@ export class AttachedDevice {
     const changed = { record: this.#record, share: this.#share, device: this.#device, image: this.#image };
     applyChanges(changed, changes);
     if (changes.autoclear === true) void this.#watchUse();
-    this.#publish();
+    this.#table.publish();
     return this.state;
   }
 
   // Partitions
 
-  async #watchTable(): Promise<void> {
-    const { words } = this.#device;
-    while (this.#ending === undefined) {
-      const published = Atomics.load(words, ShareWord.publishedGeneration);
-      const { value } = (Atomics as unknown as AsyncWait).waitAsync(
-        words,
-        ShareWord.tableGeneration,
-        published,
-      );
-      await value;
-      if (this.#ending === undefined) this.#publish();
-    }
-  }
-
   /** Names follow the table. */
   #publish(): void {
-    const { words, content } = this.#device;
-    const generation = Atomics.load(words, ShareWord.tableGeneration);
-    const views = deviceViews(content, this.state.family, this.state.unit).map(
+    const views = deviceViews(this.#device.content, this.state.family, this.state.unit).map(
       ({ name, partition, offset, size }) => ({
         name,
         ...(partition === undefined ? {} : { partition }),
@@ -393,7 +384,5 @@ export class AttachedDevice {
       this.#mounts?.follow(views);
     }
     this.#record.save();
-    Atomics.store(words, ShareWord.publishedGeneration, generation);
-    Atomics.notify(words, ShareWord.publishedGeneration);
   }
 }

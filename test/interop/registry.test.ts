@@ -72,4 +72,40 @@ describeWithDevices(['flock', 'sfdisk'], 'the folder of the attached devices', (
     expect((await run('detach', '-a')).status).toBe(0);
     expect(test.leftovers()).toEqual([]);
   });
+
+  it('may be full: devices and mounts stay, and others hear of changes when there is room again', async () => {
+    test.image('a.img', 24 << 20);
+    const device = (await run('attach', 'a.img')).stdout.trim();
+    const name = device.split('/').at(-1)!;
+    const mountPoint = `${test.folder}/mnt`;
+    fs.mkdirSync(mountPoint);
+    const partition = (script: string) => runTool('sfdisk', ['-q', '-f', device], { input: script });
+    expect(partition('start=2048, size=16384\n').status).toBe(0);
+    expect((await run('mkfs.ext2', '-q', `${device}p1`)).stderr).toBe('');
+    expect((await run('mount', `${device}p1`, mountPoint)).stderr).toBe('');
+    fs.writeFileSync(`${mountPoint}/before`, 'before');
+    // What a full disk refuses, whoever asks: the new state, and a new name.
+    const names = `${test.runtime}/dev`;
+    fs.mkdirSync(`${test.runtime}/${name}/state.json.new`);
+    fs.renameSync(names, `${names}.away`);
+    fs.writeFileSync(names, '');
+    const files = `${test.runtime}/${name}/files/${name}`;
+    const added = runTool('sfdisk', ['-q', '-f', '-a', files], { input: 'size=4096\n' });
+    expect([added.stderr, added.status]).toEqual(['', 0]);
+    fs.writeFileSync(`${mountPoint}/after`, 'after');
+    expect(fs.readFileSync(`${mountPoint}/before`, 'latin1')).toBe('before');
+    expect(fs.existsSync(`${files}p2`)).toBe(true);
+    fs.rmSync(names);
+    fs.renameSync(`${names}.away`, names);
+    await until(() => fs.existsSync(`${device}p2`));
+    // The mount goes while its end cannot be told to others; they hear of it later.
+    const unmounted = await run('umount', mountPoint);
+    expect([unmounted.stderr, unmounted.status]).toEqual(['', 0]);
+    expect(test.list()[0]!.mounts.length).toBe(1);
+    fs.rmdirSync(`${test.runtime}/${name}/state.json.new`);
+    await until(() => test.list()[0]!.mounts.length === 0);
+    expect(test.list()[0]!.views.map((view) => view.name)).toEqual([name, `${name}p1`, `${name}p2`]);
+    expect((await run('detach', device)).stderr).toBe('');
+    expect(test.leftovers()).toEqual([]);
+  });
 });
