@@ -1,11 +1,14 @@
 import fs from 'node:fs';
 import { FsError, hasCode } from '../errors.ts';
+import { lockFile } from '../host/file-lock.ts';
 import { type ProcessIdentity, isAlive, ownIdentity, processNamespace } from '../host/process-identity.ts';
 import { unmountDead } from './dead-mount.ts';
 
 /** What is known of a device from the moment its name is taken: `owner.json` in its folder. */
 export interface OwnerRecord extends ProcessIdentity {
   readonly processNamespace: string;
+  /** It holds a lock of its `owner.json` for as long as it lives, by which those see that it does who do not see its number. */
+  readonly isLocked?: boolean;
   /** As in DeviceState. */
   readonly image: string;
   readonly imageDevice: string;
@@ -38,14 +41,29 @@ export function takeName(runtime: string, name: string, owner: OwnerRecord): boo
   }
   const fresh = `${runtime}/.new-${owner.pid}-${owner.startTime}`;
   makeFolder(fresh);
-  fs.writeFileSync(`${fresh}/owner.json`, JSON.stringify(owner), { mode: 0o600 });
+  const file = fs.openSync(`${fresh}/owner.json`, 'w', 0o600);
+  const isLocked = tryLock(file) === 'locked';
+  fs.writeSync(file, JSON.stringify({ ...owner, isLocked }));
+  // A lock goes with its descriptor.
+  if (!isLocked) fs.closeSync(file);
   try {
     // Onto a folder with something in it this fails, and every device's folder has something in it.
     fs.renameSync(fresh, folder);
     return true;
   } catch (error) {
+    if (isLocked) fs.closeSync(file);
     if (hasCode(error, 'ENOTEMPTY') || hasCode(error, 'EEXIST')) return false;
     removeFolder(fresh);
+    throw error;
+  }
+}
+
+/** `unknown`: there can be no lock here. */
+function tryLock(file: number): 'locked' | 'busy' | 'unknown' {
+  try {
+    return lockFile(file, { wait: false }) ? 'locked' : 'busy';
+  } catch (error) {
+    if (error instanceof Error && 'code' in error) return 'unknown';
     throw error;
   }
 }
@@ -134,9 +152,25 @@ export function readOwner(folder: string): OwnerRecord | undefined {
 export function isOwned(folder: string): boolean {
   const owner = readOwner(folder);
   if (owner === undefined) return false;
+  if (owner.processNamespace === processNamespace()) return isAlive(owner);
   // The number of a process says nothing where one counts differently: in another container.
-  if (owner.processNamespace !== processNamespace()) return true;
-  return isAlive(owner);
+  return owner.isLocked !== true || isLocked(`${folder}/owner.json`);
+}
+
+/** Also where that cannot be told. */
+function isLocked(path: string): boolean {
+  let file: number;
+  try {
+    file = fs.openSync(path, 'r');
+  } catch (error) {
+    if (hasCode(error, 'ENOENT')) return false;
+    throw error;
+  }
+  try {
+    return tryLock(file) !== 'locked';
+  } finally {
+    fs.closeSync(file);
+  }
 }
 
 /** Undefined when it is not there, or is no JSON. */

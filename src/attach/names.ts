@@ -2,6 +2,7 @@ import fs from 'node:fs';
 import type { DeviceFamily } from '../disk/device-views.ts';
 import { FsError } from '../errors.ts';
 import { readMountTable } from '../host/mount-table.ts';
+import { deviceNames } from './device-names.ts';
 import { forgetPreparedFolder, isOwned, type OwnerRecord, sweep, takeName } from './device-folder.ts';
 import { cleanUpDevice } from './stale-device.ts';
 
@@ -10,7 +11,7 @@ const UNIT_COUNT = 1 << 20;
 
 /**
  * Takes the name of that unit, or the first that is free; returns the unit. EBUSY when the wanted one is taken. As many
- * processes as want may do this at the same moment: each gets a name of its own.
+ * processes as want may do this at the same moment: each gets a name of its own. What dead processes left, of whatever name, is cleaned up.
  */
 export function reserveName(
   runtime: string,
@@ -19,6 +20,7 @@ export function reserveName(
   owner: OwnerRecord,
 ): number {
   sweep(runtime);
+  for (const name of deviceNames(runtime)) isTaken(runtime, name);
   if (wanted !== undefined) {
     const name = `${family}${wanted}`;
     // Over the kernel's own device of that name (a mount of what the kernel has no driver for) both names mean the same.

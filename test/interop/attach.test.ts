@@ -269,6 +269,11 @@ describeWithDevices(['sfdisk', 'mke2fs', 'e2fsck', 'mkfs.fat', 'fsck.fat'], 'an 
     expect(runTool('mkfs.fat', [viewPath(memory)]).stderr).toBe('');
     await detachDevice(memory);
     await detachDevice(second);
+    const apart = await run('attach', '--overlay', 'over', 'a.img');
+    expect([apart.stderr.split('\n')[0], apart.status]).toEqual([
+      'userloop attach: the file of an overlay is named with --overlay=FILE, not "--overlay FILE"',
+      2,
+    ]);
     expect(fs.readFileSync(image).every((byte) => byte === 0)).toBe(true);
     expect(test.leftovers()).toEqual([]);
   });

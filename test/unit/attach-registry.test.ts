@@ -7,6 +7,7 @@ import {
   type OwnerRecord,
   giveNameBack,
   ownerRecord,
+  readOwner,
   sweep,
   takeName,
 } from '../../src/attach/device-folder.ts';
@@ -23,6 +24,7 @@ import {
 } from '../../src/attach/registry.ts';
 import { CorruptImageError, FsError, UnsupportedError, UsageError } from '../../src/errors.ts';
 import { isAlive, ownIdentity } from '../../src/host/process-identity.ts';
+import { FlockHolder } from '../support/flock-holder.ts';
 import { spawnSync } from '../support/programs.ts';
 import { temporaryFolder } from '../support/tools.ts';
 
@@ -167,6 +169,37 @@ describe('a name', () => {
     takeName(runtime, 'md0', owner({ ...DEAD, processNamespace: 'pid:[1]' }));
     expect(listDevices(env)).toEqual([]);
     expect(fs.readdirSync(runtime)).toEqual(['md0']);
+  });
+
+  it('of a process in another container is free when the lock of its owner has gone with it', async () => {
+    const elsewhere = owner({ ...DEAD, processNamespace: 'pid:[1]' });
+    for (const name of ['md0', 'md1']) {
+      fs.mkdirSync(`${runtime}/${name}`);
+      fs.writeFileSync(`${runtime}/${name}/owner.json`, JSON.stringify({ ...elsewhere, isLocked: true }));
+    }
+    const holder = await FlockHolder.start(`${runtime}/md0/owner.json`);
+    expect(listDevices(env)).toEqual([]);
+    expect(fs.readdirSync(runtime)).toEqual(['md0']);
+    await holder.end();
+    expect(firstFreeUnit(runtime, 'md')).toBe(0);
+    // Ours is held as long as this process lives.
+    expect(takeName(runtime, 'md2', owner())).toBe(true);
+    const own = readOwner(`${runtime}/md2`)!;
+    fs.writeFileSync(
+      `${runtime}/md2/owner.json`,
+      JSON.stringify({ ...own, ...DEAD, processNamespace: 'pid:[1]' }),
+    );
+    expect(own.isLocked).toBe(true);
+    expect(firstFreeUnit(runtime, 'md')).toBe(0);
+    expect(fs.readdirSync(runtime)).toEqual(['md2']);
+  });
+
+  it('is taken after what was left under other names was cleaned up', () => {
+    addDevice('md3', DEAD);
+    addDevice('loop4', DEAD);
+    addDevice('md5');
+    expect(reserveName(runtime, 'md', undefined, owner())).toBe(0);
+    expect(fs.readdirSync(runtime).sort()).toEqual(['md0', 'md5']);
   });
 
   it('too long for a socket is refused with the numbers', () => {

@@ -112,6 +112,8 @@ export const attach = defineApplet({
   exitStatus: { 0: 'it is attached', 1: 'it could not be', 2: 'wrong usage' },
   async run(io, argv) {
     const args = getopt(argv, attach.options);
+    if (args.operands.length === 2 && args.has('overlay') && args.value('overlay') === undefined)
+      throw new UsageError(`the file of an overlay is named with --overlay=FILE, not "--overlay FILE"`);
     checkOperands(args.operands, 1, 1);
     const asked = requestOf(io, args, args.operands[0]!);
     const madeFor = args.has('sector-size') ? undefined : sectorSizeOfImage(asked);
