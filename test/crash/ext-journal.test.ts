@@ -39,6 +39,8 @@ interface Kind {
   readonly discard?: boolean;
   /** Nodes have owners. */
   readonly hasOwners?: boolean;
+  /** An operation may have to commit what was before it. */
+  readonly commitsItself?: boolean;
 }
 
 const QUOTA_TYPES = 'quotatype=usrquota:grpquota:prjquota';
@@ -75,6 +77,19 @@ const KINDS: readonly Kind[] = [
   },
   { name: 'ext3, quotas', size: '16M', args: ['-t', 'ext3', '-b', '4096', '-O', 'quota'], hasOwners: true },
   { name: 'ext3, with discards', size: '8M', args: ['-t', 'ext3', '-b', '1024'], discard: true },
+  {
+    name: 'ext4, clusters of 8 blocks',
+    size: '16M',
+    args: ['-t', 'ext4', '-b', '1024', '-O', 'bigalloc', '-C', '8192'],
+    commitsItself: true,
+  },
+  {
+    name: 'ext4, clusters of 4 blocks, with discards',
+    size: '32M',
+    args: ['-t', 'ext4', '-b', '4096', '-O', 'bigalloc', '-C', '16384'],
+    discard: true,
+    commitsItself: true,
+  },
 ];
 
 /** The log goes around its ring: takes long. */
@@ -90,10 +105,8 @@ const folder = memoryFolder();
 const totals = { workloads: 0, cuts: 0, byTool: 0, byKernel: 0, later: 0 };
 
 describeWithTools(['mke2fs', 'e2fsck'], 'A power cut during a session on a volume with a journal', () => {
-  for (const [index, { name, size, args, times = 1, discard = false, hasOwners = false }] of [
-    ...KINDS,
-    ...(isLongForm ? [LONG_KIND] : []),
-  ].entries()) {
+  for (const [index, kind] of [...KINDS, ...(isLongForm ? [LONG_KIND] : [])].entries()) {
+    const { name, size, args, times = 1, discard = false, hasOwners = false, commitsItself = false } = kind;
     test(`leaves a state that was made durable: ${name} (seed ${SEED})`, () => {
       const image = path.join(folder, `${index}.img`);
       expect(runTool('mke2fs', ['-q', '-F', ...args, image, size]).status).toBe(0);
@@ -103,6 +116,7 @@ describeWithTools(['mke2fs', 'e2fsck'], 'A power cut during a session on a volum
           operations: times * OPERATIONS,
           discard,
           hasOwners,
+          commitsItself,
         });
       }
       fs.rmSync(image);
@@ -124,7 +138,13 @@ function cutWorkload(
     operations,
     discard,
     hasOwners,
-  }: { readonly operations: number; readonly discard: boolean; readonly hasOwners: boolean },
+    commitsItself,
+  }: {
+    readonly operations: number;
+    readonly discard: boolean;
+    readonly hasOwners: boolean;
+    readonly commitsItself: boolean;
+  },
 ): void {
   const random = new Random(seed);
   const device = new RecordedDevice(base);
@@ -133,7 +153,7 @@ function cutWorkload(
     random,
     operations + random.below(operations),
     { discard },
-    { hasOwners },
+    { hasOwners, commitsItself },
   );
   totals.workloads++;
   const perEpoch = Math.max(CUTS, Math.ceil(20 / device.flushes));

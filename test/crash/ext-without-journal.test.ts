@@ -29,6 +29,11 @@ const KINDS = [
     size: '4M',
     args: ['-t', 'ext4', '-b', '1024', '-g', '1024', '-O', '^has_journal,^metadata_csum,uninit_bg'],
   },
+  {
+    name: 'ext4, clusters of 8 blocks',
+    size: '8M',
+    args: ['-t', 'ext4', '-b', '1024', '-O', '^has_journal,bigalloc', '-C', '8192'],
+  },
 ];
 
 /** What costs space at most, and what e2fsck says around it. */

@@ -25,6 +25,8 @@ const cases: readonly string[][] = [
   ['-O', 'inline_data,ea_inode,large_dir', '-b', '4096', '-I', '512'],
   ['-O', '^has_journal,ea_inode', '-b', '2048'],
   ['-b', '1024', '-g', '2048', '-G', '4', '-O', '^resize_inode'],
+  ['-O', 'bigalloc', '-b', '1024', '-C', '8192'],
+  ['-O', 'bigalloc,inline_data,^has_journal', '-b', '4096', '-C', '16384'],
 ];
 
 const OPTIONS = { times: true, xattrs: true } as const;

@@ -110,6 +110,7 @@ const FEATURES = [
   '-t ext4 -O inline_data',
   '-t ext4 -O ^has_journal',
   '-t ext4 -O quota,project',
+  '-t ext4 -O bigalloc',
 ];
 
 describeWithTools(['mke2fs', 'e2fsck', 'debugfs', 'tar'], 'mke2fs -d', () => {

@@ -163,7 +163,8 @@ describeWithFuse(
 
     it('says why it mounts read-only what it cannot write', () => {
       const image = stage.image('e4.img', 8 << 20);
-      runTool('mke2fs', ['-q', '-t', 'ext4', '-O', 'bigalloc', image]);
+      runTool('mke2fs', ['-q', '-t', 'ext4', image]);
+      runTool('debugfs', ['-w', '-R', 'feature shared_blocks', image]);
       expect(mount(image, mnt)).toEqual({
         ...ok,
         stderr: `mount: ${mnt}: WARNING: userloop cannot write this ext4 file system, mounted read-only.\n`,

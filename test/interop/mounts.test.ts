@@ -318,8 +318,9 @@ describeWithMounts(
       expect(runTool('mdir', ['-i', image, '-b', '::/']).stdout).toMatch(/A Long Name\.txt/);
     });
 
-    it('mounts ext4 with clusters for reading, and says why not for more', async () => {
-      const image = newImage(16 << 20, 'mke2fs', ['-q', '-F', '-t', 'ext4', '-O', 'bigalloc']);
+    it('mounts ext4 with blocks that files share for reading, and says why not for more', async () => {
+      const image = newImage(16 << 20, 'mke2fs', ['-q', '-F', '-t', 'ext4']);
+      runTool('debugfs', ['-w', '-R', 'feature shared_blocks', image]);
       mounted = new MountedImage(image);
       const state = await mounted.mount();
       expect(state).toMatchObject({ type: 'ext4', readOnly: true });

@@ -185,6 +185,38 @@ const ext4Cases: {
     rounds: 6,
     names: SHORT_NAMES,
   },
+  {
+    name: 'ext4 with clusters of 8 blocks of 1 KiB',
+    size: 24 << 20,
+    features: '^has_journal,bigalloc',
+    args: ['-b', '1024', '-C', '8192', '-N', '512'],
+    rounds: 4,
+    names: LONG_NAMES,
+  },
+  {
+    name: 'ext4 with clusters of 4 blocks of 4 KiB, and inline data',
+    size: 48 << 20,
+    features: '^has_journal,bigalloc,inline_data',
+    args: ['-b', '4096', '-C', '16384', '-N', '512'],
+    rounds: 3,
+    names: SHORT_NAMES,
+  },
+  {
+    name: 'ext4 with clusters of 64 blocks of 1 KiB, and values in inodes',
+    size: 64 << 20,
+    features: '^has_journal,bigalloc,ea_inode,^metadata_csum',
+    args: ['-b', '1024', '-C', '65536', '-N', '1024'],
+    rounds: 3,
+    names: SHORT_NAMES,
+  },
+  {
+    name: 'a nearly full ext4 volume with clusters of 4 blocks',
+    size: 2 << 20,
+    features: '^has_journal,bigalloc,^resize_inode',
+    args: ['-b', '1024', '-C', '4096', '-m', '0'],
+    rounds: 6,
+    names: SHORT_NAMES,
+  },
 ];
 
 const folder = memoryFolder();

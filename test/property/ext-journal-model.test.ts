@@ -37,6 +37,16 @@ const cases: { name: string; size: string; args: readonly string[] }[] = [
     size: '40M',
     args: ['-t', 'ext4', '-b', '4096', '-O', 'fast_commit,orphan_file', '-J', 'size=6'],
   },
+  {
+    name: 'ext4 with clusters of 8 blocks of 1 KiB',
+    size: '32M',
+    args: ['-t', 'ext4', '-b', '1024', '-O', 'bigalloc', '-C', '8192'],
+  },
+  {
+    name: 'ext4 with clusters of 16 blocks of 4 KiB',
+    size: '96M',
+    args: ['-t', 'ext4', '-b', '4096', '-O', 'bigalloc,inline_data', '-C', '65536'],
+  },
 ];
 
 const folder = memoryFolder();

@@ -32,6 +32,11 @@ const cases: { name: string; size: string; args: readonly string[] }[] = [
     size: '24M',
     args: ['-t', 'ext4', '-b', '1024', '-g', '1024', '-J', 'size=1', '-O', 'quota,orphan_file,^64bit'],
   },
+  {
+    name: 'clusters',
+    size: '40M',
+    args: ['-t', 'ext4', '-b', '1024', '-C', '8192', '-O', 'bigalloc,quota,project,ea_inode', '-E', TYPES],
+  },
 ];
 
 const folder = memoryFolder();

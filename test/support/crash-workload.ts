@@ -19,6 +19,7 @@ export interface DurableState {
 /**
  * A session of random operations on a volume: makes, fills, appends, rewrites, replaces by rename, truncates, links, unlinks, also what is open, and
  * fsyncs every few operations. Returns the states that were made durable. With `flushesItself` operations may flush the device, as they do on volumes without a journal. With
+ * `commitsItself` an operation may make durable what was before it, as it does with clusters where it needs a place that the file has given up since. With
  * `hasOwners` names have owners, of which there are 25, and files change theirs.
  */
 export function runWorkload(
@@ -26,7 +27,11 @@ export function runWorkload(
   random: Random,
   operations: number,
   options: OpenOptions = {},
-  { flushesItself = false, hasOwners = false }: { flushesItself?: boolean; hasOwners?: boolean } = {},
+  {
+    flushesItself = false,
+    commitsItself = false,
+    hasOwners = false,
+  }: { flushesItself?: boolean; commitsItself?: boolean; hasOwners?: boolean } = {},
 ): DurableState[] {
   const volume = extDriver.open(device, { clock: steppingClock(), ...options });
   const states: DurableState[] = [snapshot(volume, 0)];
@@ -34,10 +39,15 @@ export function runWorkload(
   let untilSync = random.below(10);
   for (let i = 0; i < operations; i++) {
     const before = device.flushes;
+    const former = commitsItself ? snapshot(volume, before) : undefined;
     if (hasOwners) changeOwner(volume, random);
     operate(volume, random, open, states.at(-1)!, hasOwners);
     // A commit that was not asked for would make a state that nobody has seen.
-    if (device.flushes !== before && !flushesItself) throw new Error(`Operation ${i} has committed`);
+    if (device.flushes !== before && !flushesItself) {
+      if (former === undefined) throw new Error(`Operation ${i} has committed`);
+      const rewritten = new Set(states.at(-1)!.rewritten);
+      states.push({ ...former, flushes: device.flushes, rewritten });
+    }
     if (untilSync-- > 0) continue;
     untilSync = random.below(14);
     const settles = random.below(6) === 0;

@@ -77,7 +77,7 @@ export const mke2fs = defineApplet({
   notSupported: [
     'a journal on another device (-J device=, -O journal_dev)',
     'the feature quota with bigalloc',
-    '-d with the features bigalloc and mmp',
+    '-d with the feature mmp',
     '-E desc_size=',
     'making a file in /dev: a device that is not there is refused, also with a size',
     'of mke2fs.conf: [devices], and the relations auto_64-bit_support, force_undo, lazy_journal_init, ' +

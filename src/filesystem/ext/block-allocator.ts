@@ -15,24 +15,30 @@ const USUAL_RUN = 64;
 const NEARBY = 16;
 
 /**
- * Takes blocks from the bitmaps and gives them back. A file that grows goes on right behind its last block; a new one
+ * Takes blocks from the bitmaps and gives them back, with clusters in whole ones: what is told of a block is done to its cluster. A file that grows goes on right behind its last block; a new one
  * starts where its group's previous file ended, so that what is written together lies together.
  */
 export class BlockAllocator {
   readonly #volume: Volume;
+  /** Blocks a bit of the bitmaps. */
+  readonly #ratio: number;
+  /** `USUAL_RUN` in bits. */
+  readonly #usualRun: number;
 
   constructor(volume: Volume) {
     this.#volume = volume;
+    this.#ratio = volume.geometry.blocksPerCluster;
+    this.#usualRun = Math.max(1, USUAL_RUN / this.#ratio);
   }
 
   /** Where a new file of this group starts looking. */
   goalInGroup(index: number): number {
     const group = this.#volume.groups.get(index);
-    return group.firstBlock + Math.min(group.blockCount - 1, group.blockCursor);
+    return group.firstBlock + Math.min(group.blockCount - 1, group.clusterCursor * this.#ratio);
   }
 
   /**
-   * Takes `count` blocks, at or after `goal` where it can, in as few runs as it can; `wanted` says how many more are
+   * Takes `count` blocks, whole clusters, at or after `goal` where it can, in as few runs as it can; `wanted` says how many more are
    * likely to follow. ENOSPC takes none.
    */
   allocate(goal: number, count: number, wanted: number = count): BlockRun[] {
@@ -40,7 +46,7 @@ export class BlockAllocator {
     const runs: BlockRun[] = [];
     let missing: number;
     try {
-      missing = this.#collect(goal, count, wanted, runs);
+      missing = this.#collect(goal, count / this.#ratio, Math.ceil(wanted / this.#ratio), runs);
     } catch (error) {
       // A group on the way was damaged.
       for (const run of runs) this.giveBack(run.start, run.length);
@@ -51,6 +57,14 @@ export class BlockAllocator {
       throw new FsError('ENOSPC', { syscall: 'write' });
     }
     return runs;
+  }
+
+  /** Takes so many blocks that need not lie together: each has a cluster of its own. As `allocate`. */
+  allocateSingles(goal: number, count: number): number[] {
+    const blocks: number[] = [];
+    for (const { start, length } of this.allocate(goal, count * this.#ratio))
+      for (let block = start; block < start + length; block += this.#ratio) blocks.push(block);
+    return blocks;
   }
 
   /** CorruptImageError unless all of these blocks are in use, and none is named twice: then they can be freed. */
@@ -70,10 +84,10 @@ export class BlockAllocator {
       end = run.start + run.length;
       for (let block = run.start; block < end;) {
         const group = groups.get(this.#groupOf(block));
-        const bit = block - group.firstBlock;
-        const length = Math.min(group.blockCount - bit, end - block);
-        this.#requireSet(group, bit, length);
-        block += length;
+        const next = Math.min(group.firstBlock + group.blockCount, end);
+        const bit = this.#bitOf(group, block);
+        this.#requireSet(group, bit, this.#bitOf(group, next - 1) + 1 - bit);
+        block = next;
       }
     }
   }
@@ -84,11 +98,12 @@ export class BlockAllocator {
     cache.forget(start, count);
     for (let block = start; block < start + count;) {
       const group = groups.get(this.#groupOf(block));
-      const bit = block - group.firstBlock;
-      const length = Math.min(group.blockCount - bit, start + count - block);
+      const next = Math.min(group.firstBlock + group.blockCount, start + count);
+      const bit = this.#bitOf(group, block);
+      const length = this.#bitOf(group, next - 1) + 1 - bit;
       this.#requireSet(group, bit, length);
       held.hold(group, bit, length);
-      block += length;
+      block = next;
     }
   }
 
@@ -97,14 +112,15 @@ export class BlockAllocator {
     const volume = this.#volume;
     for (let block = start; block < start + count;) {
       const group = volume.groups.get(this.#groupOf(block));
-      const bit = block - group.firstBlock;
-      const length = Math.min(group.blockCount - bit, start + count - block);
+      const next = Math.min(group.firstBlock + group.blockCount, start + count);
+      const bit = this.#bitOf(group, block);
+      const length = this.#bitOf(group, next - 1) + 1 - bit;
       const bitmap = this.#requireSet(group, bit, length);
       clearRange(bitmap.bytes, bit, length);
-      group.freeBlocks += length;
-      volume.freeBlocks += length;
+      group.freeClusters += length;
+      volume.freeBlocks += length * this.#ratio;
       volume.groups.saveBlocks(group, bitmap);
-      block += length;
+      block = next;
     }
   }
 
@@ -113,21 +129,27 @@ export class BlockAllocator {
     return Math.floor((block - firstDataBlock) / blocksPerGroup);
   }
 
-  /** Takes up to `count` blocks into `runs` and returns how many are still missing. */
+  #bitOf(group: Group, block: number): number {
+    return Math.floor((block - group.firstBlock) / this.#ratio);
+  }
+
+  /** Takes up to `count` clusters into `runs` and returns how many are still missing. */
   #collect(goal: number, count: number, wanted: number, runs: BlockRun[]): number {
     const { geometry, groups } = this.#volume;
     const firstGroup = this.#groupOf(goal);
     // What follows the goal directly is taken whatever its length: it continues the file.
     const group = groups.get(firstGroup);
-    let missing = count - this.#takeAt(group, goal - group.firstBlock, count, runs);
+    const goalBit = Math.ceil((goal - group.firstBlock) / this.#ratio);
+    let missing = count - this.#takeAt(group, goalBit, count, runs);
     // Then one run for all of it, in the groups nearby; then runs that are long enough; then whatever there is.
-    const whole = Math.min(Math.max(wanted, count), geometry.blocksPerGroup >> 1);
-    for (const least of whole > USUAL_RUN ? [whole, USUAL_RUN, 1] : [whole, 1]) {
-      const reach = least > USUAL_RUN ? Math.min(NEARBY, geometry.groupCount) : geometry.groupCount;
+    const usual = this.#usualRun;
+    const whole = Math.min(Math.max(wanted, count), Math.floor(geometry.blocksPerGroup / this.#ratio / 2));
+    for (const least of whole > usual ? [whole, usual, 1] : [whole, 1]) {
+      const reach = least > usual ? Math.min(NEARBY, geometry.groupCount) : geometry.groupCount;
       for (let i = 0; i < reach && missing > 0; i++) {
         const candidate = groups.get((firstGroup + i) % geometry.groupCount);
-        if (candidate.freeBlocks < (least > USUAL_RUN ? least : Math.min(least, missing))) continue;
-        const from = i === 0 ? Math.max(0, goal - candidate.firstBlock) : candidate.blockCursor;
+        if (candidate.freeClusters < (least > usual ? least : Math.min(least, missing))) continue;
+        const from = i === 0 ? Math.max(0, goalBit) : candidate.clusterCursor;
         missing = this.#takeFrom(candidate, from, missing, least, runs);
         if (missing > 0 && from > 0) missing = this.#takeFrom(candidate, 0, missing, least, runs);
       }
@@ -151,14 +173,14 @@ export class BlockAllocator {
   #takeFrom(group: Group, from: number, missing: number, least: number, runs: BlockRun[]): number {
     const bitmap = this.#volume.groups.blockBitmap(group);
     let rest = missing;
-    for (let bit = from; bit < group.blockCount && rest > 0;) {
-      const start = nextClear(bitmap.bytes, bit, group.blockCount);
-      if (start >= group.blockCount) break;
+    for (let bit = from; bit < group.clusterCount && rest > 0;) {
+      const start = nextClear(bitmap.bytes, bit, group.clusterCount);
+      if (start >= group.clusterCount) break;
       const enough = Math.max(rest, least);
-      const end = nextSet(bitmap.bytes, start, Math.min(group.blockCount, start + enough));
+      const end = nextSet(bitmap.bytes, start, Math.min(group.clusterCount, start + enough));
       bit = end + 1;
       // A run that was looked for to hold more than what is taken now must have that, too.
-      if (end - start < (least > USUAL_RUN ? least : Math.min(least, rest))) continue;
+      if (end - start < (least > this.#usualRun ? least : Math.min(least, rest))) continue;
       const length = Math.min(end - start, rest);
       this.#take(group, bitmap, start, length, runs);
       rest -= length;
@@ -167,9 +189,9 @@ export class BlockAllocator {
   }
 
   #takeAt(group: Group, bit: number, most: number, runs: BlockRun[]): number {
-    if (bit >= group.blockCount) return 0;
+    if (bit >= group.clusterCount) return 0;
     const bitmap = this.#volume.groups.blockBitmap(group);
-    const length = nextSet(bitmap.bytes, bit, Math.min(group.blockCount, bit + most)) - bit;
+    const length = nextSet(bitmap.bytes, bit, Math.min(group.clusterCount, bit + most)) - bit;
     if (length > 0) this.#take(group, bitmap, bit, length, runs);
     return length;
   }
@@ -177,10 +199,11 @@ export class BlockAllocator {
   #take(group: Group, bitmap: CachedBlock, bit: number, length: number, runs: BlockRun[]): void {
     const volume = this.#volume;
     setRange(bitmap.bytes, bit, length);
-    group.freeBlocks = Math.max(0, group.freeBlocks - length);
-    group.blockCursor = bit + length;
-    volume.freeBlocks = Math.max(0, volume.freeBlocks - length);
+    const ratio = this.#ratio;
+    group.freeClusters = Math.max(0, group.freeClusters - length);
+    group.clusterCursor = bit + length;
+    volume.freeBlocks = Math.max(0, volume.freeBlocks - length * ratio);
     volume.groups.saveBlocks(group, bitmap);
-    runs.push({ start: group.firstBlock + bit, length });
+    runs.push({ start: group.firstBlock + bit * ratio, length: length * ratio });
   }
 }

@@ -156,7 +156,7 @@ export class DirectoryStore {
     if (directory.isInline) {
       if (areaWithRoom(this.#core, ref, size) !== undefined || canGrowInline(this.#core, ref, size)) return 0;
       // One for the entries, and one more and an index when they nearly fill it.
-      return 3;
+      return 3 * this.#volume.geometry.blocksPerCluster;
     }
     if (this.#isIndexed(ref)) {
       const hash = this.#tree.hash(directory, name);

@@ -72,14 +72,15 @@ export class Discards {
     const { groups, geometry, held } = this.#volume;
     for (let block = start; block < end;) {
       const group = groups.get(Math.floor((block - geometry.firstDataBlock) / geometry.blocksPerGroup));
-      const last = Math.min(group.blockCount, end - group.firstBlock);
+      const ratio = geometry.blocksPerCluster;
+      const last = Math.min(group.clusterCount, Math.floor((end - group.firstBlock) / ratio));
       const { bytes } = groups.blockBitmap(group);
-      for (let bit = block - group.firstBlock; bit < last;) {
+      for (let bit = Math.ceil((block - group.firstBlock) / ratio); bit < last;) {
         const clear = nextClear(bytes, bit, last);
         if (clear >= last) break;
         bit = nextSet(bytes, clear, last);
         if (!held.has(group, clear, bit - clear))
-          yield { start: group.firstBlock + clear, length: bit - clear };
+          yield { start: group.firstBlock + clear * ratio, length: (bit - clear) * ratio };
       }
       block = group.firstBlock + group.blockCount;
     }

@@ -1,5 +1,7 @@
 import { FsError } from '../../errors.ts';
 import type { BlockAllocator, BlockRun } from './block-allocator.ts';
+import { ClusterPlan } from './cluster-plan.ts';
+import { clustersOf, roundDown, roundUp } from './clusters.ts';
 import { MAX_FILE_BLOCKS, MAX_WRITTEN } from './extent-node.ts';
 import { type ExtentRun, ExtentTree } from './extent-tree.ts';
 import type { MappedRun } from './file-map.ts';
@@ -18,12 +20,17 @@ export class ExtentMap {
   /** Holes of the range at hand: first block and length of each. */
   readonly #holes: number[] = [];
   #hasUnwritten = false;
+  /** Blocks a cluster; with more than one, holes are mapped by a plan. */
+  readonly #ratio: number;
+  readonly #plan: ClusterPlan | undefined;
 
   constructor(volume: Volume, inodes: InodeTable, allocator: BlockAllocator) {
     this.#volume = volume;
     this.#inodes = inodes;
     this.#allocator = allocator;
     this.#tree = new ExtentTree(volume);
+    this.#ratio = volume.geometry.blocksPerCluster;
+    this.#plan = this.#ratio === 1 ? undefined : new ClusterPlan(this.#tree, this.#ratio);
   }
 
   /** Blocks that a file can have: without `huge_file`, `i_blocks` counts up to 2^32 sectors. */
@@ -60,7 +67,10 @@ export class ExtentMap {
     if (total === 0) return 0;
     const first = this.#holes[0]!;
     const last = from + count - 1;
-    return total + this.#tree.growth(ref, first, last, total) + this.#tree.renewalCount(ref, first, last);
+    const nodes = this.#tree.growth(ref, first, last, total) + this.#tree.renewalCount(ref, first, last);
+    if (this.#plan === undefined) return total + nodes;
+    this.#plan.make(ref, this.#holes);
+    return (this.#plan.clusterCount + nodes) * this.#ratio;
   }
 
   /** Maps every hole of the range and makes what is unwritten there written; `wanted` as for the allocator. */
@@ -148,9 +158,13 @@ export class ExtentMap {
   /** Maps the holes that were noted. */
   #fill(ref: InodeRef, total: number, goal: number, wanted: number, unwritten: boolean): void {
     const holes = this.#holes;
-    const runs = this.#allocator.allocate(goal, total, Math.max(total, wanted));
-    const pieces = runs.length + holes.length / 2 - 1 + Math.floor(total / MAX_WRITTEN);
-    const last = runs.at(-1)!;
+    const plan = this.#plan;
+    const taken = plan === undefined ? total : this.#planClusters(plan, ref);
+    const most = Math.max(taken, roundUp(wanted, this.#ratio));
+    const runs = taken === 0 ? [] : this.#allocator.allocate(goal, taken, most);
+    const parts = plan === undefined ? holes.length / 2 : plan.pieceCount;
+    const pieces = parts + Math.max(1, runs.length) - 1 + Math.floor(total / MAX_WRITTEN);
+    const last = runs.at(-1) ?? { start: goal, length: 0 };
     let added: number | undefined;
     let renewals: number | undefined;
     try {
@@ -167,6 +181,24 @@ export class ExtentMap {
       }
     }
     if (added === undefined || renewals === undefined) throw new FsError('ENOSPC', { syscall: 'write' });
+    if (plan === undefined) this.#insert(ref, runs, unwritten);
+    else plan.fill(runs, (block, start, length) => this.#tree.insert(ref, block, start, length, unwritten));
+    this.#inodes.addBlocks(ref, taken);
+    this.#keepNodes(ref, added, renewals);
+  }
+
+  /** New clusters for the holes that were noted, in blocks. ENOSPC while a place in a cluster that the file has already must not be used yet. */
+  #planClusters(plan: ClusterPlan, ref: InodeRef): number {
+    const { held } = this.#volume;
+    plan.make(ref, this.#holes);
+    if (plan.reuses((start, length) => held.hasWithin(start, length)))
+      throw new FsError('ENOSPC', { syscall: 'write' });
+    return plan.clusterCount * this.#ratio;
+  }
+
+  /** Maps the holes that were noted to the blocks of `runs`, in their order. */
+  #insert(ref: InodeRef, runs: readonly BlockRun[], unwritten: boolean): void {
+    const holes = this.#holes;
     let hole = 0;
     let filled = 0;
     for (const run of runs) {
@@ -181,8 +213,6 @@ export class ExtentMap {
         }
       }
     }
-    this.#inodes.addBlocks(ref, total);
-    this.#keepNodes(ref, added, renewals);
   }
 
   /** Makes what is unwritten in the range written. Without space for nodes, whole extents are written with zeros instead. */
@@ -220,6 +250,10 @@ export class ExtentMap {
   }
 
   #remove(ref: InodeRef, from: number, to: number): void {
+    if (this.#plan !== undefined) {
+      this.#removeClusters(this.#plan, ref, from, to);
+      return;
+    }
     const collector = new RunCollector(this.#volume.geometry.blockCount);
     let total = 0;
     this.#tree.remove(ref, from, to, (start, length) => {
@@ -230,10 +264,39 @@ export class ExtentMap {
     for (const run of collector.finish()) this.#allocator.free(run.start, run.length);
   }
 
+  /** A cluster goes with the last of its blocks that is mapped: those at the edges may stay. */
+  #removeClusters(plan: ClusterPlan, ref: InodeRef, from: number, to: number): void {
+    const ratio = this.#ratio;
+    const { held } = this.#volume;
+    const before = plan.clusterOf(ref, roundDown(from, ratio), from);
+    const behind = to === Number.POSITIVE_INFINITY ? 0 : plan.clusterOf(ref, to, roundUp(to, ratio));
+    const gone: BlockRun[] = [];
+    this.#tree.remove(ref, from, to, (start, length) => {
+      let first = start;
+      let end = start + length;
+      for (const kept of [before, behind]) {
+        if (kept === 0) continue;
+        const keptEnd = kept + ratio;
+        if (first < end && first >= kept && first < keptEnd) {
+          held.holdWithin(first, Math.min(end, keptEnd) - first);
+          first = Math.min(end, keptEnd);
+        }
+        if (first < end && end > kept && end <= keptEnd) {
+          held.holdWithin(kept, end - kept);
+          end = kept;
+        }
+      }
+      if (first < end) gone.push({ start: first, length: end - first });
+    });
+    const clusters = clustersOf(gone, ratio);
+    this.#inodes.addBlocks(ref, -clusters.reduce((sum, { length }) => sum + length, 0));
+    for (const run of clusters) this.#allocator.free(run.start, run.length);
+  }
+
   /** Lets go of nodes that joined extents have made needless. */
   #compact(ref: InodeRef, block: number): void {
     this.#tree.compact(ref, block, (start, length) => {
-      this.#inodes.addBlocks(ref, -length);
+      this.#inodes.addBlocks(ref, -length * this.#ratio);
       this.#allocator.free(start, length);
     });
   }
@@ -242,9 +305,7 @@ export class ExtentMap {
   #reserve(count: number, goal: number, spare: number[] = this.#tree.spare): number | undefined {
     if (count === 0) return 0;
     try {
-      for (const run of this.#allocator.allocate(goal, count)) {
-        for (let i = run.length - 1; i >= 0; i--) spare.push(run.start + i);
-      }
+      spare.push(...this.#allocator.allocateSingles(goal, count).reverse());
     } catch (error) {
       if (error instanceof FsError && error.code === 'ENOSPC') return undefined;
       throw error;
@@ -257,7 +318,7 @@ export class ExtentMap {
     const { spare, renewals, renewed } = this.#tree;
     const left = spare.length + renewals.length;
     const added = reserved + reservedRenewals - left - renewed.length;
-    if (added !== 0) this.#inodes.addBlocks(ref, added);
+    if (added !== 0) this.#inodes.addBlocks(ref, added * this.#ratio);
     for (const block of spare) this.#allocator.giveBack(block, 1);
     for (const block of renewals) this.#allocator.giveBack(block, 1);
     for (const block of renewed) this.#allocator.free(block, 1);

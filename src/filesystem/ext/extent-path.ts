@@ -207,6 +207,7 @@ export class ExtentPath {
   /** Entries in order, without overlaps, and within the volume. */
   #checkEntries(ref: InodeRef, view: DataView, base: number, depth: number): void {
     const volume = this.#volume;
+    const { blocksPerCluster } = volume.geometry;
     const entries = ExtentHeader.eh_entries.get(view, base);
     let end = -1;
     for (let i = 0; i < entries; i++) {
@@ -226,6 +227,13 @@ export class ExtentPath {
       }
       volume.checkPointer(startOf(view, at), ref.number, 'ee_start');
       volume.checkPointer(startOf(view, at) + length - 1, ref.number, 'ee_start');
+      if (startOf(view, at) % blocksPerCluster !== key % blocksPerCluster)
+        throw corrupt(
+          ref,
+          'ee_start',
+          `block ${startOf(view, at)} for block ${key}`,
+          `block ${key % blocksPerCluster} of a cluster`,
+        );
       end = key + length;
     }
   }

@@ -51,6 +51,7 @@ const WRITABLE_READ_ONLY_COMPATIBLE =
   ReadOnlyCompatibleFeature.sparse_super |
   ReadOnlyCompatibleFeature.large_file |
   ReadOnlyCompatibleFeature.huge_file |
+  ReadOnlyCompatibleFeature.bigalloc |
   ReadOnlyCompatibleFeature.uninit_bg |
   ReadOnlyCompatibleFeature.dir_nlink |
   ReadOnlyCompatibleFeature.extra_isize |
@@ -66,11 +67,6 @@ const EXT3_READ_ONLY_COMPATIBLE =
   ReadOnlyCompatibleFeature.sparse_super |
   ReadOnlyCompatibleFeature.large_file |
   ReadOnlyCompatibleFeature.btree_dir;
-
-/** What a person calls the feature when it is the reason for not writing. */
-const REASONS: Readonly<Record<string, string>> = {
-  bigalloc: 'clusters (bigalloc)',
-};
 
 export function readFeatures(view: DataView): FeatureWords {
   if (Superblock.s_rev_level.get(view, 0) === 0) {
@@ -129,11 +125,17 @@ export function readOnlyReason(view: DataView, words: FeatureWords): string | un
   ) {
     missing.push('more than 2^32 blocks without extents');
   }
+  if (
+    (words.incompatible & IncompatibleFeature.extent) === 0 &&
+    (words.readOnlyCompatible & ReadOnlyCompatibleFeature.bigalloc) !== 0
+  ) {
+    missing.push('clusters (bigalloc) without extents');
+  }
   for (const name of [
     ...namesOf(words.incompatible & ~WRITABLE_INCOMPATIBLE, IncompatibleFeature, 'I'),
     ...namesOf(words.readOnlyCompatible & ~WRITABLE_READ_ONLY_COMPATIBLE, ReadOnlyCompatibleFeature, 'R'),
   ]) {
-    missing.push(REASONS[name] ?? name);
+    missing.push(name);
   }
   if (missing.length > 0) {
     return `${fileSystemType(words)} is read-only here: writing does not support ${missing.join(', ')}`;

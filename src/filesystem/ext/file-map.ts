@@ -65,7 +65,7 @@ export class FileMap {
   /** Gives every block of the range a place to be written to. ENOSPC and EDQUOT change nothing. `wanted` as for the allocator. */
   provide(ref: InodeRef, from: number, count: number, goal: number, wanted: number): void {
     this.#requireQuota(ref, from, count, 'write');
-    this.#of(ref).provide(ref, from, count, goal, wanted);
+    this.#toChange(ref).provide(ref, from, count, goal, wanted);
   }
 
   /** Gives the range space that reads as zeros until it is written; false for a file whose map cannot say that. */
@@ -78,17 +78,17 @@ export class FileMap {
 
   /** Unmaps and frees everything from block `from` on. All pointers are checked before anything changes. */
   truncate(ref: InodeRef, from: number): void {
-    this.#of(ref).truncate(ref, from);
+    this.#toChange(ref).truncate(ref, from);
   }
 
   /** Unmaps and frees a range. False when that needs space that there is not: nothing has changed then. */
   punch(ref: InodeRef, from: number, count: number): boolean {
-    return this.#of(ref).punch(ref, from, count);
+    return this.#toChange(ref).punch(ref, from, count);
   }
 
   /** All blocks from block `from` on, those of the map included; CorruptImageError when they cannot all be given back. */
   requireFreeable(ref: InodeRef, from: number): readonly BlockRun[] {
-    return this.#of(ref).requireFreeable(ref, from);
+    return this.#toChange(ref).requireFreeable(ref, from);
   }
 
   /** UnsupportedError for content that only a key, or a decompressor, makes readable. */
@@ -118,6 +118,16 @@ export class FileMap {
   #requireQuota(ref: InodeRef, from: number, count: number, syscall: string): void {
     const { quotas } = this.#volume;
     if (quotas?.isBinding === true) quotas.requireBlocks(ref, this.missing(ref, from, count), syscall);
+  }
+
+  /** UnsupportedError for a file without extents on a volume with clusters, which nobody makes: a block map can be read there. */
+  #toChange(ref: InodeRef): BlockMap | ExtentMap {
+    const map = this.#of(ref);
+    if (map === this.#extents || this.#volume.geometry.blocksPerCluster === 1) return map;
+    throw new UnsupportedError(
+      `Inode ${ref.number} cannot be changed: it has clusters (bigalloc) and no extents`,
+      ['bigalloc'],
+    );
   }
 
   #of(ref: InodeRef): BlockMap | ExtentMap {

@@ -15,10 +15,12 @@ export interface Group {
   readonly index: number;
   readonly firstBlock: number;
   readonly blockCount: number;
+  /** Bits of the block bitmap that stand for something: blocks without `bigalloc`. */
+  readonly clusterCount: number;
   readonly blockBitmap: number;
   readonly inodeBitmap: number;
   readonly inodeTable: number;
-  freeBlocks: number;
+  freeClusters: number;
   freeInodes: number;
   usedDirectories: number;
   /** `GroupFlag`s; none on volumes without checksums of descriptors. */
@@ -28,7 +30,7 @@ export interface Group {
   /** The descriptor's checksum is to be computed anew. */
   changed: boolean;
   /** Bit from which the next new file's blocks are looked for. */
-  blockCursor: number;
+  clusterCursor: number;
   /** No inode below this bit is free. */
   inodeCursor: number;
   /** The block bitmap has been checked against the group's own structures. */
@@ -75,11 +77,11 @@ export class GroupTable {
     const block = this.#descriptorBlock(group.index);
     const { view } = block;
     const base = this.#descriptorBase(group.index);
-    GroupDescriptor.bg_free_blocks_count_lo.set(view, base, group.freeBlocks & 0xffff);
+    GroupDescriptor.bg_free_blocks_count_lo.set(view, base, group.freeClusters & 0xffff);
     GroupDescriptor.bg_free_inodes_count_lo.set(view, base, group.freeInodes & 0xffff);
     GroupDescriptor.bg_used_dirs_count_lo.set(view, base, group.usedDirectories & 0xffff);
     if (this.#volume.geometry.has64bit) {
-      GroupDescriptor.bg_free_blocks_count_hi.set(view, base, group.freeBlocks >>> 16);
+      GroupDescriptor.bg_free_blocks_count_hi.set(view, base, group.freeClusters >>> 16);
       GroupDescriptor.bg_free_inodes_count_hi.set(view, base, group.freeInodes >>> 16);
       GroupDescriptor.bg_used_dirs_count_hi.set(view, base, group.usedDirectories >>> 16);
     }
@@ -163,7 +165,9 @@ export class GroupTable {
     if (descriptorBlock < geometry.firstMetaDescriptorBlock) {
       if (!copy) return 0;
       const all = Math.ceil(geometry.groupCount / geometry.descriptorsPerBlock);
-      return 1 + Math.min(all, geometry.firstMetaDescriptorBlock) + reservedDescriptorBlocks;
+      // With blocks of 1 KiB and bigalloc, the superblock of the first group is block 1 of it.
+      const before = index === 0 && geometry.firstDataBlock === 0 && geometry.blockSize === 1024 ? 1 : 0;
+      return before + 1 + Math.min(all, geometry.firstMetaDescriptorBlock) + reservedDescriptorBlocks;
     }
     // In a meta group its first, second and last group hold a copy of its one descriptor block.
     const within = index % geometry.descriptorsPerBlock;
@@ -182,20 +186,22 @@ export class GroupTable {
       GroupDescriptor[`bg_${field}_lo`].get(view, base) +
       (geometry.has64bit ? GroupDescriptor[`bg_${field}_hi`].get(view, base) * 0x1_0000 : 0);
     const firstBlock = geometry.firstDataBlock + index * geometry.blocksPerGroup;
+    const blockCount = Math.min(geometry.blocksPerGroup, geometry.blockCount - firstBlock);
     const group: Group = {
       index,
       firstBlock,
-      blockCount: Math.min(geometry.blocksPerGroup, geometry.blockCount - firstBlock),
+      blockCount,
+      clusterCount: Math.ceil(blockCount / geometry.blocksPerCluster),
       blockBitmap: high(GroupDescriptor.bg_block_bitmap_lo.get(view, base), 'bg_block_bitmap_hi'),
       inodeBitmap: high(GroupDescriptor.bg_inode_bitmap_lo.get(view, base), 'bg_inode_bitmap_hi'),
       inodeTable: high(GroupDescriptor.bg_inode_table_lo.get(view, base), 'bg_inode_table_hi'),
-      freeBlocks: count('free_blocks_count'),
+      freeClusters: count('free_blocks_count'),
       freeInodes: count('free_inodes_count'),
       usedDirectories: count('used_dirs_count'),
       flags: this.#hasFlags ? GroupDescriptor.bg_flags.get(view, base) : 0,
       unusedInodes: this.#hasFlags ? Math.min(count('itable_unused'), geometry.inodesPerGroup) : 0,
       changed: false,
-      blockCursor: 0,
+      clusterCursor: 0,
       inodeCursor: 0,
       bitmapChecked: false,
     };
@@ -241,13 +247,12 @@ export class GroupTable {
     }
     const block = cache.blank(group.blockBitmap, WriteRank.bitmap, seal);
     const reserved = Superblock.s_reserved_gdt_blocks.get(superblock, 0);
-    setRange(block.bytes, 0, Math.min(group.blockCount, this.baseMetadataBlocks(group.index, reserved)));
-    for (const { start, length } of this.#ownRunsIn(group)) {
-      const from = Math.max(0, start - group.firstBlock);
-      const end = Math.min(group.blockCount, start - group.firstBlock + length);
+    const base = { start: group.firstBlock, length: this.baseMetadataBlocks(group.index, reserved) };
+    for (const run of [base, ...this.#ownRunsIn(group)]) {
+      const { from, end } = this.#bitsOf(group, run);
       if (from < end) setRange(block.bytes, from, end - from);
     }
-    setRange(block.bytes, group.blockCount, 8 * geometry.blockSize - group.blockCount);
+    setRange(block.bytes, group.clusterCount, 8 * geometry.blockSize - group.clusterCount);
     return block;
   }
 
@@ -320,12 +325,19 @@ export class GroupTable {
     }
   }
 
+  /** The bits of a group that a run of blocks touches. */
+  #bitsOf(group: Group, { start, length }: OwnRun): { readonly from: number; readonly end: number } {
+    const { blocksPerCluster } = this.#volume.geometry;
+    const from = Math.max(0, start - group.firstBlock);
+    const end = Math.min(group.blockCount, start - group.firstBlock + length);
+    return { from: Math.floor(from / blocksPerCluster), end: Math.ceil(end / blocksPerCluster) };
+  }
+
   /** The bitmap must have the format's own structures marked as used: else they would be given away. */
   #checkOwnRuns(group: Group, bitmap: CachedBlock): void {
     const base = { start: group.firstBlock, length: this.baseMetadataBlocks(group.index, 0) };
-    for (const { start, length } of [base, ...this.#ownRunsIn(group)]) {
-      const from = Math.max(0, start - group.firstBlock);
-      const end = Math.min(group.blockCount, start - group.firstBlock + length);
+    for (const run of [base, ...this.#ownRunsIn(group)]) {
+      const { from, end } = this.#bitsOf(group, run);
       const hole = from < end ? nextClear(bitmap.bytes, from, end) : end;
       if (hole >= end) continue;
       throw new CorruptImageError({

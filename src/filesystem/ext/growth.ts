@@ -1,4 +1,4 @@
-import { FsError } from '../../errors.ts';
+import { FsError, UnsupportedError } from '../../errors.ts';
 import type { ExtCore } from './ext-core.ts';
 
 /**
@@ -11,6 +11,10 @@ export function mayGrow(core: ExtCore, blockCount: number): boolean {
     throw new FsError(code, { syscall: 'resize', detail });
   };
   if (blockCount === geometry.blockCount) return false;
+  if (geometry.blocksPerCluster > 1)
+    throw new UnsupportedError('The size cannot be changed of a volume with clusters (bigalloc)', [
+      'bigalloc',
+    ]);
   const asked = `${blockCount} blocks of ${geometry.blockSize} bytes are asked for`;
   if (!Number.isSafeInteger(blockCount) || blockCount < geometry.blockCount)
     fail('EINVAL', `${asked}, there are ${geometry.blockCount}, and a file system in use can only grow`);

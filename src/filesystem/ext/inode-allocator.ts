@@ -30,7 +30,7 @@ export class InodeAllocator {
     for (const least of directory ? [roomy, 0] : [0]) {
       for (let i = 0; i < geometry.groupCount; i++) {
         const group = groups.get((home + i) % geometry.groupCount);
-        if (group.freeInodes === 0 || group.freeBlocks < least) continue;
+        if (group.freeInodes === 0 || group.freeClusters * geometry.blocksPerCluster < least) continue;
         const inode = this.#take(group, directory);
         if (inode !== undefined) return inode;
       }

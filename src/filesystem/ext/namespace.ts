@@ -90,7 +90,8 @@ export class Namespace {
       : target === undefined
         ? 0
         : targetBlocks(volume, target);
-    volume.requireBlocks(own + directories.growth(parentRef, directory, bytes), 'create');
+    const { blocksPerCluster } = volume.geometry;
+    volume.requireBlocks(own * blocksPerCluster + directories.growth(parentRef, directory, bytes), 'create');
 
     const position = directories.reserve(parentRef, directory, bytes);
     const number = core.inodeAllocator.allocate(parent, isDirectory);

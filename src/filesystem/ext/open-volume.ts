@@ -104,7 +104,7 @@ export class OpenVolume {
 
   /** Runs a change; once more after a commit, when space that waits for one may be what it lacked. */
   withSpace<T>(change: () => T): T {
-    if (this.volume.held.count + this.volume.heldInodes.count === 0) return change();
+    if (this.volume.held.isEmpty && this.volume.heldInodes.count === 0) return change();
     try {
       return change();
     } catch (error) {

@@ -41,8 +41,8 @@ export function isFastSymlink(core: ExtCore, ref: InodeRef): boolean {
   const { features, geometry } = core.volume;
   // There i_blocks counts values elsewhere, too.
   if ((features.incompatible & IncompatibleFeature.ea_inode) !== 0) return core.inodes.size(ref) < FAST_LIMIT;
-  const { blockSize } = geometry;
-  const attributes = core.inodes.attributeBlock(ref) === 0 ? 0 : blockSize;
+  const { blockSize, blocksPerCluster } = geometry;
+  const attributes = core.inodes.attributeBlock(ref) === 0 ? 0 : blockSize * blocksPerCluster;
   return core.inodes.allocated(ref) - attributes <= 0;
 }
 

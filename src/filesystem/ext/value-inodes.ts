@@ -53,7 +53,8 @@ export class ValueInodes {
 
   /** Blocks that a value takes at most. */
   blocksFor(size: number): number {
-    return Math.ceil(size / this.#core.volume.geometry.blockSize) + 1;
+    const { blockSize, blocksPerCluster } = this.#core.volume.geometry;
+    return (Math.ceil(size / blockSize / blocksPerCluster) + 1) * blocksPerCluster;
   }
 
   /** An entry of `ref` whose value lies elsewhere; there must be space. What is new is counted once the entry is stored. */
@@ -68,10 +69,11 @@ export class ValueInodes {
 
   /** Blocks that `i_blocks` of an inode counts for its values elsewhere, whoever shares them. */
   charge(entries: readonly StoredXattr[]): number {
-    const { blockSize } = this.#core.volume.geometry;
-    let blocks = 0;
-    for (const { valueInode, size } of entries) if (valueInode !== 0) blocks += Math.ceil(size / blockSize);
-    return blocks;
+    const { blockSize, blocksPerCluster } = this.#core.volume.geometry;
+    let clusters = 0;
+    for (const { valueInode, size } of entries)
+      if (valueInode !== 0) clusters += Math.ceil(size / blockSize / blocksPerCluster);
+    return clusters * blocksPerCluster;
   }
 
   /** Counts entries that have come, and those that are gone; a value without any goes, too. */

@@ -145,7 +145,7 @@ export class Volume {
     let inodes = 0;
     for (let index = 0; index < this.geometry.groupCount; index++) {
       const group = this.groups.get(index);
-      blocks += group.freeBlocks;
+      blocks += group.freeClusters * this.geometry.blocksPerCluster;
       inodes += group.freeInodes;
     }
     this.#setFreeBlocks(blocks);
@@ -230,7 +230,7 @@ export class Volume {
     }
     this.cache.flush();
     this.leaving.clear();
-    if (this.held.count + this.heldInodes.count > 0) {
+    if (!this.held.isEmpty || this.heldInodes.count > 0) {
       // Nothing on the device leads to them any more once this is done.
       this.device.flush();
       this.held.apply();

@@ -85,12 +85,13 @@ export class XattrStore {
     const values = this.#values;
     let place = values.isEnabled && isLarge ? undefined : this.#placeFor(ref, inInode, inBlock, added);
     if (place === undefined && values.isEnabled && stored.length > 0 && stored.length <= MAX_VALUE) {
+      const { blocksPerCluster } = this.#core.volume.geometry;
       const away = { ...added, value: new Uint8Array(0) };
       // e2fsck tells a short symlink by i_blocks, which counts values elsewhere, unless it has an attribute block.
       const isLink = this.#core.inodes.kind(ref) === 'symlink';
       place = this.#placeFor(ref, isLink ? undefined : inInode, inBlock, away);
       if (place !== undefined) {
-        const block = place === inBlock && this.#needsBlock(ref) ? 1 : 0;
+        const block = place === inBlock && this.#needsBlock(ref) ? blocksPerCluster : 0;
         this.#core.volume.requireBlocks(values.blocksFor(stored.length) + block, 'setxattr');
         this.#requireQuota(ref, values.charge([{ ...away, valueInode: 1 }]) + block, 1);
         this.#core.inodeAllocator.require('setxattr');
@@ -108,7 +109,8 @@ export class XattrStore {
     }
     if (place === inBlock && this.#needsBlock(ref)) {
       this.#core.volume.requireBlocks(1, 'setxattr');
-      if (this.#core.inodes.attributeBlock(ref) === 0) this.#requireQuota(ref, 1, 0);
+      const { blocksPerCluster } = this.#core.volume.geometry;
+      if (this.#core.inodes.attributeBlock(ref) === 0) this.#requireQuota(ref, blocksPerCluster, 0);
     }
     place.push(added);
     this.#store(ref, inInode, inBlock);
@@ -316,7 +318,7 @@ export class XattrStore {
     let target = old;
     if (target === undefined || XattrHeader.h_refcount.get(target.view, 0) > 1) {
       const goal = blocks.goalInGroup(inodeAllocator.groupOf(ref.number));
-      const taken = blocks.allocate(goal, 1)[0]!.start;
+      const taken = blocks.allocateSingles(goal, 1)[0]!;
       if (target !== undefined) removed.push(...this.#release(ref, target));
       target = cache.create(taken, WriteRank.newMapping, volume.seals?.attributes);
       this.#attach(ref, taken);
@@ -349,7 +351,7 @@ export class XattrStore {
   #attach(ref: InodeRef, number: number): void {
     const { inodes, volume } = this.#core;
     inodes.setAttributeBlock(ref, number);
-    inodes.addBlocks(ref, 1);
+    inodes.addBlocks(ref, volume.geometry.blocksPerCluster);
     const { superblock } = volume;
     const features = Superblock.s_feature_compat.get(superblock, 0);
     if ((features & CompatibleFeature.ext_attr) !== 0 || Superblock.s_rev_level.get(superblock, 0) === 0)
@@ -372,7 +374,7 @@ export class XattrStore {
       blocks.free(block.index, 1);
     }
     inodes.setAttributeBlock(ref, 0);
-    inodes.addBlocks(ref, -1);
+    inodes.addBlocks(ref, -volume.geometry.blocksPerCluster);
     return gone;
   }
 

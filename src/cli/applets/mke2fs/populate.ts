@@ -9,7 +9,7 @@ import { TarTree } from '../../../disk/tree/tar-tree.ts';
 import type { TreeSource, TreeTarget } from '../../../disk/tree/tree.ts';
 import { CorruptImageError, FsError, UnsupportedError } from '../../../errors.ts';
 import { extDriver } from '../../../filesystem/ext/driver.ts';
-import { hasIncompatible, hasReadOnlyCompatible } from '../../../filesystem/ext/format/features.ts';
+import { hasIncompatible } from '../../../filesystem/ext/format/features.ts';
 import type { ExtLayout } from '../../../filesystem/ext/format/layout.ts';
 import type { FileSystem } from '../../../filesystem/file-system.ts';
 import { HostTree } from '../../../host/host-tree.ts';
@@ -58,10 +58,7 @@ export function openContent(io: Io, name: string, calledAs: string): Content {
 
 /** Names what -d cannot fill: our driver does not write such volumes. */
 export function refuseToFill({ features }: ExtLayout, calledAs: string): void {
-  const names = [
-    ...(['bigalloc'] as const).filter((name) => hasReadOnlyCompatible(features, name)),
-    ...(['mmp'] as const).filter((name) => hasIncompatible(features, name)),
-  ];
+  const names = (['mmp'] as const).filter((name) => hasIncompatible(features, name));
   if (names.length > 0)
     throw new Failure(`${calledAs}: -d is not supported with the feature ${names.join(', ')}\n`);
 }

@@ -1,6 +1,6 @@
 import { decodeUtf8 } from '../../../bytes/utf8.ts';
 import type { BlockDevice } from '../../../device/block-device.ts';
-import { CorruptImageError } from '../../../errors.ts';
+import { CorruptImageError, UnsupportedError } from '../../../errors.ts';
 import { setBit, testBit } from '../bitmap.ts';
 import { ExtCore, nameBytes } from '../ext-core.ts';
 import { type ExtentRun, ExtentTree } from '../extent-tree.ts';
@@ -35,6 +35,10 @@ export function replayFastCommits(device: BlockDevice, records: readonly FastCom
     seconds: Superblock.s_wtime.get(volume.superblock, 0),
     nanoseconds: 0,
   }));
+  if (volume.geometry.blocksPerCluster > 1)
+    throw new UnsupportedError('Fast commits are not replayed on a volume with clusters (bigalloc)', [
+      'bigalloc',
+    ]);
   volume.recount();
   new FastCommitReplay(volume, records).run();
   volume.close();
@@ -87,7 +91,7 @@ class FastCommitReplay {
     const bit = block - group.firstBlock;
     if (testBit(bitmap.bytes, bit)) return;
     setBit(bitmap.bytes, bit);
-    group.freeBlocks--;
+    group.freeClusters--;
     volume.freeBlocks--;
     volume.groups.saveBlocks(group, bitmap);
     this.#reserved.add(block);

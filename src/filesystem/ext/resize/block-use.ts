@@ -126,7 +126,7 @@ export class BlockUse {
     const { groups } = this.#volume;
     const found = groups.get(group);
     const isNew = (found.flags & GroupFlag.blocksUninitialised) !== 0;
-    if (isNew && bit === 0 && length === found.blockCount) return length - found.freeBlocks;
+    if (isNew && bit === 0 && length === found.blockCount) return length - found.freeClusters;
     const used = countSet(groups.blockBitmap(found).bytes, bit, Math.min(bit + length, found.blockCount));
     this.#volume.trim();
     return used;

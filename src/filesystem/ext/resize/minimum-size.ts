@@ -90,8 +90,8 @@ class UseSums {
     this.#old = old;
     this.#freeBefore = new Float64Array(groupCount + 1);
     for (let group = 0; group < groupCount; group++) {
-      const { freeBlocks, freeInodes } = volume.groups.get(group);
-      this.#freeBefore[group + 1] = this.#freeBefore[group]! + freeBlocks;
+      const { freeClusters, freeInodes } = volume.groups.get(group);
+      this.#freeBefore[group + 1] = this.#freeBefore[group]! + freeClusters;
       this.#usedInodes += inodesPerGroup - freeInodes;
     }
   }
