@@ -83,8 +83,8 @@ export class MountedFileSystem {
       await openFuseMount(request.directory, { fsname: request.source, subtype: 'none' });
       throw new Error('Mounting needs koffi');
     }
-    const wakeFd = poll.eventfd();
     const { gate, share, range, gateIndex } = setting;
+    const wakeFd = gate.wakeFd > 0 ? gate.wakeFd : poll.eventfd();
     gate.activate(range.offset, range.size, wakeFd);
     const data: MountWorkerData = { share, range, request, gate: gateIndex, wakeFd };
     const worker = new Worker(programFile('mount-worker'), { ...MOUNT_WORKER_OPTIONS, workerData: data });
@@ -126,7 +126,6 @@ export class MountedFileSystem {
       wake(wakeFd);
       await finished.catch(() => {});
       gate.deactivate();
-      fs.closeSync(wakeFd);
       throw error;
     }
   }
@@ -262,7 +261,6 @@ export class MountedFileSystem {
       log(`${this.state.directory}: ${error instanceof Error ? error.message : 'its thread has ended'}`);
     // With the last descriptor the connection breaks: nobody waits for answers any more.
     fs.closeSync(this.#mount.fd);
-    fs.closeSync(this.#wakeFd);
     try {
       await this.#removeDead();
     } finally {

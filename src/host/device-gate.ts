@@ -18,13 +18,13 @@ import { GATE_BYTES, GATE_COUNT, GATES_OFFSET } from './share-layout.ts';
 const Word = {
   /** 0 free, 1 in use, 2 in use and somebody waits. */
   lock: 0,
-  /** 0: no file system behind this gate. */
-  active: 1,
+  /** Odd: there is a file system behind this gate. Counts up whenever one comes or goes. */
+  epoch: 1,
   /** What is asked of the file system's thread. */
   request: 2,
   /** Counts what it has done. */
   done: 3,
-  /** An eventfd or pipe that wakes the file system's thread out of poll. */
+  /** An eventfd that wakes the file system's thread out of poll; 0 before the first. Never closed: a block thread may have read its number. */
   wakeFd: 4,
   /** Counts finished invalidations of the kernel's caches. */
   invalidated: 5,
@@ -45,6 +45,8 @@ export class Gate {
   /** Offset, length, st_dev. */
   readonly #range: Float64Array;
   readonly #path: Uint8Array;
+  /** The epoch in which this thread has held it. */
+  #held = 0;
 
   constructor(state: SharedArrayBuffer, index: number) {
     const at = GATES_OFFSET + index * GATE_BYTES;
@@ -54,7 +56,7 @@ export class Gate {
   }
 
   guards(offset: number, length: number): boolean {
-    if (Atomics.load(this.words, Word.active) === 0) return false;
+    if (!this.isActive) return false;
     return offset < this.#range[0]! + this.#range[1]! && offset + length > this.#range[0]!;
   }
 
@@ -69,7 +71,16 @@ export class Gate {
   }
 
   get isActive(): boolean {
-    return Atomics.load(this.words, Word.active) !== 0;
+    return isOdd(this.#currentEpoch);
+  }
+
+  /** An eventfd that is to wake whatever file system is behind it, from the first one on; 0: none yet. */
+  get wakeFd(): number {
+    return this.words[Word.wakeFd]!;
+  }
+
+  get #currentEpoch(): number {
+    return Atomics.load(this.words, Word.epoch);
   }
 
   /** By the main thread, before the file system's thread starts. */
@@ -79,7 +90,7 @@ export class Gate {
     this.words[Word.wakeFd] = wakeFd;
     this.words[Word.request] = GateRequest.none;
     this.words[Word.pathLength] = 0;
-    Atomics.store(this.words, Word.active, 1);
+    Atomics.add(this.words, Word.epoch, 1);
   }
 
   /** Where it is mounted, and its st_dev; undefined: nowhere (any more), as before an unmount, which it would keep busy. */
@@ -93,7 +104,7 @@ export class Gate {
 
   /** When the file system's thread has ended, however it did. */
   deactivate(): void {
-    Atomics.store(this.words, Word.active, 0);
+    Atomics.add(this.words, Word.epoch, 1);
     Atomics.notify(this.words, Word.done);
     Atomics.notify(this.words, Word.invalidated);
   }
@@ -101,10 +112,10 @@ export class Gate {
   // Block side
 
   settle(): void {
-    this.#acquire();
+    const epoch = this.#acquire();
     try {
-      this.#syncMount();
-      this.#ask(GateRequest.settle);
+      this.#syncMount(epoch);
+      this.#ask(GateRequest.settle, epoch);
     } finally {
       this.#release();
     }
@@ -112,18 +123,20 @@ export class Gate {
 
   /** True: the gate is held, and `resume` must follow. False: the file system is gone. */
   hold(): boolean {
-    this.#acquire();
-    this.#syncMount();
-    if (this.#ask(GateRequest.hold)) return true;
+    const epoch = this.#acquire();
+    this.#held = epoch;
+    this.#syncMount(epoch);
+    if (this.#ask(GateRequest.hold, epoch)) return true;
     this.#release();
     return false;
   }
 
   resume(): void {
+    const epoch = this.#held;
     try {
       const before = Atomics.load(this.words, Word.invalidated);
-      this.#ask(GateRequest.resume);
-      while (this.isActive && Atomics.load(this.words, Word.invalidated) === before)
+      this.#ask(GateRequest.resume, epoch);
+      while (this.#currentEpoch === epoch && Atomics.load(this.words, Word.invalidated) === before)
         Atomics.wait(this.words, Word.invalidated, before, LOOK_MILLISECONDS);
     } finally {
       this.#release();
@@ -158,34 +171,42 @@ export class Gate {
   }
 
   /** Has the kernel write what it holds back of the mount. */
-  #syncMount(): void {
+  #syncMount(epoch: number): void {
     const length = Atomics.load(this.words, Word.pathLength);
-    if (length === 0 || !this.isActive) return;
+    if (length === 0 || !isOdd(epoch)) return;
     // A copy: node decodes no shared memory.
     const directory = new TextDecoder().decode(this.#path.slice(0, length));
     syncFileSystem(directory, this.#range[2]!);
   }
 
-  #ask(request: number): boolean {
+  /** False: the file system of that epoch has gone. Another one that has come since may hear of it; it finds nothing to do. */
+  #ask(request: number, epoch: number): boolean {
     const before = Atomics.load(this.words, Word.done);
+    if (!isOdd(epoch) || this.#currentEpoch !== epoch) return false;
     Atomics.store(this.words, Word.request, request);
     Atomics.notify(this.words, Word.request);
-    if (request !== GateRequest.resume) fs.writeSync(this.words[Word.wakeFd]!, EVENT);
+    if (request !== GateRequest.resume) fs.writeSync(this.wakeFd, EVENT);
     while (Atomics.load(this.words, Word.done) === before) {
-      if (!this.isActive) return false;
+      if (this.#currentEpoch !== epoch) return false;
       Atomics.wait(this.words, Word.done, before, LOOK_MILLISECONDS);
     }
-    return true;
+    return this.#currentEpoch === epoch;
   }
 
-  #acquire(): void {
-    if (Atomics.compareExchange(this.words, Word.lock, 0, 1) === 0) return;
-    while (Atomics.exchange(this.words, Word.lock, 2) !== 0) Atomics.wait(this.words, Word.lock, 2);
+  /** Returns the epoch in which it has the gate. */
+  #acquire(): number {
+    if (Atomics.compareExchange(this.words, Word.lock, 0, 1) !== 0)
+      while (Atomics.exchange(this.words, Word.lock, 2) !== 0) Atomics.wait(this.words, Word.lock, 2);
+    return this.#currentEpoch;
   }
 
   #release(): void {
     if (Atomics.exchange(this.words, Word.lock, 0) === 2) Atomics.notify(this.words, Word.lock, 1);
   }
+}
+
+function isOdd(epoch: number): boolean {
+  return (epoch & 1) === 1;
 }
 
 export function gatesOf(state: SharedArrayBuffer): Gate[] {

@@ -29,6 +29,7 @@ function expectClean(image: string, tool: 'e2fsck' | 'fsck.fat'): void {
 }
 
 const STEPS = Number(process.env['USERLOOP_EXERCISE_STEPS'] ?? 4000);
+const ROUNDS = Number(process.env['USERLOOP_EXERCISE_ROUNDS'] ?? 20);
 const SEED = Number(process.env['USERLOOP_EXERCISE_SEED'] ?? 1);
 
 describeWithMounts(
@@ -130,6 +131,33 @@ describeWithMounts(
       fs.closeSync(fd);
       await vi.waitUntil(() => fs.statfsSync(directory).bfree > free + 1900, { timeout: 120_000 });
       await mounted.unmount();
+      expectClean(image, 'e2fsck');
+    });
+
+    it('comes and goes while others read and write its blocks', async () => {
+      const size = 8 << 20;
+      const image = newImage(size, 'mke2fs', ['-q', '-F', '-t', 'ext2']);
+      mounted = new MountedImage(image);
+      const views = [0, 1].map(() => new BlockView(mounted!.share, size));
+      const [reader, writer] = views as [BlockView, BlockView];
+      let isOver = false;
+      const repeat = async (access: () => Promise<unknown>) => {
+        while (!isOver) await access();
+      };
+      const others = [
+        repeat(() => reader.read(1024, 1024)),
+        // A free block.
+        repeat(() => writer.write(size - 1024, new Uint8Array(1024))),
+      ];
+      for (let round = 0; round < ROUNDS; round++) {
+        const { directory } = await mounted.mount();
+        fs.writeFileSync(path.join(directory, `file${round}`), 'x'.repeat(round));
+        await mounted.unmount();
+      }
+      isOver = true;
+      await Promise.all(others);
+      for (const view of views) await view.close();
+      expect(mounted.log).toEqual([]);
       expectClean(image, 'e2fsck');
     });
 
