@@ -13,11 +13,11 @@ import { clockFromEnvironment } from '../../host/system.ts';
 import { defineApplet } from '../applet.ts';
 import { applyStaged, checkUndoFile } from '../check/apply.ts';
 import type { Io } from '../io.ts';
-import { requireIdle } from '../idle-volume.ts';
 import { openVolume } from '../open-volume.ts';
 import { print } from '../verbs/print.ts';
 import { reasonOf } from '../verbs/failure.ts';
 import { BadListError, badBlocksFor } from './e2fsck/bad-blocks.ts';
+import { refuseHeld } from './e2fsck/multiple-mount.ts';
 import {
   type CommandLine,
   IncompatibleError,
@@ -115,13 +115,22 @@ function run(io: Io, argv: readonly string[], calledAs: string): number {
     return Status.failed;
   }
   try {
-    if (command.manner !== 'no') requireIdle(io, calledAs, command.target, device);
-    return checkDevice(
-      io,
-      { ...command, target: (nameOf(device) ?? command.target).replaceAll(/[\s:]/g, '_') },
+    const name = (nameOf(device) ?? command.target).replaceAll(/[\s:]/g, '_');
+    const refusal = refuseHeld(io, device, {
       calledAs,
-      device,
-    );
+      target: command.target,
+      name,
+      isReadOnly: command.manner === 'no',
+    });
+    if (refusal === 'active') {
+      io.stdout.write(NO_SUPERBLOCK);
+      return Status.failed;
+    }
+    if (refusal === 'in use') {
+      io.stdout.write(`\n${stillWrong(name)}`);
+      return Status.failed | Status.left;
+    }
+    return checkDevice(io, { ...command, target: name }, calledAs, device);
   } catch (error) {
     if (error instanceof BadListError) io.stderr.write(`${error.message}\n`);
     else if (isOwnError(error)) io.stderr.write(`${calledAs}: ${command.target}: ${error.message}\n`);
@@ -221,14 +230,27 @@ function settle(staged: StagingDevice, talker: Talker, first: ExtCheckResult): E
   return result;
 }
 
+const NO_SUPERBLOCK = `
+The superblock could not be read or does not describe a valid ext2/ext3/ext4
+filesystem.  If the device is valid and it really contains an ext2/ext3/ext4
+filesystem (and not swap or ufs or something else), then the superblock
+is corrupt, and you might try running e2fsck with an alternate superblock:
+    e2fsck -b 8193 <device>
+ or
+    e2fsck -b 32768 <device>
+
+`;
+
+function stillWrong(name: string): string {
+  return `${name}: ********** WARNING: Filesystem still has errors **********\n\n`;
+}
+
 function finishEarly(io: Io, command: CommandLine, talker: Talker): number {
   if (talker.isSuperblockLost) {
-    io.stdout.write(
-      `\nThe superblock could not be read or does not describe a valid ext2/ext3/ext4\nfilesystem.  If the device is valid and it really contains an ext2/ext3/ext4\nfilesystem (and not swap or ufs or something else), then the superblock\nis corrupt, and you might try running e2fsck with an alternate superblock:\n    e2fsck -b 8193 <device>\n or\n    e2fsck -b 32768 <device>\n\n`,
-    );
+    io.stdout.write(NO_SUPERBLOCK);
     return Status.failed;
   }
-  print(io, `\n${command.target}: ********** WARNING: Filesystem still has errors **********\n\n`);
+  print(io, `\n${stillWrong(command.target)}`);
   return Status.left;
 }
 
@@ -249,8 +271,7 @@ function finish(
   if (!isChanged && command.manner !== 'no') applyStaged(io, device, staged, command.undoFile);
   if ((isChanged || result.isRearranged) && command.manner !== 'preen')
     print(io, `\n${command.target}: ***** FILE SYSTEM WAS MODIFIED *****\n`);
-  if (talker.left > 0)
-    print(io, `\n${command.target}: ********** WARNING: Filesystem still has errors **********\n\n`);
+  if (talker.left > 0) print(io, `\n${stillWrong(command.target)}`);
   const hasExtents = (featuresOf(staged).incompatible & IncompatibleFeature.extent) !== 0;
   print(io, command.verbose ? statisticsOf(result, hasExtents) : summaryOf(command.target, result));
   return (isChanged ? Status.mended : 0) | (talker.left > 0 ? Status.left : 0);

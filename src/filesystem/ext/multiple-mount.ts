@@ -40,6 +40,8 @@ export interface MultipleMountState {
   readonly time: number;
   /** Seconds after which the sequence of a mount that lives has moved, as the kernel reckons. */
   readonly patience: number;
+  /** `mmp_check_interval`, seconds. */
+  readonly interval: number;
 }
 
 /** How the block is dealt with by who opens a volume. */
@@ -129,6 +131,7 @@ export class MultipleMountProtection {
       device: mmp_bdevname.get(this.#view, 0),
       time: mmp_time.get(this.#view, 0),
       patience: Math.min(2 * interval + 1, interval + 60),
+      interval: mmp_check_interval.get(this.#view, 0),
     };
   }
 
