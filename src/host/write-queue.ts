@@ -14,8 +14,8 @@ export type FileBackedDevice = BlockDevice & Required<Pick<BlockDevice, 'fileRan
 
 const { entryCount, entryNumbers, entryWords, pathSize, slotCount, slotSize } = QueueLayout;
 
-/** So much work makes it worth waking the other thread. */
-const WAKE_STEP = 64;
+/** So much work makes it worth waking the other thread: rarely, since it writes what it has before it sleeps. */
+const WAKE_STEP = 128;
 /** A slot is much work. */
 const WAKE_SLOTS = 4;
 

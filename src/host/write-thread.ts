@@ -28,9 +28,6 @@ export const QueueLayout = {
   maxPadding: 1 << 16,
   /** As often, in bytes, what was written is started on its way to the disk, so that little is left for `flush`. */
   syncStep: 32 << 20,
-  /** Longest time that the thread looks for work before it sleeps, milliseconds: being woken takes longer, above all in a virtual machine. */
-  spin: 2,
-
   // Words of `control`.
   queued: 0,
   /** Pieces of work that are done. */
@@ -74,12 +71,10 @@ export const QueueLayout = {
  */
 export function writeQueued(): void {
   const fs = process.getBuiltinModule('node:fs');
-  const os = process.getBuiltinModule('node:os');
   const { workerData } = process.getBuiltinModule('node:worker_threads');
   const { fd, base, control, entries, numbers, paths, data, layout } = workerData as QueueShared;
   const { O_RDONLY, O_NOFOLLOW } = fs.constants;
   const pathBytes = Buffer.from(paths.buffer, paths.byteOffset, paths.length);
-  const canSpin = os.availableParallelism() > 1;
   // One more byte, by which a file is seen to go on where it should end.
   const stage = new Uint8Array(layout.stageSize + 1);
   let stageOffset = 0;
@@ -122,12 +117,6 @@ export function writeQueued(): void {
 
   /** Returns when there is more to do than `index`. */
   function wait(index: number): void {
-    const until = canSpin ? performance.now() + layout.spin : 0;
-    while (canSpin && performance.now() < until) {
-      for (let look = 0; look < 200; look++) {
-        if (Atomics.load(control, layout.queued) !== index) return;
-      }
-    }
     Atomics.store(control, layout.sleeping, 1);
     while (Atomics.load(control, layout.queued) === index) Atomics.wait(control, layout.queued, index);
     Atomics.store(control, layout.sleeping, 0);
