@@ -61,6 +61,7 @@ export class OpenVolume {
     if (open.readOnly) return open;
     if (options.givesSigns === true) volume.multipleMount?.take(volume.clock().seconds);
     volume.discards.isActive = options.discard === true;
+    volume.isBeingMade = options.withoutJournal === true;
     // With a journal the counts in the superblock are brought up to date at unmount only.
     if (wasDirty || !volume.wasClean) volume.recount();
     let lacking = 'use of space cannot be counted';

@@ -46,6 +46,8 @@ export class Volume {
   readonly clock: () => Timestamp;
   /** Who uses how much; undefined on a volume without the feature, and on one that is not written. */
   quotas: Quotas | undefined;
+  /** Nobody needs the volume before it is complete: after a power cut it may be anything. */
+  isBeingMade = false;
   readonly #superblockBytes: Uint8Array;
   readonly #stateAtOpen: number;
   readonly #journal: Journal | undefined;
@@ -224,7 +226,7 @@ export class Volume {
     }
     this.quotas?.release();
     this.data.flush();
-    if (this.#mustFlushFirst && this.cache.dirtyCount > 0) {
+    if (this.#mustFlushFirst && !this.isBeingMade && this.cache.dirtyCount > 0) {
       this.device.flush();
       this.#mustFlushFirst = false;
     }
@@ -250,7 +252,7 @@ export class Volume {
 
   /** A block of an inode table that was never used is about to be: on a volume without a journal nothing else makes sure that it holds zeros then. */
   prepareTableBlock(index: number): void {
-    if (this.hasJournal) return;
+    if (this.hasJournal || this.isBeingMade) return;
     const { blockSize } = this.geometry;
     zeroRange(this.device, index * blockSize, blockSize);
     this.#mustFlushFirst = true;
