@@ -117,6 +117,12 @@ export class BlockMap {
     this.#fill(ref, from, count, runs);
   }
 
+  /** As `FileMap.begin`. */
+  begin(ref: InodeRef, count: number, goal: number, run: MappedRun): void {
+    this.provide(ref, 0, count, goal, count);
+    this.map(ref, 0, count, run);
+  }
+
   /** How many blocks would have to be taken to map `[from, from + count)`, indirect ones included. */
   missing(ref: InodeRef, from: number, count: number): number {
     let sum = 0;

@@ -3,12 +3,24 @@ import type { BlockAllocator, BlockRun } from './block-allocator.ts';
 import { ClusterPlan } from './cluster-plan.ts';
 import { clustersOf, roundDown, roundUp } from './clusters.ts';
 import { MAX_FILE_BLOCKS, MAX_WRITTEN } from './extent-node.ts';
+import { beginTree, hasEmptyTree } from './extent-root.ts';
 import { type ExtentRun, ExtentTree } from './extent-tree.ts';
 import type { MappedRun } from './file-map.ts';
 import { InodeFlag } from './inode.ts';
 import type { InodeRef, InodeTable } from './inode-table.ts';
 import { RunCollector } from './run-collector.ts';
 import type { Volume } from './volume.ts';
+
+/** What `ExtentMap` maps in one go, in blocks. */
+interface Placing {
+  /** Of the file. */
+  readonly total: number;
+  /** From the allocator. */
+  readonly taken: number;
+  /** Where nodes go when nothing was taken. */
+  readonly goal: number;
+  readonly unwritten: boolean;
+}
 
 /** The blocks of files with extents: what `BlockMap` is to the others. All blocks, those of nodes too, are taken before the first change. */
 export class ExtentMap {
@@ -80,6 +92,26 @@ export class ExtentMap {
     if (total > 0) this.#fill(ref, total, goal, wanted, false);
     if (convert) this.#convert(ref, from, from + count);
     this.#compact(ref, from);
+  }
+
+  /** As `FileMap.begin`. Nearly every file gets one run: that takes none of what a tree takes. */
+  begin(ref: InodeRef, count: number, goal: number, run: MappedRun): void {
+    if (this.#plan === undefined && hasEmptyTree(ref)) {
+      const runs = this.#allocator.allocate(goal, count);
+      const { start, length } = runs[0]!;
+      if (runs.length === 1 && length <= MAX_WRITTEN) {
+        beginTree(ref, start, length);
+        this.#inodes.addBlocks(ref, length);
+        run.start = start;
+        run.length = length;
+        return;
+      }
+      this.#holes.length = 0;
+      this.#holes.push(0, count);
+      this.#place(ref, runs, { total: count, taken: count, goal, unwritten: false });
+      this.#compact(ref, 0);
+    } else this.provide(ref, 0, count, goal, count);
+    this.map(ref, 0, count, run);
   }
 
   /** Maps every hole of the range to blocks that read as zeros until they are written. */
@@ -157,11 +189,17 @@ export class ExtentMap {
 
   /** Maps the holes that were noted. */
   #fill(ref: InodeRef, total: number, goal: number, wanted: number, unwritten: boolean): void {
-    const holes = this.#holes;
     const plan = this.#plan;
     const taken = plan === undefined ? total : this.#planClusters(plan, ref);
     const most = Math.max(taken, roundUp(wanted, this.#ratio));
     const runs = taken === 0 ? [] : this.#allocator.allocate(goal, taken, most);
+    this.#place(ref, runs, { total, taken, goal, unwritten });
+  }
+
+  /** Maps the holes that were noted, which have `total` blocks, to `runs`, which have `taken`. */
+  #place(ref: InodeRef, runs: readonly BlockRun[], { total, taken, goal, unwritten }: Placing): void {
+    const holes = this.#holes;
+    const plan = this.#plan;
     const parts = plan === undefined ? holes.length / 2 : plan.pieceCount;
     const pieces = parts + Math.max(1, runs.length) - 1 + Math.floor(total / MAX_WRITTEN);
     const last = runs.at(-1) ?? { start: goal, length: 0 };

@@ -86,11 +86,11 @@ export class FileContent {
     const { size } = file;
     this.#requireFits(ref, size, 'write');
     const count = Math.ceil(size / blockSize);
-    this.#map.provide(ref, 0, count, this.#goal(ref, 0), count);
     const run = this.#run;
+    this.#map.begin(ref, count, this.#goal(ref, 0), run);
     const pieces: CopiedPiece[] = [];
     for (let block = 0; block < count; block += run.length) {
-      this.#map.map(ref, block, count - block, run);
+      if (block > 0) this.#map.map(ref, block, count - block, run);
       const fileOffset = block * blockSize;
       const deviceOffset = run.start * blockSize;
       const length = Math.min(run.length * blockSize, size - fileOffset);

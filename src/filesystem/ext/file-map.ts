@@ -68,6 +68,12 @@ export class FileMap {
     this.#toChange(ref).provide(ref, from, count, goal, wanted);
   }
 
+  /** Gives an empty file its first `count` blocks, and tells in `run` what lies at block 0 in one piece. ENOSPC and EDQUOT change nothing. */
+  begin(ref: InodeRef, count: number, goal: number, run: MappedRun): void {
+    this.#requireQuota(ref, 0, count, 'write');
+    this.#of(ref).begin(ref, count, goal, run);
+  }
+
   /** Gives the range space that reads as zeros until it is written; false for a file whose map cannot say that. */
   preallocate(ref: InodeRef, from: number, count: number, goal: number): boolean {
     if (!this.#inodes.hasFlag(ref, InodeFlag.extents)) return false;
