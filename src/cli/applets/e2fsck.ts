@@ -64,7 +64,7 @@ export const e2fsck = defineApplet({
     '-C with a negative number: progress that begins with a signal',
     '-E ea_ver, fragcheck, discard, optimize_extents, bmap2extent, unshare_blocks, fixes_only and check_encoding',
     '-d: debugging output',
-    '-j: an external journal',
+    '-j together with -z; the state of a journal on another device where there is nothing to replay',
     '-l, -L and -c on file systems with bigalloc',
     'misplaced bitmaps and tables, a new journal where neither its inode nor the copy in the superblock can be used: the volume goes without',
     'copies of more than 64 MiB of multiply-claimed blocks in one run: what is beyond is asked to be deleted',
@@ -88,7 +88,7 @@ function run(io: Io, argv: readonly string[], calledAs: string): number {
     }
     const message = error.message === '' ? '' : `${calledAs}: ${error.message}\n`;
     io.stderr.write(
-      `${message}Usage: ${calledAs} [-panyrcfktvDFV] [-b superblock] [-B blocksize] [-l|-L bad_blocks_file] [-C fd] [-E extended-options] [-z undo_file] device\n`,
+      `${message}Usage: ${calledAs} [-panyrcfktvDFV] [-b superblock] [-B blocksize] [-l|-L bad_blocks_file] [-C fd] [-j external_journal] [-E extended-options] [-z undo_file] device\n`,
     );
     return Status.usage;
   }
@@ -147,7 +147,8 @@ function checkDevice(io: Io, command: CommandLine, calledAs: string, opened: Blo
   const isPending = isReplayPending(device);
   // What the undo file is to keep must be known before anything is written.
   const target = command.undoFile === undefined ? device : staged;
-  const problem = isPending && command.manner !== 'no' ? replay(target) : undefined;
+  const problem =
+    isPending && command.manner !== 'no' ? replay(io, target, command.externalJournal) : undefined;
   if (isPending && command.manner !== 'no' && problem === undefined)
     print(io, `${command.target}: recovering journal\n`);
   const isSkipped = isPending && command.manner === 'no';
@@ -291,14 +292,20 @@ function markChecked(io: Io, staged: StagingDevice, isClean: boolean): void {
 }
 
 /** What keeps the journal from being replayed, if anything does. */
-function replay(device: BlockDevice): string | undefined {
+function replay(io: Io, device: BlockDevice, external: string | undefined): string | undefined {
+  let journalDevice: BlockDevice | undefined;
   try {
-    const { journal, problem } = recover(device, 'write');
+    if (external !== undefined) journalDevice = openVolume(io, external);
+    const { journal, problem } = recover(device, 'write', false, journalDevice);
     return journal === undefined
       ? (problem ?? 'the file system has features that are not written to')
       : undefined;
   } catch (error) {
     if (isOwnError(error)) return error.message;
+    if (external !== undefined && journalDevice === undefined && error instanceof Error && 'code' in error)
+      return `${reasonOf(error)} while trying to open ${external}`;
     throw error;
+  } finally {
+    journalDevice?.close();
   }
 }

@@ -41,6 +41,8 @@ export interface CommandLine {
   readonly superblock: number | undefined;
   readonly blockSize: number | undefined;
   readonly undoFile: string | undefined;
+  /** Name of the device with the journal. */
+  readonly externalJournal: string | undefined;
   /** Without -f, the journal is replayed and no more is done. */
   readonly journalOnly: boolean;
   readonly version: boolean;
@@ -90,7 +92,7 @@ export const OPTIONS: readonly OptionSpec[] = [
     short: 'j',
     argument: 'required',
     argumentName: 'JOURNAL',
-    description: 'external journal; not supported',
+    description: 'where the journal is that the file system has on another device',
   },
   { short: 'k', description: 'keep what is on the list of bad blocks, with -c' },
   {
@@ -120,10 +122,7 @@ export const OPTIONS: readonly OptionSpec[] = [
   },
 ];
 
-const REFUSED: RefusedOptions = [
-  ['d', 'debugging output (-d)'],
-  ['j', 'an external journal (-j)'],
-];
+const REFUSED: RefusedOptions = [['d', 'debugging output (-d)']];
 
 export function parseCommandLine(argv: readonly string[]): CommandLine {
   const args = getopt(argv, OPTIONS);
@@ -139,6 +138,8 @@ export function parseCommandLine(argv: readonly string[]): CommandLine {
   const isReadOnly = args.has('n');
   if (isReadOnly && args.has('D')) throw new IncompatibleError('The -n and -D options are incompatible.');
   const undoFile = args.value('z');
+  if (undoFile !== undefined && args.has('j'))
+    throw new UsageError('an undo file (-z) together with an external journal (-j) is not supported');
   return {
     target: target ?? '',
     manner: ({ n: 'no', p: 'preen', y: 'yes' } as const)[manners[0] ?? ''] ?? 'ask',
@@ -147,6 +148,7 @@ export function parseCommandLine(argv: readonly string[]): CommandLine {
     superblock: numberOf(args, 'b'),
     blockSize: numberOf(args, 'B'),
     undoFile,
+    externalJournal: args.value('j'),
     journalOnly: extended.split(',').includes('journal_only'),
     version,
     optimises: args.has('D'),

@@ -1,3 +1,4 @@
+import type { BlockDevice } from '../../../device/block-device.ts';
 import { viewOf } from '../../../bytes/struct.ts';
 import { isOwnError, UnsupportedError } from '../../../errors.ts';
 import { ExtCore } from '../ext-core.ts';
@@ -5,19 +6,24 @@ import { Inode, InodeFlag, InodeKind, ReservedInode } from '../inode.ts';
 import type { InodeRef } from '../inode-table.ts';
 import { Superblock } from '../superblock.ts';
 import type { Volume } from '../volume.ts';
+import { journalUuid, openExternalJournal } from './external-journal.ts';
 import { JournalArea } from './journal-area.ts';
 
 /** `s_jnl_backup_type`: `s_jnl_blocks` holds `i_block`, then both halves of the size, of the journal's inode. */
 const BACKUP_OF_BLOCKS = 1;
 const EXTENT_MAGIC = 0xf30a;
 
-/** The journal of the volume, wherever its inode, or the superblock's copy of that, says. UnsupportedError when it is another device. */
-export function openJournalArea(volume: Volume): JournalArea {
+/** The journal of the volume, wherever its inode, or the superblock's copy of that, says, or on `external`. UnsupportedError when it is another device that is not given. */
+export function openJournalArea(volume: Volume, external?: BlockDevice): JournalArea {
   const { superblock } = volume;
   const number = Superblock.s_journal_inum.get(superblock, 0);
   if (number === 0) {
-    const detail = 'a journal on another device (s_journal_dev)';
-    throw new UnsupportedError(`The journal cannot be used: ${detail} is not supported`, [detail]);
+    if (external !== undefined) return openExternalJournal(volume, external);
+    const uuid = journalUuid(superblock);
+    throw new UnsupportedError(
+      `It is on another device, with the UUID ${uuid}: "e2fsck -j" replays it from there`,
+      ['a journal on another device'],
+    );
   }
   const core = new ExtCore(volume);
   try {

@@ -11,13 +11,16 @@ const MERGE = 1 << 20;
  */
 export class LoggedBlocks {
   readonly #device: BlockDevice;
+  /** Where the log is: the same, but for a journal on a device of its own. */
+  readonly #log: BlockDevice;
   readonly #blockSize: number;
   /** From a block to that of its copy in the log; negative when the copy is escaped. */
   readonly #copies = new Map<number, number>();
   #merge: Uint8Array | undefined;
 
-  constructor(device: BlockDevice, blockSize: number) {
+  constructor(device: BlockDevice, blockSize: number, log: BlockDevice = device) {
     this.#device = device;
+    this.#log = log;
     this.#blockSize = blockSize;
   }
 
@@ -33,7 +36,7 @@ export class LoggedBlocks {
     return this.#copies.has(block);
   }
 
-  /** `copy`: the block of the volume that holds it. */
+  /** `copy`: the block, where the log is, that holds it. */
   set(block: number, copy: number, isEscaped: boolean): void {
     this.#copies.set(block, isEscaped ? -copy : copy);
   }
@@ -50,11 +53,11 @@ export class LoggedBlocks {
   readWithin(block: number, within: number, into: Uint8Array): void {
     const copy = this.#copies.get(block);
     if (copy === undefined) this.#device.read(block * this.#blockSize + within, into);
-    else if (copy > 0) this.#device.read(copy * this.#blockSize + within, into);
+    else if (copy > 0) this.#log.read(copy * this.#blockSize + within, into);
     else {
       // Not straight into the caller's memory: who watches the device may put such reads off.
       const whole = new Uint8Array(this.#blockSize);
-      this.#device.read(-copy * this.#blockSize, whole);
+      this.#log.read(-copy * this.#blockSize, whole);
       unescape(whole, 0);
       into.set(whole.subarray(within, within + into.length));
     }
@@ -89,7 +92,7 @@ export class LoggedBlocks {
       let length = 1;
       while (i + length < count && Math.abs(this.#copies.get(blocks[from + i + length]!)!) === first + length)
         length++;
-      this.#device.read(first * size, into.subarray(i * size, (i + length) * size));
+      this.#log.read(first * size, into.subarray(i * size, (i + length) * size));
       for (let k = 0; k < length; k++) {
         if (this.#copies.get(blocks[from + i + k]!)! < 0) unescape(into, (i + k) * size);
       }

@@ -69,12 +69,13 @@ export function isReplayPending(device: BlockDevice): boolean {
 /**
  * Gives a volume what its journal still has for it: on the device when the volume is going to be written to, else only to the
  * eye; `ignore` leaves it out, and `bypass` writes to the volume without it when its log is empty. CorruptImageError when the superblock is not sound, UnsupportedError for features without which it cannot be read.
- * `isIdle`: nobody holds the volume, whatever its multiple-mount protection says.
+ * `isIdle`: nobody holds the volume, whatever its multiple-mount protection says. `external`: where a journal is that is not on the volume.
  */
 export function recover(
   device: BlockDevice,
   use: 'read' | 'write' | 'ignore' | 'bypass',
   isIdle = false,
+  external?: BlockDevice,
 ): Recovered {
   const plain = { device, problem: undefined, journal: undefined, wasDirty: false, hadFastCommits: false };
   const volume = Volume.open(device, () => ({ seconds: 0, nanoseconds: 0 }));
@@ -94,7 +95,7 @@ export function recover(
   if (!mayWrite && !wasDirty) return plain;
   const { blockSize } = volume.geometry;
   try {
-    const found = findJournal(volume);
+    const found = findJournal(volume, external);
     const { area, format, blocks, scan } = found;
     // Without the word in the superblock the log does not count, whatever is in it.
     if (!wasDirty) blocks.clear();
@@ -133,14 +134,14 @@ export function recover(
 }
 
 /** Reads the journal's superblock and its log. CorruptImageError, or UnsupportedError with what is missing. */
-function findJournal(volume: Volume): FoundJournal {
+function findJournal(volume: Volume, external: BlockDevice | undefined): FoundJournal {
   const { blockSize, blockCount } = volume.geometry;
-  const area = openJournalArea(volume);
+  const area = openJournalArea(volume, external);
   const first = new Uint8Array(blockSize);
   area.read(0, first);
   const superblock = journalSuperblockOf(first);
   const format = readLogFormat(superblock, blockSize, area.length);
-  const blocks = new LoggedBlocks(volume.device, blockSize);
+  const blocks = new LoggedBlocks(volume.device, blockSize, area.device);
   const block = JournalSuperblock.s_start.get(superblock, 0);
   const sequence = JournalSuperblock.s_sequence.get(superblock, 0);
   const scan = block === 0 ? undefined : scanLog(area, format, { sequence, block }, blocks, blockCount);
@@ -182,8 +183,8 @@ function replay(
   JournalSuperblock.s_errno.set(superblock, 0, 0);
   sealJournalSuperblock(superblock);
   const bytes = new Uint8Array(superblock.buffer, superblock.byteOffset, JournalSuperblock.$size);
-  device.write(area.blockOf(0) * area.blockSize, bytes);
-  device.flush();
+  area.device.write(area.blockOf(0) * area.blockSize, bytes);
+  area.device.flush();
 
   const fresh = new Uint8Array(Superblock.$size);
   device.read(SUPERBLOCK_OFFSET, fresh);
