@@ -29,6 +29,16 @@ const VOLUMES: readonly { readonly size: number; readonly options: Partial<Forma
       journal: { size: 1 },
     },
   },
+  {
+    size: 8 << 20,
+    options: {
+      type: 'ext4',
+      blockSize: 1024,
+      clusterSize: 8192,
+      inodeSize: 256,
+      features: 'bigalloc,ea_inode,^has_journal',
+    },
+  },
 ];
 
 function goodVolume({ size, options }: (typeof VOLUMES)[number]): Uint8Array {

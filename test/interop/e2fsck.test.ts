@@ -142,6 +142,30 @@ describeWithTools(['e2fsck', 'mke2fs', 'e2undo', 'debugfs'], 'e2fsck beside the 
     }
   });
 
+  it('agrees on the casefold flag of what is no directory to the letter', async () => {
+    const tree = path.join(folder, 'tree');
+    for (const feature of ['casefold', '^casefold']) {
+      const volume = ['-t', 'ext4', '-O', `^has_journal,${feature}`, '-d', tree, file, '4M'];
+      fs.rmSync(file);
+      expect(runTool('mke2fs', ['-q', ...volume]).status).toBe(0);
+      for (const name of ['/hard', '/long'])
+        runTool('debugfs', ['-w', '-R', `sif ${name} flags 0x40080000`, file]);
+      const image = fs.readFileSync(file);
+      for (const flags of ['-fn', '-fp', '-fy']) {
+        const [theirs, ours] = [[], []] as [string[], string[]];
+        for (const [told, run] of [
+          [theirs, (argv: string[]) => runTool('e2fsck', argv)],
+          [ours, (argv: string[]) => userloop(['e2fsck', ...argv])],
+        ] as const) {
+          fs.writeFileSync(file, image);
+          const { status, stdout } = await run([flags, file]);
+          told.push(`${status}`, stdout.trimEnd(), `${runTool('e2fsck', ['-fn', file]).status}`);
+        }
+        expect(ours, `${feature}, ${flags}`).toEqual(theirs);
+      }
+    }
+  });
+
   it('leaves a journal alone with -n and replays it otherwise, as the tool does', async () => {
     const dirty = path.join(folder, 'dirty');
     runTool('mke2fs', ['-q', '-t', 'ext4', dirty, '16M']);

@@ -1,6 +1,6 @@
 import { hasHighChecksum, inodeChecksum } from '../checksum.ts';
 import { Inode, InodeFlag, InodeKind, ReservedInode } from '../inode.ts';
-import { CompatibleFeature, Superblock } from '../superblock.ts';
+import { CompatibleFeature, IncompatibleFeature, Superblock } from '../superblock.ts';
 import type { ExtCheck } from './context.ts';
 
 /** Below this, `i_dtime` of an inode without links is the next of the orphan list. */
@@ -252,6 +252,38 @@ export class InodeFields {
       safe: true,
     });
     if (isMended) Inode.i_flags.set(view, base, flags & ~InodeFlag.index);
+    return isMended;
+  }
+
+  /** Names without regard to case are for directories. Returns whether the flag was taken away. */
+  checkCasefoldFlag(number: number, type: number, view: DataView, base: number): boolean {
+    const check = this.#check;
+    const flags = Inode.i_flags.get(view, base);
+    if ((flags & InodeFlag.casefold) === 0 || type === 2) return false;
+    const basics = {
+      code: 'ext-casefold-flag',
+      structure: 'inode',
+      field: 'i_flags',
+      offset: check.inodeOffset(number) + Inode.i_flags.offset,
+      found: 'CASEFOLD_FL',
+      question: 'Clear flag',
+      action: 'takes the flag away',
+    };
+    let isMended = check.ask({
+      ...basics,
+      expected: 'no such flag, since it is no directory',
+      meaning: `Inode ${number} says that its names are compared without regard to case, and is no directory`,
+      text: `Inode ${number} has the casefold flag set but is not a directory.  `,
+    });
+    if (!isMended && (check.words.incompatible & IncompatibleFeature.casefold) === 0) {
+      isMended = check.ask({
+        ...basics,
+        expected: 'no such flag, since the volume does not have the feature',
+        meaning: `Inode ${number} says that its names are compared without regard to case, and the volume does not know that`,
+        text: `Directory <${number}> has the casefold flag, but the\ncasefold feature is not enabled.  `,
+      });
+    }
+    if (isMended) Inode.i_flags.set(view, base, (flags & ~InodeFlag.casefold) >>> 0);
     return isMended;
   }
 

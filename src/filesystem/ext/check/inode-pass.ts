@@ -125,6 +125,7 @@ class InodePass {
     const isOrdinary = number >= this.#firstInode || number === ReservedInode.root;
     const type = TYPES[mode >>> 12]!;
     check.types.set(number, type);
+    if (isOrdinary) isChanged = this.#fields.checkCasefoldFlag(number, type, view, base) || isChanged;
     const flags = Inode.i_flags.get(view, base);
     if ((flags & InodeFlag.extents) !== 0 && !this.#hasExtents) this.#fields.reportExtentsFlag(number);
     if (isOrdinary) this.#count(type, view, base, flags);
