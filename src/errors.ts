@@ -98,6 +98,7 @@ export const ERRNO = {
   ENODATA: [61, 'No data available'],
   EBADMSG: [74, 'Bad message'],
   EOVERFLOW: [75, 'Value too large for defined data type'],
+  EILSEQ: [84, 'Invalid or incomplete multibyte or wide character'],
   EOPNOTSUPP: [95, 'Operation not supported'],
   ESTALE: [116, 'Stale file handle'],
   EUCLEAN: [117, 'Structure needs cleaning'],

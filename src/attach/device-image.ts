@@ -2,6 +2,7 @@ import fs from 'node:fs';
 import os from 'node:os';
 import { FsError, UnsupportedError, hasCode } from '../errors.ts';
 import { blockDeviceSize } from '../host/file-device.ts';
+import { requireUtf8Path } from '../host/host-text.ts';
 import type { AttachRequest } from './device-state.ts';
 
 /** What a device is made of: a file that is open, and which part of it. */
@@ -33,6 +34,7 @@ function openFile(request: AttachRequest): DeviceImage {
       `"${path}" is a device already, which userloop's commands open by that name; only files can be attached`,
     );
   }
+  requireUtf8Path(path);
   // To open a pipe would wait for its other end.
   const kind = fs.statSync(path);
   if (kind.isDirectory()) throw new FsError('EISDIR', { syscall: 'open', path });

@@ -3,6 +3,7 @@ import type { BlockDevice, Extent, FileRange } from '../device/block-device.ts';
 import { FsError } from '../errors.ts';
 import { sysfsDeviceSize, sysfsSectorSize } from './block-queue.ts';
 import { DescriptorDevice } from './descriptor-device.ts';
+import { requireUtf8Path } from './host-text.ts';
 import { nativeFileOperations } from './native-file.ts';
 
 export interface FileDeviceOptions {
@@ -33,6 +34,7 @@ export class FileDevice implements BlockDevice {
 
   /** Opens an existing file. Errors are node's own (ENOENT, EACCES, …); EISDIR and EINVAL for what cannot be a device. */
   static open(path: string, options: FileDeviceOptions = {}): FileDevice {
+    requireUtf8Path(path);
     const { O_NONBLOCK, O_RDONLY, O_RDWR } = fs.constants;
     // Not waiting: to open a FIFO for reading takes until somebody writes to it. Files and block devices know no difference.
     const fd = fs.openSync(path, options.readOnly === true ? O_RDONLY | O_NONBLOCK : O_RDWR);
@@ -61,6 +63,7 @@ export class FileDevice implements BlockDevice {
     size: number,
     options: FileDeviceOptions & { overwrite?: boolean } = {},
   ): FileDevice {
+    requireUtf8Path(path);
     const fd = fs.openSync(path, options.overwrite === true ? 'w+' : 'wx+');
     try {
       fs.ftruncateSync(fd, size);

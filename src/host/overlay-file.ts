@@ -2,6 +2,7 @@ import fs from 'node:fs';
 import { crc32 } from '../bytes/crc32.ts';
 import { bytes, struct, text, token64le, u32le, u64le, viewOf } from '../bytes/struct.ts';
 import { CorruptImageError, FsError } from '../errors.ts';
+import { requireUtf8Path } from './host-text.ts';
 import { type OverlayShare, createOverlayShare } from './overlay-device.ts';
 
 /**
@@ -58,6 +59,7 @@ export function createMemoryOverlay(fd: number, base: OverlayBase): OverlayShare
 
 /** The overlay in that file, made when the file is not there or is empty. CorruptImageError or EINVAL when it is not one of this image as it is now. */
 export function openOverlayFile(path: string, base: OverlayBase): OverlayShare {
+  requireUtf8Path(path);
   const fd = fs.openSync(path, fs.constants.O_RDWR | fs.constants.O_CREAT, 0o666);
   try {
     const overlay = fs.fstatSync(fd, { bigint: true });

@@ -236,3 +236,39 @@ describe('trees that are none', () => {
     check();
   });
 });
+
+describe('an image whose name is not UTF-8', () => {
+  it('is refused, and no other file is taken for it', async () => {
+    const folder = temporaryFolder();
+    // What node makes of the name.
+    const other = path.join(folder, 'caf\ufffd.img');
+    const image = 'caf\udce9.img';
+    fs.writeFileSync(
+      Buffer.concat([Buffer.from(`${folder}/caf`), Buffer.from([0xe9]), Buffer.from('.img')]),
+      '',
+    );
+    const content = Buffer.alloc(1 << 20, 'precious');
+    fs.writeFileSync(other, content);
+    fs.writeFileSync(path.join(folder, 'plain.img'), content);
+    for (const argv of [
+      ['create', '--force', image, '1M'],
+      ['mkfs.fat', image],
+      ['mke2fs', '-F', '-q', image],
+      ['newfs_msdos', `./${image}`],
+      ['inspect', image],
+      ['resize', image, '2M'],
+      ['attach', image],
+      ['attach', `--overlay=${image}`, 'plain.img'],
+      ['losetup', '-f', image],
+      ['mount', image, folder],
+    ]) {
+      const env = { ...process.env, USERLOOP_RUNTIME_DIR: `${folder}/r`, USERLOOP_BACKEND: 'user' };
+      const { status, stderr } = await userloop(argv, { cwd: folder, env });
+      expect(`${argv[0]}: ${status} ${stderr}`).toMatch(
+        /: [1-9]\d* [^]*(must be UTF-8|multibyte|No such file|does not exist|failed to setup)/,
+      );
+    }
+    expect(fs.readFileSync(other).equals(content)).toBe(true);
+    expect(fs.readdirSync(folder).filter((name) => name.startsWith('caf')).length).toBe(2);
+  });
+});

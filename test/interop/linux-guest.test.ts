@@ -13,6 +13,7 @@ import {
   type LinuxGuest,
   NETWORK_MODULES,
   runInGuest,
+  SOCKET_ADDRESS,
 } from '../support/linux-guest.ts';
 import { startNbdServer } from '../support/nbd-server.ts';
 import { spawnSync } from '../support/programs.ts';
@@ -72,21 +73,23 @@ describe.skipIf(absent.length > 0)('a Linux kernel in an emulator', () => {
 
   it('uses our NBD server over a unix socket, and what it writes is there', async () => {
     const file = emptyImage('served.img', 24 * MIB);
-    const server = await startNbdServer({ file, tcp: { host: '127.0.0.1', port: 0 } });
-    const port = server.address!.split(':').at(-1);
+    const server = await startNbdServer({ file });
     const output = runInGuest(linux, {
       network: true,
+      socket: server.socket,
       modules: [...NETWORK_MODULES, 'nbd'],
       programs: ['socat', 'nbd-client'],
       script: `
-        /bin/socat UNIX-LISTEN:/tmp/s,fork TCP:10.0.2.2:${port} &
+        /bin/socat UNIX-LISTEN:/tmp/s,fork TCP:${SOCKET_ADDRESS} &
         until grep -q ' 00010000 .* /tmp/s$' /proc/net/unix; do sleep 0.1; done
-        /bin/nbd-client -unix /tmp/s /dev/nbd0 && echo connected
+        /bin/nbd-client -unix /tmp/s /dev/nbd0 -C 4 && echo connected
+        echo $(pidof socat | wc -w) programs
         cat /sys/block/nbd0/size
         mke2fs -F /dev/nbd0 >/dev/null
         mount -t ext4 /dev/nbd0 /mnt && echo mounted
         seq 1 100000 > /mnt/numbers; mkdir /mnt/folder; cp /bin/busybox /mnt/folder/
         rm /mnt/numbers; seq 1 50000 > /mnt/numbers
+        rm /mnt/folder/busybox; fstrim /mnt && echo trimmed
         umount /mnt; echo 3 > /proc/sys/vm/drop_caches
         mount -t ext4 -o ro /dev/nbd0 /mnt; md5sum /mnt/numbers | cut -d" " -f1; umount /mnt
         /bin/nbd-client -d /dev/nbd0 && echo disconnected`,
@@ -94,8 +97,9 @@ describe.skipIf(absent.length > 0)('a Linux kernel in an emulator', () => {
     await server.stop();
     const numbers = Array.from({ length: 50_000 }, (_, index) => `${index + 1}\n`).join('');
     const sum = createHash('md5').update(numbers).digest('hex');
-    expect(output).toContain('connected\n');
-    expect(output).toContain(`${(24 * MIB) / SECTOR}\nmounted\n${sum}\n`);
+    // One waits for connections, and one is in each of the four.
+    expect(output).toContain('connected\n5 programs\n');
+    expect(output).toContain(`${(24 * MIB) / SECTOR}\nmounted\ntrimmed\n${sum}\n`);
     expect(output).toContain('disconnected');
     expect(runTool('e2fsck', ['-fn', file]).status).toBe(0);
     expect(await must(['cat', `${file}:/numbers`])).toBe(numbers);

@@ -30,7 +30,11 @@ export interface GuestRun {
   readonly programs?: readonly string[];
   /** The guest reaches this machine's loopback as 10.0.2.2. */
   readonly network?: boolean;
+  /** A unix socket of this machine, which the guest, with a network, reaches at `SOCKET_ADDRESS`: each connection there is one here. */
+  readonly socket?: string;
 }
+
+export const SOCKET_ADDRESS = '10.0.2.100:10809';
 
 export const DISK_MODULES = ['virtio_blk'] as const;
 export const NETWORK_MODULES = ['virtio_net'] as const;
@@ -107,9 +111,13 @@ function guestArguments(guest: LinuxGuest, run: GuestRun): string[] {
     '-device',
     `virtio-blk-pci,drive=d${index},logical_block_size=${sectorSize},physical_block_size=${sectorSize}`,
   ]);
+  const forward =
+    run.socket === undefined
+      ? ''
+      : `,guestfwd=tcp:${SOCKET_ADDRESS}-cmd:${findTool('socat')!} - UNIX-CONNECT:${run.socket}`;
   const network =
     run.network === true
-      ? ['-netdev', 'user,id=n0', '-device', 'virtio-net-pci,netdev=n0']
+      ? ['-netdev', `user,id=n0${forward}`, '-device', 'virtio-net-pci,netdev=n0']
       : ['-nic', 'none'];
   const args = ['-m', '512', '-nographic', '-no-reboot', '-nodefaults', '-serial', 'stdio'];
   const boot = ['-kernel', guest.kernel, '-initrd', initrd, '-append', GUEST_PARAMETERS];
