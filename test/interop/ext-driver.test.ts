@@ -8,6 +8,7 @@ import { FileDevice } from '../../src/host/file-device.ts';
 import { Random } from '../support/ext-driver-model.ts';
 import { makeExt2, saveImage, steppingClock } from '../support/ext-driver-images.ts';
 import { canMount, treeOfHost, treeOfVolume, withMount } from '../support/ext-driver-trees.ts';
+import { newFolder } from '../support/new-folder.ts';
 import { execFileSync } from '../support/programs.ts';
 import { describeWithTools, runTool, temporaryFolder } from '../support/tools.ts';
 
@@ -110,7 +111,7 @@ describeWithTools(['e2fsck', 'debugfs'], 'What the driver writes', () => {
       const image = newImage('written.img', 48 << 20, shape);
       withVolume(image, {}, populate);
       expectClean(image);
-      const target = fs.mkdtempSync(path.join(folder, 'dump-'));
+      const target = newFolder(path.join(folder, 'dump-'));
       runTool('debugfs', ['-R', `rdump /deep ${target}`, image]);
       const ours = withVolume(image, { readOnly: true }, (volume) => treeOfVolume(volume));
       const content = (lines: Record<string, string>, prefix: string): string[] =>
@@ -271,7 +272,7 @@ describeWithTools(['e2fsck', 'debugfs'], 'What the driver writes', () => {
 });
 
 describeWithTools(['e2fsck', 'mke2fs'], 'Volumes that mke2fs has filled', () => {
-  const source = fs.mkdtempSync(path.join(folder, 'source-'));
+  const source = newFolder(path.join(folder, 'source-'));
   for (let i = 0; i < 300; i++) fs.writeFileSync(path.join(source, `file-${i}`), Buffer.alloc(i * 40, i));
   fs.mkdirSync(path.join(source, 'sub/sub'), { recursive: true });
   fs.writeFileSync(path.join(source, 'sub/large'), Buffer.from(new Random(1).bytes(3_000_000)));

@@ -12,6 +12,7 @@ import {
   treeOfVolume,
   withMount,
 } from '../support/ext-driver-trees.ts';
+import { newFolder } from '../support/new-folder.ts';
 import { execFileSync } from '../support/programs.ts';
 import { findTool, runTool, temporaryFolder } from '../support/tools.ts';
 
@@ -142,7 +143,7 @@ describe.skipIf(!possible)(`ext4 and the kernel [root, ${tools.join(', ')}]`, ()
   }
 
   test('show the same in what mke2fs -d has filled, and the driver has changed', () => {
-    const source = fs.mkdtempSync(path.join(folder, 'source-'));
+    const source = newFolder(path.join(folder, 'source-'));
     const random = new Random(SEED);
     changeByKernel(source, random);
     for (const args of cases) {

@@ -9,6 +9,7 @@ import {
   NO_STAGE15,
   stageFolder,
 } from '../support/boot-images.ts';
+import { newFolder } from '../support/new-folder.ts';
 import { userloop } from '../support/run.ts';
 import { describeWithTools, runTool, temporaryFolder } from '../support/tools.ts';
 
@@ -64,7 +65,7 @@ describeWithTools(TOOLS, 'grub and GRUB 0.97 do the same', () => {
     commands: readonly string[],
     options: readonly string[],
   ): Promise<Outcome> {
-    const work = fs.mkdtempSync(path.join(folder, `${who}-`));
+    const work = newFolder(path.join(folder, `${who}-`));
     const map = Object.keys(drives).map((drive) => `(${drive}) ${drive}.img\n`);
     fs.writeFileSync(path.join(work, 'device.map'), map.join(''));
     fs.copyFileSync(path.join(stageFolder()!, 'stage2'), path.join(work, 'host-stage2'));

@@ -1,5 +1,6 @@
 import fs from 'node:fs';
 import path from 'node:path';
+import { newFolder } from './new-folder.ts';
 import { runTool, memoryFolder } from './tools.ts';
 
 /** Numbers that look random and are the same every time: a linear congruence. */
@@ -87,7 +88,7 @@ function blockList(random: (below: number) => number, first: number, count: numb
  */
 export function runOnKernelMount(image: string, mountOptions: string, script: string): void {
   const folder = path.dirname(image);
-  const mountPoint = fs.mkdtempSync(path.join(folder, 'mount-'));
+  const mountPoint = newFolder(path.join(folder, 'mount-'));
   const result = runTool(
     'unshare',
     [

@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import fs from 'node:fs';
 import path from 'node:path';
 import type { FileSystem, NodeId } from '../../src/filesystem/file-system.ts';
+import { newFolder } from './new-folder.ts';
 import { findTool, runTool } from './tools.ts';
 
 /** A tree as one line a node: what two readers of the same volume must agree on. */
@@ -164,7 +165,7 @@ export function canMount(): boolean {
 
 /** Runs `work` with the image mounted, and unmounts whatever happens. */
 export function withMount<T>(image: string, options: string, work: (folder: string) => T): T {
-  const folder = fs.mkdtempSync(`${image}-mount-`);
+  const folder = newFolder(`${image}-mount-`);
   const mounted = runTool('mount', ['-o', `loop,${options}`, image, folder]);
   if (mounted.status !== 0) {
     fs.rmdirSync(folder);

@@ -6,6 +6,7 @@ import childProcess, {
 import fs from 'node:fs';
 import path from 'node:path';
 import { builtProgram } from './built-program.ts';
+import { newFolder } from './new-folder.ts';
 import { readMessage, writeMessage } from './pipe-messages.ts';
 
 /**
@@ -86,7 +87,7 @@ export function execFileSync(
 
 /** Two pipes by name, since those that node makes for a child cannot be waited at. Each is opened at both ends before anybody waits at one. */
 function start(): Starter {
-  const folder = fs.mkdtempSync(path.join(process.env['USERLOOP_TEST_FOLDER']!, 'programs-'));
+  const folder = newFolder(path.join(process.env['USERLOOP_TEST_FOLDER']!, 'programs-'));
   const [requests, results] = [path.join(folder, 'requests'), path.join(folder, 'results')];
   const made = childProcess.spawnSync('mkfifo', [requests, results], { encoding: 'utf8' });
   if (made.status !== 0) throw new Error(`mkfifo: ${made.error?.message ?? made.stderr}`);

@@ -3,6 +3,7 @@ import os from 'node:os';
 import path from 'node:path';
 import { build } from 'esbuild';
 import { PROGRAMS } from './built-program.ts';
+import { newFolder } from './new-folder.ts';
 
 /** From where packages are found. */
 const BUILT = path.resolve(import.meta.dirname, '../../dist/test');
@@ -19,14 +20,14 @@ const MEMORY_NEEDED = 1 << 30;
 export async function setup(): Promise<() => void> {
   // Each project of vitest.config.ts has this called.
   if (process.env['USERLOOP_TEST_FOLDER'] !== undefined) return () => {};
-  const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'userloop-test-'));
+  const folder = newFolder(path.join(os.tmpdir(), 'userloop-test-'));
   process.env['USERLOOP_TEST_FOLDER'] = folder;
-  const inMemory = hasRoomInMemory() ? fs.mkdtempSync(`${MEMORY}/userloop-test-`) : folder;
+  const inMemory = hasRoomInMemory() ? newFolder(`${MEMORY}/userloop-test-`) : folder;
   process.env['USERLOOP_TEST_MEMORY_FOLDER'] = inMemory;
   // Some tests give files to other users; they must be able to reach them.
   fs.chmodSync(folder, 0o711);
   fs.mkdirSync(BUILT, { recursive: true });
-  const programs = fs.mkdtempSync(path.join(BUILT, 'run-'));
+  const programs = newFolder(path.join(BUILT, 'run-'));
   process.env['USERLOOP_TEST_PROGRAMS'] = programs;
   fs.chmodSync(programs, 0o711);
   await build({

@@ -3,6 +3,7 @@ import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { describe } from 'vitest';
+import { newFolder } from './new-folder.ts';
 import { execFileSync, spawnSync } from './programs.ts';
 
 /**
@@ -55,7 +56,7 @@ export function runTool(
 
 /** A fresh folder below that of the run (test/support/run-folder.ts), with which it goes. */
 export function temporaryFolder(): string {
-  return fs.mkdtempSync(path.join(process.env['USERLOOP_TEST_FOLDER'] ?? os.tmpdir(), 'test-'));
+  return newFolder(path.join(process.env['USERLOOP_TEST_FOLDER'] ?? os.tmpdir(), 'test-'));
 }
 
 /**
@@ -63,7 +64,7 @@ export function temporaryFolder(): string {
  * end, which takes longer than all the rest.
  */
 export function memoryFolder(): string {
-  return fs.mkdtempSync(path.join(process.env['USERLOOP_TEST_MEMORY_FOLDER'] ?? os.tmpdir(), 'test-'));
+  return newFolder(path.join(process.env['USERLOOP_TEST_MEMORY_FOLDER'] ?? os.tmpdir(), 'test-'));
 }
 
 /** First difference of two files that may be large and sparse: `undefined` when they are the same. */
