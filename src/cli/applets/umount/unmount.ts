@@ -26,9 +26,13 @@ export async function unmount(
     try {
       await unmountBy(context, command, mount);
     } catch (error) {
-      if (!command.readOnlyWhenBusy || !hasCode(error, 'EBUSY')) throw failureOf(error, mount);
-      remountReadOnly(context, mount);
-      return;
+      if (command.readOnlyWhenBusy && hasCode(error, 'EBUSY')) {
+        remountReadOnly(context, mount);
+        return;
+      }
+      // What could not be written to the end is unmounted all the same: whoever mounts the image again must not meet the device on its way out.
+      await awaitGone(context, mount, command.lazy);
+      throw failureOf(error, mount);
     }
     await awaitGone(context, mount, command.lazy);
     if (loop !== undefined && !loop.autoclear) await context.backend.detach(loop, { lazy: true });
