@@ -1,9 +1,20 @@
 // npm run bench -- mount: our mounts of ext2 and ext4 against fuse2fs and against the kernel's on a loop device, in turn, images in memory.
 // fuse2fs 1.47.0 writes ext4 without its journal, in place; ours and the kernel's commit. BENCH_TYPES=ext4, BENCH_ROUNDS=5.
 // Needs root: caches are dropped before what is read cold. Ratios are peer time / our time: more is better.
+// Two more sides are a server in C that keeps names and does nothing else (peers/names-only.c), once looking for the next request for as long as
+// ours does before it sleeps, once sleeping at once: what a request costs on this machine whatever the server does.
 // BENCH_USER=NAME has a plain user mount and work, who can read this folder; root's mounts are for everybody, for which the kernel asks for permissions more often.
-import { execFileSync, spawnSync } from 'node:child_process';
-import { chownSync, existsSync, mkdirSync, mkdtempSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
+import { execFileSync, spawn, spawnSync } from 'node:child_process';
+import {
+  chownSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  truncateSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -52,11 +63,24 @@ function give(...files) {
 
 give(memory, process.env.USERLOOP_RUNTIME_DIR);
 
+/** Of the server of names only, microseconds. */
+const PATIENCE = 80;
+const NAMES_ONLY = new Set(['create', 'stat', 'unlink']);
+
+function startNamesOnly(at, patience) {
+  const program = `${memory}/names-only`;
+  if (!existsSync(program)) run('cc', '-O2', '-o', program, path.join(here, 'peers/names-only.c'));
+  spawn(program, [at, String(patience)], { stdio: ['ignore', 'ignore', 'inherit'] });
+  while (!readFileSync('/proc/mounts', 'utf8').includes(` ${at} `)) spawnSync('sleep', ['0.01']);
+}
+
 const sides = {
   ours: { mount: (image, at) => runAs('node', userloop, 'mount', '-o', 'loop', image, at) },
   fuse2fs: { needs: 'fuse2fs', mount: (image, at) => runAs('fuse2fs', image, at) },
   ...(user === undefined && {
     kernel: { mount: (image, at, type) => run('mount', '-t', type, '-o', 'loop', image, at) },
+    'names only, awake': { needs: 'cc', mount: (_, at) => startNamesOnly(at, PATIENCE), loads: NAMES_ONLY },
+    'names only, asleep': { needs: 'cc', mount: (_, at) => startNamesOnly(at, 0), loads: NAMES_ONLY },
   }),
 };
 let mounted = [];
@@ -77,8 +101,8 @@ process.on('exit', () => {
 function mountAll(type) {
   for (const [name, { mount, needs }] of Object.entries(sides)) {
     if (needs !== undefined && spawnSync('sh', ['-c', `command -v ${needs}`]).status !== 0) continue;
-    const image = `${memory}/${name}-${type}.img`;
-    const at = `${memory}/${name}-${type}`;
+    const at = `${memory}/${name.replace(/\W+/g, '-')}-${type}`;
+    const image = `${at}.img`;
     mkdirSync(at);
     writeFileSync(image, '');
     truncateSync(image, 1 << 30);
@@ -100,6 +124,7 @@ function measure() {
   for (let round = -1; round < ROUNDS; round++) {
     for (const load of LOADS) {
       for (const { name, at } of mounted) {
+        if (sides[name].loads?.has(load) === false) continue;
         if (COLD.has(load)) {
           run('sync');
           writeFileSync('/proc/sys/vm/drop_caches', '3');
