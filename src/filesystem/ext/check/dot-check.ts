@@ -82,11 +82,36 @@ export class DotCheck {
         area.isChanged = true;
       }
     }
+    if (isNamed) this.#checkEnd(area, at, dot);
     const target = DirectoryEntryHeader.inode.get(view, at);
     if (which === 1) check.dotdots.set(directory, target);
     if (target >= 1 && target <= check.geometry.inodeCount)
       check.counted.set(target, check.counted.get(target) + 1);
     this.#entries.checkType(area, at, dot, target);
+  }
+
+  /** Unlike other names these two end with a NUL byte. */
+  #checkEnd(area: EntryArea, at: number, dot: string): void {
+    const { view, directory } = area;
+    const end = at + HEADER + dot.length;
+    const found = view.getUint8(end);
+    if (found === 0) return;
+    const isMended = this.#check.ask({
+      ...this.#entries.basicsOf(area, at),
+      code: 'ext-dot-entry',
+      severity: 'warning',
+      field: 'name',
+      found: `${found} behind it`,
+      expected: '0',
+      meaning: `The entry ${dot} of directory inode ${directory} does not end with a NUL byte`,
+      text: `'${dot}' directory entry in directory inode ${directory} is not NULL terminated\n`,
+      question: 'Fix',
+      action: 'writes a NUL byte there',
+      safe: true,
+    });
+    if (!isMended) return;
+    view.setUint8(end, 0);
+    area.isChanged = true;
   }
 
   /** `.` takes 12 bytes, so that `..` is where it is looked for. Returns its length then. */

@@ -20,7 +20,7 @@ export function headerFault(
   const entries = ExtentHeader.eh_entries.get(view, start);
   const max = ExtentHeader.eh_max.get(view, start);
   const capacity = Math.floor(size / 12) - 1;
-  if (max > capacity || max === 0 || (depth !== undefined && capacity - max > 2))
+  if (max > capacity || max === 0 || capacity - max > 2)
     return { field: 'eh_max', found: `${max}`, expected: `${capacity}` };
   if (entries > max) return { field: 'eh_entries', found: `${entries}`, expected: `at most ${max}` };
   const found = ExtentHeader.eh_depth.get(view, start);

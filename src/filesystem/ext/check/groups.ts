@@ -89,6 +89,28 @@ export class CheckedGroups {
     return hasGroupFlags(this.#words) ? GroupDescriptor.bg_flags.get(this.#view, this.#base(group)) : 0;
   }
 
+  /** Says the descriptor that something of the group was never written, where no descriptor may? */
+  hasUndueFlags(group: number): boolean {
+    if (hasGroupFlags(this.#words)) return false;
+    const flags = GroupDescriptor.bg_flags.get(this.#view, this.#base(group));
+    const uninitialised = GroupFlag.inodesUninitialised | GroupFlag.blocksUninitialised;
+    return (
+      (flags & uninitialised) !== 0 || this.#half(group, 'bg_itable_unused_lo', 'bg_itable_unused_hi') !== 0
+    );
+  }
+
+  clearUndueFlags(group: number): void {
+    const base = this.#base(group);
+    const uninitialised = GroupFlag.inodesUninitialised | GroupFlag.blocksUninitialised;
+    GroupDescriptor.bg_flags.set(
+      this.#view,
+      base,
+      GroupDescriptor.bg_flags.get(this.#view, base) & ~uninitialised,
+    );
+    this.setUnusedInodes(group, 0);
+    this.save(group);
+  }
+
   bitmapChecksum(group: number, which: 'block' | 'inode'): number {
     return which === 'block'
       ? this.#half(group, 'bg_block_bitmap_csum_lo', 'bg_block_bitmap_csum_hi')

@@ -228,6 +228,48 @@ export class InodeFields {
     return isMended;
   }
 
+  /** Fragments are of a format that never came. Returns whether it was mended. */
+  checkFragment(number: number, view: DataView, base: number): boolean {
+    const found = Inode.i_obso_faddr.get(view, base);
+    const flags = Inode.i_flags.get(view, base);
+    if (found === 0 || number < this.#firstInode || (flags & InodeFlag.eaInode) !== 0) return false;
+    const isMended = this.#check.ask({
+      code: 'ext-fragment',
+      severity: 'warning',
+      structure: 'inode',
+      field: 'i_obso_faddr',
+      offset: this.#check.inodeOffset(number) + Inode.i_obso_faddr.offset,
+      found: `${found}`,
+      expected: '0',
+      meaning: `Inode ${number} says that it has a fragment, and there are none`,
+      text: `i_faddr for inode ${number} (...) is ${found}, should be zero.\n`,
+      question: 'Clear',
+      action: 'writes 0',
+      safe: true,
+    });
+    if (isMended) Inode.i_obso_faddr.set(view, base, 0);
+    return isMended;
+  }
+
+  /** A directory has a block at least, for its own names. Returns whether the inode was cleared. */
+  isEmptyDirectory(number: number, blocks: number): boolean {
+    if (blocks > 0) return false;
+    const isMended = this.#check.ask({
+      code: 'ext-empty-directory',
+      structure: 'inode',
+      field: 'i_block',
+      offset: this.#check.inodeOffset(number) + Inode.i_block.offset,
+      found: 'no block',
+      expected: 'a block at least',
+      meaning: `Inode ${number} is a directory without a block: nothing is left of it`,
+      text: `Inode ${number} is a zero-length directory.  `,
+      question: 'Clear',
+      action: `clears inode ${number}`,
+    });
+    if (isMended) this.#check.clearInode(number);
+    return isMended;
+  }
+
   /** Only directories have an index. Returns whether the flag was taken away. */
   checkIndexFlag(number: number, type: number, view: DataView, base: number): boolean {
     const check = this.#check;

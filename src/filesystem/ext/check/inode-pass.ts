@@ -1,5 +1,6 @@
 import { isLittleEndian } from '../../../bytes/byte-order.ts';
 import { viewOf } from '../../../bytes/struct.ts';
+import { CheckEnd } from '../../check.ts';
 import { Inode, InodeFlag, ReservedInode } from '../inode.ts';
 import { CompatibleFeature, IncompatibleFeature, Superblock } from '../superblock.ts';
 import { checkAttributeBlock, checkAttributeUses, checkInodeAttributes } from './attribute-check.ts';
@@ -65,6 +66,44 @@ function markOwnBlocks(check: ExtCheck): void {
     const block = Number(Superblock.s_mmp_block.get(check.superblock, 0));
     if (check.isDataBlock(block)) mark(block, 1);
   }
+  if (check.sharedCount > 0) refuseConflict(check);
+}
+
+/** What of the format itself lies on something else of it: nothing may be written where nobody knows whose it is. */
+function refuseConflict(check: ExtCheck): void {
+  const { groups, geometry } = check;
+  const seen = new SparseBitmap();
+  const taken: [group: number, what: string, field: string, block: number][] = [];
+  const claims = (start: number, length: number): boolean => {
+    let isShared = false;
+    seen.setRange(start, length, () => (isShared = true));
+    return isShared;
+  };
+  for (let group = 0; group < groups.count; group++)
+    groups.ownRuns(group, (start, length) => void claims(start, length));
+  for (let group = 0; group < groups.count; group++) {
+    const table = groups.inodeTable(group);
+    const [blockBitmap, inodeBitmap] = [groups.blockBitmap(group), groups.inodeBitmap(group)];
+    if (claims(blockBitmap, 1)) taken.push([group, 'block bitmap', 'bg_block_bitmap_lo', blockBitmap]);
+    if (claims(inodeBitmap, 1)) taken.push([group, 'inode bitmap', 'bg_inode_bitmap_lo', inodeBitmap]);
+    if (claims(table, geometry.inodeTableBlocks))
+      taken.push([group, 'inode table', 'bg_inode_table_lo', table]);
+  }
+  for (const [group, what, field, block] of taken) {
+    check.ask({
+      code: 'ext-group-place',
+      severity: 'fatal',
+      structure: 'group descriptor',
+      field,
+      offset: groups.offsetOf(group),
+      found: `${block}`,
+      expected: 'blocks that nothing else of the format has',
+      meaning: `The ${what} of group ${group} should lie in block ${block}, where something else of the format lies: -b with a copy of the superblock may help`,
+      text: `Group ${group}'s ${what} at ${block} conflicts with some other fs block.\n`,
+      question: 'Relocate',
+    });
+  }
+  if (taken.length > 0) throw new CheckEnd('structures that lie on each other');
 }
 
 /** The structures of the format may lie together in a cluster, each in blocks of its own. */
@@ -137,6 +176,7 @@ class InodePass {
     }
     isChanged = this.#fields.checkReservedMode(number, type, mode, view, base) || isChanged;
     if (this.#fields.isImpossible(number, type, mode, flags)) return;
+    isChanged = this.#fields.checkFragment(number, view, base) || isChanged;
     isChanged = this.#checkContent(number, type, view, base) || isChanged;
     if (isChanged && check.usedInodes.get(number)) {
       const bytes = new Uint8Array(
@@ -230,6 +270,7 @@ class InodePass {
         check.clearInode(number);
         return false;
       }
+      if (type === 2 && !isReserved && this.#fields.isEmptyDirectory(number, tally.blocks)) return false;
       this.#countBlocks(type, tally, flags, number);
       if (number === ReservedInode.badBlocks) {
         const inode = new DataView(view.buffer, view.byteOffset + base);

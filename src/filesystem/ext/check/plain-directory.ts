@@ -77,12 +77,13 @@ export class PlainDirectories {
     const words = this.#words;
     const type = this.#hasTypes ? 2 : 0;
     if (words[start] !== directory || words[start + 1] !== DOT_WORD + type * 0x100_0000) return 0;
-    if ((words[start + 2]! & 0xff) !== 0x2e) return 0;
+    // Their names end with a NUL byte.
+    if ((words[start + 2]! & 0xffff) !== 0x2e) return 0;
     const parent = words[start + 3]!;
     const head = words[start + 4]!;
     const length = head & 0xffff;
     if (parent === 0 || parent > this.#inodeCount || !this.#check.directories.get(parent)) return 0;
-    if (((head >>> 16) & 0xff) !== 2 || head >>> 24 !== type || (words[start + 5]! & 0xffff) !== 0x2e2e)
+    if (((head >>> 16) & 0xff) !== 2 || head >>> 24 !== type || (words[start + 5]! & 0xff_ffff) !== 0x2e2e)
       return 0;
     const next = start + 3 + (length >>> 2);
     return length < 12 || (length & 3) !== 0 || next > end ? 0 : next;

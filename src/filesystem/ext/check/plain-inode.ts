@@ -17,6 +17,7 @@ const FLAGS = Inode.i_flags.offset >>> 2;
 const BLOCKS = Inode.i_block.offset >>> 2;
 const GENERATION = Inode.i_generation.offset >>> 2;
 const ATTRIBUTES = Inode.i_file_acl_lo.offset >>> 2;
+const FRAGMENT = Inode.i_obso_faddr.offset >>> 2;
 /** The high halves of `i_blocks` and `i_file_acl`. */
 const HIGH_HALVES = Inode.i_blocks_high.offset >>> 2;
 /** The word of which `i_checksum_lo` is the low half, and that of `i_extra_isize` and `i_checksum_hi`. */
@@ -116,6 +117,7 @@ export class PlainInodes {
       words[at + SIZE]! >= 0x8000_0000 ||
       words[at + ATTRIBUTES] !== 0 ||
       words[at + HIGH_HALVES] !== 0 ||
+      words[at + FRAGMENT] !== 0 ||
       this.#special.includes(number)
     )
       return false;

@@ -1,11 +1,17 @@
 import { viewOf } from '../../../bytes/struct.ts';
 import { type BlockDevice, readBytes } from '../../../device/block-device.ts';
+import type { Finding } from '../../../errors.ts';
 import { CheckEnd, type CheckObserver } from '../../check.ts';
 import { isSuperblockSealed, sealSuperblock, superblockChecksum } from '../checksum.ts';
 import { readFeatures, refuseUnknownFeatures } from '../features.ts';
 import { checkSuperblock, readGeometry } from '../geometry.ts';
 import { GroupFlag } from '../group-descriptor.ts';
-import { IncompatibleFeature, Superblock, SUPERBLOCK_OFFSET } from '../superblock.ts';
+import {
+  IncompatibleFeature,
+  ReadOnlyCompatibleFeature,
+  Superblock,
+  SUPERBLOCK_OFFSET,
+} from '../superblock.ts';
 import { ask, ExtCheck, type ExtCheckOptions } from './context.ts';
 import { CheckedGroups } from './groups.ts';
 
@@ -104,8 +110,72 @@ function readAt(device: BlockDevice, offset: number): DataView | undefined {
 }
 
 function faultOf(superblock: DataView, deviceSize: number): string | undefined {
-  const [first] = checkSuperblock(superblock, deviceSize).filter(({ severity }) => severity === 'refuse');
+  const findings = [
+    ...checkSuperblock(superblock, deviceSize),
+    ...checkClusters(superblock),
+    ...checkLimits(superblock),
+  ];
+  const [first] = findings.filter(({ severity }) => severity === 'refuse');
   return first === undefined ? undefined : `${first.field} is ${first.found}, expected ${first.expected}`;
+}
+
+/** Without bigalloc blocks are clusters; the kernel and the tools of old mind fields that say otherwise. */
+function checkClusters(superblock: DataView): Finding[] {
+  if ((Superblock.s_feature_ro_compat.get(superblock, 0) & ReadOnlyCompatibleFeature.bigalloc) !== 0)
+    return [];
+  const pairs = [
+    ['s_log_cluster_size', 's_log_block_size'],
+    ['s_clusters_per_group', 's_blocks_per_group'],
+  ] as const;
+  return pairs
+    .map(
+      ([field, same]) =>
+        [field, Superblock[field].get(superblock, 0), Superblock[same].get(superblock, 0)] as const,
+    )
+    .filter(([, found, expected]) => found !== expected)
+    .map(([field, found, expected]) => ({
+      severity: 'refuse',
+      structure: 'superblock',
+      field,
+      offset: SUPERBLOCK_OFFSET + Superblock[field].offset,
+      found: `${found}`,
+      expected: `${expected}`,
+    }));
+}
+
+/** Of a volume, half can be reserved; and it is of revision 0 or 1. */
+function checkLimits(superblock: DataView): Finding[] {
+  const revision = Superblock.s_rev_level.get(superblock, 0);
+  if (revision > 1) {
+    return [
+      {
+        severity: 'refuse',
+        structure: 'superblock',
+        field: 's_rev_level',
+        offset: SUPERBLOCK_OFFSET + Superblock.s_rev_level.offset,
+        found: `${revision}`,
+        expected: '0 or 1',
+      },
+    ];
+  }
+  const { s_r_blocks_count_lo, s_r_blocks_count_hi, s_blocks_count_lo, s_blocks_count_hi } = Superblock;
+  const high =
+    (Superblock.s_feature_incompat.get(superblock, 0) & IncompatibleFeature['64bit']) !== 0
+      ? 0x1_0000_0000
+      : 0;
+  const reserved = s_r_blocks_count_lo.get(superblock, 0) + s_r_blocks_count_hi.get(superblock, 0) * high;
+  const all = s_blocks_count_lo.get(superblock, 0) + s_blocks_count_hi.get(superblock, 0) * high;
+  if (reserved <= all / 2) return [];
+  return [
+    {
+      severity: 'refuse',
+      structure: 'superblock',
+      field: 's_r_blocks_count_lo',
+      offset: SUPERBLOCK_OFFSET + s_r_blocks_count_lo.offset,
+      found: `${reserved}`,
+      expected: `at most ${Math.floor(all / 2)}`,
+    },
+  ];
 }
 
 function checkSeal(device: BlockDevice, observer: CheckObserver, superblock: DataView): void {
@@ -218,6 +288,22 @@ function checkGroups(check: ExtCheck): void {
       );
       groups.setUnusedInodes(group, 0);
       if (isMended) groups.save(group);
+    }
+    if (groups.hasUndueFlags(group)) {
+      const isMended = check.ask({
+        code: 'ext-group-flags',
+        structure: 'group descriptor',
+        field: 'bg_flags',
+        offset: groups.offsetOf(group) + 0x12,
+        found: 'parts of the group that were never written',
+        expected: 'none, since the volume has no such groups',
+        meaning: `The descriptor of group ${group} says that parts of it were never written, and the volume does not have that feature`,
+        text: `Group descriptor ${group} marked uninitialized without feature set.\n`,
+        question: 'Fix',
+        action: 'takes that away',
+        safe: true,
+      });
+      if (isMended) groups.clearUndueFlags(group);
     }
     if (groups.unusedInodes(group) > geometry.inodesPerGroup) {
       const found = groups.unusedInodes(group);
