@@ -3,7 +3,7 @@ import path from 'node:path';
 import { afterAll, expect, test } from 'vitest';
 import type { BlockDevice } from '../../src/device/block-device.ts';
 import { extDriver } from '../../src/filesystem/ext/driver.ts';
-import { runWorkload, stateAfterCut } from '../support/crash-workload.ts';
+import { isUnseen, runWorkload, stateAfterCut } from '../support/crash-workload.ts';
 import { runOnKernelMount } from '../support/dirty-journals.ts';
 import { steppingClock } from '../support/ext-driver-images.ts';
 import { Random } from '../support/ext-driver-model.ts';
@@ -41,6 +41,8 @@ interface Kind {
   readonly hasOwners?: boolean;
   /** An operation may have to commit what was before it. */
   readonly commitsItself?: boolean;
+  /** Everything that a file system can do, not only what is usual. */
+  readonly wide?: boolean;
 }
 
 const QUOTA_TYPES = 'quotatype=usrquota:grpquota:prjquota';
@@ -90,6 +92,28 @@ const KINDS: readonly Kind[] = [
     discard: true,
     commitsItself: true,
   },
+  { name: 'ext4, everything', size: '24M', args: ['-t', 'ext4', '-b', '4096'], wide: true },
+  {
+    name: 'ext4, everything, in small blocks and in inodes',
+    size: '16M',
+    args: ['-t', 'ext4', '-b', '1024', '-N', '3000', '-O', 'inline_data,ea_inode,orphan_file'],
+    wide: true,
+  },
+  { name: 'ext3, everything', size: '16M', args: ['-t', 'ext3', '-b', '1024', '-N', '3000'], wide: true },
+  {
+    name: 'ext4, everything, nearly full',
+    size: '4M',
+    args: ['-t', 'ext4', '-b', '1024', '-m', '0', '-O', 'ea_inode,^resize_inode', '-J', 'size=1'],
+    wide: true,
+    discard: true,
+  },
+  {
+    name: 'ext4, everything, quotas',
+    size: '16M',
+    args: ['-t', 'ext4', '-b', '1024', '-N', '3000', '-O', 'quota,project,ea_inode', '-E', QUOTA_TYPES],
+    hasOwners: true,
+    wide: true,
+  },
 ];
 
 /** The log goes around its ring: takes long. */
@@ -106,7 +130,16 @@ const totals = { workloads: 0, cuts: 0, byTool: 0, byKernel: 0, later: 0 };
 
 describeWithTools(['mke2fs', 'e2fsck'], 'A power cut during a session on a volume with a journal', () => {
   for (const [index, kind] of [...KINDS, ...(isLongForm ? [LONG_KIND] : [])].entries()) {
-    const { name, size, args, times = 1, discard = false, hasOwners = false, commitsItself = false } = kind;
+    const {
+      name,
+      size,
+      args,
+      times = 1,
+      discard = false,
+      hasOwners = false,
+      commitsItself = false,
+      wide = false,
+    } = kind;
     test(`leaves a state that was made durable: ${name} (seed ${SEED})`, () => {
       const image = path.join(folder, `${index}.img`);
       expect(runTool('mke2fs', ['-q', '-F', ...args, image, size]).status).toBe(0);
@@ -117,6 +150,8 @@ describeWithTools(['mke2fs', 'e2fsck'], 'A power cut during a session on a volum
           discard,
           hasOwners,
           commitsItself,
+          wide,
+          hasValueInodes: args.some((word) => word.includes('ea_inode')),
         });
       }
       fs.rmSync(image);
@@ -139,11 +174,15 @@ function cutWorkload(
     discard,
     hasOwners,
     commitsItself,
+    wide,
+    hasValueInodes,
   }: {
     readonly operations: number;
     readonly discard: boolean;
     readonly hasOwners: boolean;
     readonly commitsItself: boolean;
+    readonly wide: boolean;
+    readonly hasValueInodes: boolean;
   },
 ): void {
   const random = new Random(seed);
@@ -153,11 +192,11 @@ function cutWorkload(
     random,
     operations + random.below(operations),
     { discard },
-    { hasOwners, commitsItself },
+    { hasOwners, commitsItself, wide },
   );
   totals.workloads++;
   const perEpoch = Math.max(CUTS, Math.ceil(20 / device.flushes));
-  const kinds = () => cutKinds(random, perEpoch);
+  const kinds = (epoch: number) => (isUnseen(states, epoch) ? [] : cutKinds(random, perEpoch));
   const kernelEpoch = random.below(device.flushes + 1);
   device.forEachCut(random, kinds, (cut, epoch, kind) => {
     const what = `seed ${seed}, ${kind} of the writes after flush ${epoch}`;
@@ -173,18 +212,26 @@ function cutWorkload(
     const state = stateAfterCut(states, epoch, tree);
     expect(state, what).toBeTypeOf('number');
     if (typeof state === 'number' && states[state]!.flushes > epoch) totals.later++;
-    if (random.below(TOOL_EVERY) === 0) judgeByTool(cut, replayed, tree, what);
+    if (random.below(TOOL_EVERY) === 0) judgeByTool(cut, replayed, tree, what, hasValueInodes);
     const isForKernel = random.below(KERNEL_EVERY) === 0 || (epoch === kernelEpoch && kind === 'none');
     // Many a kernel is built without this format of quotas: test/interop/ext-quota-kernel.test.ts brings one that has it.
     if (isForKernel && !hasOwners && canUseKernelLoops()) judgeByKernel(cut, tree, what);
   });
 }
 
-function judgeByTool(cut: Uint8Array, replayed: Uint8Array, tree: TreeLines, what: string): void {
+function judgeByTool(
+  cut: Uint8Array,
+  replayed: Uint8Array,
+  tree: TreeLines,
+  what: string,
+  hasValueInodes: boolean,
+): void {
   totals.byTool++;
   const file = path.join(folder, 'cut.img');
   fs.writeFileSync(file, replayed);
   expectClean(file, `${what}, after our replay`);
+  // Of orphans that e2fsck 1.47.0 removes, it leaves the values that are in inodes.
+  if (hasValueInodes) return;
   fs.writeFileSync(file, cut);
   const preened = runTool('e2fsck', ['-p', file]);
   expect(preened.status, `${what}: e2fsck -p says ${preened.stdout}`).toBeLessThanOrEqual(1);

@@ -6,12 +6,16 @@ import { MemoryDevice } from '../../src/device/memory-device.ts';
 import { hasCode } from '../../src/errors.ts';
 import { extDriver } from '../../src/filesystem/ext/driver.ts';
 import { planMinimum, planResize } from '../../src/filesystem/ext/resize/passes.ts';
-import { describeWithTools, runTool, temporaryFolder } from '../support/tools.ts';
+import { Random } from '../support/ext-driver-model.ts';
+import { treeOfVolume } from '../support/ext-driver-trees.ts';
+import { cutKinds, RecordedDevice } from '../support/recorded-device.ts';
+import { describeWithTools, memoryFolder, runTool } from '../support/tools.ts';
 
 /** Every write from 2 on, every third with 1. */
 const ROUNDS = Number(process.env['USERLOOP_ROUNDS'] ?? 1);
+const SEED = Number(process.env['USERLOOP_SEED'] ?? 12_000);
 const BLOCK = 1024;
-const folder = temporaryFolder();
+const folder = memoryFolder();
 const clock = () => ({ seconds: 1_600_000_000, nanoseconds: 0 });
 
 /** Small groups, the first ones mostly emptied: what shrinks has inodes and directories to move. */
@@ -113,6 +117,12 @@ const grown: readonly (readonly [number, string])[] = [
   [12000, '-t ext2'],
 ];
 
+const shuffled: readonly (readonly [number, string])[] = [
+  ...grown,
+  [15_000, '-t ext4 -J size=1 -O quota,orphan_file,sparse_super2'],
+  [9000, '-t ext4 -O ^has_journal,^resize_inode,meta_bg'],
+];
+
 describeWithTools(['mke2fs', 'e2fsck', 'debugfs'], 'growth in use that is cut short', () => {
   test.each(grown)('to %i blocks cut at one write after the other, %s', (blockCount, options) => {
     const before = makeImage(options.split(' '));
@@ -122,6 +132,50 @@ describeWithTools(['mke2fs', 'e2fsck', 'debugfs'], 'growth in use that is cut sh
     for (let cut = prior; cut <= writes; cut += ROUNDS > 1 ? 1 : 3)
       expectWhole(growUntil(before, blockCount, cut).bytes, cut);
   });
+});
+
+describeWithTools(['mke2fs', 'e2fsck'], 'growth in use', () => {
+  test.each(shuffled)(
+    'leaves all files where writes between two flushes were lost or torn, to %i blocks, %s',
+    (blockCount, options) => {
+      const before = makeImage(options.split(' '));
+      for (let round = 0; round < ROUNDS; round++) {
+        const random = new Random(SEED + round);
+        const all = new Uint8Array(blockCount * BLOCK);
+        all.set(before);
+        const device = new RecordedDevice(all);
+        const volume = extDriver.open(device, { clock });
+        for (let i = random.below(30); i >= 0; i--) {
+          const file = volume.create(volume.root, `fresh${i}`, { kind: 'file' });
+          volume.write(file, 0, random.bytes(1 + random.below(30_000)));
+          if (random.below(3) === 0) volume.unlink(volume.root, `fresh${i}`);
+        }
+        volume.sync();
+        const first = device.flushes;
+        const tree = treeOfVolume(volume);
+        volume.grow!(blockCount - random.below(3000));
+        const last = device.flushes;
+        expect(treeOfVolume(volume)).toEqual(tree);
+        volume.close();
+        device.forEachCut(
+          random,
+          (epoch) => (epoch >= first && epoch <= last ? cutKinds(random, 2) : []),
+          (cut, epoch, kind) => {
+            const what = `seed ${SEED + round}, ${kind} of the writes after flush ${epoch}`;
+            const copy = path.join(folder, 'copy.img');
+            fs.writeFileSync(copy, cut);
+            const mended = runTool('e2fsck', ['-fy', copy]);
+            expect(mended.status, `${what}: ${mended.stdout}`).toBeLessThan(4);
+            const device = MemoryDevice.from(new Uint8Array(fs.readFileSync(copy)), { readOnly: true });
+            expect(
+              treeOfVolume(extDriver.open(device, { readOnly: true })),
+              `${what}: ${mended.stdout}`,
+            ).toEqual(tree);
+          },
+        );
+      }
+    },
+  );
 });
 
 /** Repairs a copy, here only, and compares the tree. */

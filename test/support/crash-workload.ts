@@ -1,5 +1,6 @@
 import { extDriver } from '../../src/filesystem/ext/driver.ts';
 import type { FileSystem, NodeId, OpenOptions } from '../../src/filesystem/file-system.ts';
+import { operateWidely } from './crash-operations.ts';
 import { steppingClock } from './ext-driver-images.ts';
 import type { Random } from './ext-driver-model.ts';
 import { treeOfVolume, type TreeLines } from './ext-driver-trees.ts';
@@ -14,6 +15,15 @@ export interface DurableState {
   readonly rewritten: Set<number>;
   /** Paths of files by inode. */
   readonly inodes: Map<string, number>;
+  /** From this flush on to that of this state, commits were made within an operation, which nobody has seen. */
+  readonly unseenFrom?: number;
+}
+
+/** Whether a cut there may leave a state that is not among these. */
+export function isUnseen(states: readonly DurableState[], epoch: number): boolean {
+  return states.some(
+    ({ unseenFrom, flushes }) => unseenFrom !== undefined && epoch >= unseenFrom && epoch < flushes,
+  );
 }
 
 /**
@@ -31,7 +41,8 @@ export function runWorkload(
     flushesItself = false,
     commitsItself = false,
     hasOwners = false,
-  }: { flushesItself?: boolean; commitsItself?: boolean; hasOwners?: boolean } = {},
+    wide = false,
+  }: { flushesItself?: boolean; commitsItself?: boolean; hasOwners?: boolean; wide?: boolean } = {},
 ): DurableState[] {
   const volume = extDriver.open(device, { clock: steppingClock(), ...options });
   const states: DurableState[] = [snapshot(volume, 0)];
@@ -41,7 +52,18 @@ export function runWorkload(
     const before = device.flushes;
     const former = commitsItself ? snapshot(volume, before) : undefined;
     if (hasOwners) changeOwner(volume, random);
-    operate(volume, random, open, states.at(-1)!, hasOwners);
+    if (wide && random.below(2) === 0) {
+      const owner = hasOwners ? { uid: random.below(4) * 30_011, gid: random.below(3) } : undefined;
+      volume.actAs?.(owner?.uid ?? 0);
+      operateWidely({ volume, random, open, rewritten: states.at(-1)!.rewritten, owner });
+      volume.actAs?.(0);
+    } else operate(volume, random, open, states.at(-1)!, hasOwners);
+    if (wide && device.flushes !== before) {
+      // Many steps, of which some are durable without the others.
+      volume.sync();
+      states.push({ ...snapshot(volume, device.flushes), unseenFrom: before });
+      continue;
+    }
     // A commit that was not asked for would make a state that nobody has seen.
     if (device.flushes !== before && !flushesItself) {
       if (former === undefined) throw new Error(`Operation ${i} has committed`);
