@@ -3,7 +3,7 @@ import { StagingDevice } from '../../device/staging-device.ts';
 import { TalliedDevice } from '../../device/tallied-device.ts';
 import { isOwnError, UsageError } from '../../errors.ts';
 import { CheckEnd } from '../../filesystem/check.ts';
-import { checkExt, type ExtCheckResult } from '../../filesystem/ext/check/check.ts';
+import { checkExt, type ExtCheckResult, finishLeftOrphans } from '../../filesystem/ext/check/check.ts';
 import { SKIPPED_JOURNAL } from '../../filesystem/ext/check/superblock-pass.ts';
 import { sealSuperblock } from '../../filesystem/ext/checksum.ts';
 import { readFeatures } from '../../filesystem/ext/features.ts';
@@ -29,7 +29,15 @@ import { isProgressDescriptor, tellerFor } from './e2fsck/progress.ts';
 import { statisticsOf, summaryOf } from './e2fsck/report.ts';
 import { Talker } from './e2fsck/talker.ts';
 import { Times } from './e2fsck/times.ts';
-import { cleanLine, featuresOf, hasMagic, isClean, nameOf, superblockOf } from './e2fsck/volume-state.ts';
+import {
+  cleanLine,
+  featuresOf,
+  hasMagic,
+  hasOrphans,
+  isClean,
+  nameOf,
+  superblockOf,
+} from './e2fsck/volume-state.ts';
 import { calendarTime } from './tune2fs/calendar.ts';
 
 const VERSION = 'e2fsck 1.47.0 (5-Feb-2023)\n';
@@ -165,6 +173,16 @@ function checkDevice(io: Io, command: CommandLine, calledAs: string, opened: Blo
     command.badBlocks === undefined &&
     isClean(staged)
   ) {
+    if (command.manner !== 'no' && hasOrphans(staged)) {
+      const talker = new Talker(io, command);
+      try {
+        finishLeftOrphans(staged, talker);
+      } catch (error) {
+        if (error instanceof CheckEnd) return finishEarly(io, command, talker);
+        throw error;
+      }
+      if (talker.isStopped) return Status.left;
+    }
     applyStaged(io, device, staged, command.undoFile);
     print(io, cleanLine(command.target, device));
     return 0;

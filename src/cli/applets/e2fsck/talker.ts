@@ -59,8 +59,13 @@ export class Talker implements CheckObserver {
     if (this.#command.manner !== 'preen') this.#say(text);
   }
 
-  #preen({ mend, toolText }: CheckFinding): number {
+  #preen({ mend, toolText, code }: CheckFinding): number {
     const { target } = this.#command;
+    if (code === 'ext-orphans' && mend?.safe === true && !this.isStopped) {
+      // A line for each of them.
+      this.#say(toolText.replaceAll(/^(?=.)/gm, `${target}: `));
+      return this.#count(true);
+    }
     if (mend?.safe === true && !this.isStopped) {
       const done = mend.choices[0]!.label === '' ? '.' : 'FIXED.';
       this.#say(`${target}: ${mend.asks ? `${toolText}${done}` : `${toolText.trimEnd()} `}\n`);

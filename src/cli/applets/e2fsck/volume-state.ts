@@ -2,7 +2,12 @@ import { viewOf } from '../../../bytes/struct.ts';
 import { decodeUtf8 } from '../../../bytes/utf8.ts';
 import type { BlockDevice } from '../../../device/block-device.ts';
 import { readFeatures } from '../../../filesystem/ext/features.ts';
-import { IncompatibleFeature, Superblock, SUPERBLOCK_OFFSET } from '../../../filesystem/ext/superblock.ts';
+import {
+  IncompatibleFeature,
+  ReadOnlyCompatibleFeature,
+  Superblock,
+  SUPERBLOCK_OFFSET,
+} from '../../../filesystem/ext/superblock.ts';
 
 export function superblockOf(device: BlockDevice): DataView {
   const bytes = new Uint8Array(Superblock.$size);
@@ -35,6 +40,13 @@ export function isClean(device: BlockDevice): boolean {
   const max = Superblock.s_max_mnt_count.get(superblock, 0);
   const isDue = max !== 0xffff && max !== 0 && Superblock.s_mnt_count.get(superblock, 0) >= max;
   return (state & 3) === 1 && !isDue && Superblock.s_checkinterval.get(superblock, 0) === 0;
+}
+
+/** Files that were deleted while in use are still to be freed. */
+export function hasOrphans(device: BlockDevice): boolean {
+  const { readOnlyCompatible } = featuresOf(device);
+  const isFiled = (readOnlyCompatible & ReadOnlyCompatibleFeature.orphan_present) !== 0;
+  return isFiled || Superblock.s_last_orphan.get(superblockOf(device), 0) !== 0;
 }
 
 /** `x.img: clean, 11/256 files, 90/2048 blocks`. */

@@ -84,6 +84,11 @@ export function checkExt(
   };
 }
 
+/** Does what a mount would do with files that were deleted while in use, on a volume that is taken for clean otherwise. Throws as `checkExt`. */
+export function finishLeftOrphans(device: BlockDevice, observer: CheckObserver): void {
+  finishOrphans(openCheck(device, observer, {}));
+}
+
 /** Which blocks are in use is found by a pass 1 of its own, which tells nothing. */
 function listBadBlocks({ device, observer, options }: ExtCheck, wanted: BadBlocks): ExtCheck {
   const muted = new MutedObserver(observer);
