@@ -125,10 +125,14 @@ export class Gate {
   hold(): boolean {
     const epoch = this.#acquire();
     this.#held = epoch;
-    this.#syncMount(epoch);
-    if (this.#ask(GateRequest.hold, epoch)) return true;
-    this.#release();
-    return false;
+    let isHeld = false;
+    try {
+      this.#syncMount(epoch);
+      isHeld = this.#ask(GateRequest.hold, epoch);
+    } finally {
+      if (!isHeld) this.#release();
+    }
+    return isHeld;
   }
 
   resume(): void {

@@ -20,6 +20,9 @@ export function syncFileSystem(directory: string, device: number): void {
   }
   try {
     if (fs.fstatSync(fd).dev === device) syncfs(fd);
+  } catch (error) {
+    // Its root cannot be read any more: there is nothing that could be written.
+    if (!(error instanceof Error && 'syscall' in error)) throw error;
   } finally {
     fs.closeSync(fd);
   }

@@ -161,6 +161,28 @@ describeWithMounts(
       expectClean(image, 'e2fsck');
     });
 
+    it.each([
+      ['ext2', 'mke2fs', ['-q', '-F', '-t', 'ext2']],
+      ['FAT12', 'mkfs.fat', ['-F', '12']],
+    ] as const)("stands in nobody's way when its blocks are overwritten: %s", async (_, tool, args) => {
+      const size = 8 << 20;
+      mounted = new MountedImage(newImage(size, tool, args));
+      const { directory } = await mounted.mount();
+      fs.writeFileSync(path.join(directory, 'file'), 'x'.repeat(5000));
+      const view = new BlockView(mounted.share, size);
+      for (const pattern of [0xff, 0]) {
+        for (let offset = 0; offset < size; offset += 64 << 10)
+          await view.write(offset, Buffer.alloc(64 << 10, pattern));
+        // What there is of it may fail, and must come to an end.
+        await fs.promises.readdir(directory).catch(() => {});
+      }
+      expect((await view.read(0, size)).every((byte) => byte === 0)).toBe(true);
+      await view.close();
+      await mounted.unmount().catch(() => {});
+      await mounted.close().catch(() => {});
+      mounted = undefined;
+    });
+
     it('keeps what the device does not take, though others write to its blocks', async () => {
       const size = 8 << 20;
       const image = newImage(size, 'mkfs.fat', ['-F', '12']);
