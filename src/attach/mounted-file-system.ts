@@ -143,7 +143,8 @@ export class MountedFileSystem {
       try {
         await this.#unmountIdle();
       } catch (error) {
-        await this.#publish();
+        // Not by looking at it: its root may be gone from the device.
+        this.#setting.gate.setMount({ directory, device: this.#device });
         throw error;
       }
       await this.#ended;

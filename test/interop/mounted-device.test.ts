@@ -4,6 +4,7 @@ import { afterEach, beforeEach, expect, it } from 'vitest';
 import { bootUntil, serialMenu } from '../support/boot-emulator.ts';
 import { stageFolder } from '../support/boot-images.ts';
 import { describeWithFuse, MountStage } from '../support/mount-stage.ts';
+import { until } from '../support/until.ts';
 
 /**
  * A device and the file system that is mounted from it show the same at every moment, to the machine's own programs: what is written
@@ -88,6 +89,25 @@ describeWithFuse(
       );
       userloop('umount', device);
       run('mke2fs', '-q', '-F', device);
+    });
+
+    it('is told to be busy, and unmounted, also when its file system was overwritten', async () => {
+      const image = stage.image('o.img', 8 << 20);
+      const device = userloop('attach', image).trim();
+      run('mke2fs', '-q', '-E', owner(), device);
+      userloop('mount', device, mnt);
+      const holder = Number(run('sh', '-c', `cd ${mnt}; sleep 100 > /dev/null 2>&1 & echo $!`));
+      try {
+        run('dd', 'if=/dev/zero', `of=${device}`, 'bs=1M', 'count=8', 'conv=notrunc');
+        expect(stage.run('ls', [mnt]).stderr).toContain('Stale file handle');
+        const busy = stage.userloop(['umount', mnt], { env });
+        expect(busy).toMatchObject({ status: 32, stderr: `umount: ${mnt}: target is busy.\n` });
+      } finally {
+        process.kill(holder);
+      }
+      await until(() => stage.userloop(['umount', mnt], { env }).status === 0);
+      userloop('detach', device);
+      expect(fs.readFileSync(image).every((byte) => byte === 0)).toBe(true);
     });
 
     it('shows files of FAT to mtools as they are written, and takes theirs', () => {
