@@ -4,6 +4,7 @@ import { afterEach, expect, it } from 'vitest';
 import { Random } from '../support/ext-driver-model.ts';
 import { MountedImage, describeWithMounts } from '../support/mounted.ts';
 import { runTool, temporaryFolder } from '../support/tools.ts';
+import { until } from '../support/until.ts';
 
 const MIB = 1 << 20;
 
@@ -58,12 +59,13 @@ function fill(directory: string): Map<string, Buffer> {
   return kept;
 }
 
-function remove(directory: string, kept: ReadonlyMap<string, Buffer>): void {
-  for (const name of fs.readdirSync(directory)) {
-    if (name !== 'lost+found' && !kept.has(name)) fs.rmSync(path.join(directory, name));
-  }
+async function remove(directory: string, kept: ReadonlyMap<string, Buffer>): Promise<void> {
+  const { ffree } = fs.statfsSync(directory);
+  const names = fs.readdirSync(directory).filter((name) => name !== 'lost+found' && !kept.has(name));
+  for (const name of names) fs.rmSync(path.join(directory, name));
   fs.truncateSync(path.join(directory, 'shorter'), 2 * MIB);
-  // The kernel has forgotten the files by now, which frees them.
+  // They are freed when the kernel forgets them, which other requests may overtake; what is free goes with a flush.
+  await until(() => fs.statfsSync(directory).ffree === ffree + names.length);
   syncFile(path.join(directory, 'shorter'));
 }
 
@@ -96,7 +98,7 @@ describeWithMounts(['mke2fs', 'e2fsck', 'dumpe2fs', 'fstrim'], 'space that is gi
     await mounted.mount({ discard: true });
     const kept = fill(mounted.directory);
     const full = allocated(image);
-    remove(mounted.directory, kept);
+    await remove(mounted.directory, kept);
     expect(full - allocated(image)).toBeGreaterThan(14 * MIB);
     await mounted.unmount();
     expect(mounted.log).toEqual([]);
@@ -109,7 +111,7 @@ describeWithMounts(['mke2fs', 'e2fsck', 'dumpe2fs', 'fstrim'], 'space that is gi
     await mounted.mount();
     const kept = fill(mounted.directory);
     const full = allocated(image);
-    remove(mounted.directory, kept);
+    await remove(mounted.directory, kept);
     expect(allocated(image)).toBeGreaterThanOrEqual(full);
     await mounted.unmount();
     await expectKept(image, kept);
@@ -125,7 +127,7 @@ describeWithMounts(['mke2fs', 'e2fsck', 'dumpe2fs', 'fstrim'], 'space that is gi
     await mounted.mount();
     const kept = fill(mounted.directory);
     const full = allocated(image);
-    remove(mounted.directory, kept);
+    await remove(mounted.directory, kept);
     const trimmed = runTool('fstrim', ['-v', mounted.directory]);
     expect(trimmed).toMatchObject({ status: 0, stderr: '' });
     expect(full - allocated(image)).toBeGreaterThan(14 * MIB);
