@@ -1,8 +1,8 @@
 // npm run bench -- mount: our mounts of ext2 and ext4 against fuse2fs and against the kernel's on a loop device, in turn, images in memory.
 // fuse2fs 1.47.0 writes ext4 without its journal, in place; ours and the kernel's commit. BENCH_TYPES=ext4, BENCH_ROUNDS=5.
 // Needs root: caches are dropped before what is read cold. Ratios are peer time / our time: more is better.
-// Two more sides are a server in C that keeps names and does nothing else (peers/names-only.c), once looking for the next request for as long as
-// ours does before it sleeps, once sleeping at once: what a request costs on this machine whatever the server does.
+// Two more sides are a server in C that keeps names and does nothing else (peers/names-only.c), once kept on one processor with its caller, once
+// where the kernel puts it: what a request costs on this machine whatever the server does.
 // BENCH_USER=NAME has a plain user mount and work, who can read this folder; root's mounts are for everybody, for which the kernel asks for permissions more often.
 import { execFileSync, spawn, spawnSync } from 'node:child_process';
 import {
@@ -63,14 +63,15 @@ function give(...files) {
 
 give(memory, process.env.USERLOOP_RUNTIME_DIR);
 
-/** Of the server of names only, microseconds. */
-const PATIENCE = 80;
+const ON_ONE = ['taskset', '-c', '0'];
 const NAMES_ONLY = new Set(['create', 'stat', 'unlink']);
 
-function startNamesOnly(at, patience) {
+/** `before`: a command that runs it. */
+function startNamesOnly(at, before = []) {
   const program = `${memory}/names-only`;
   if (!existsSync(program)) run('cc', '-O2', '-o', program, path.join(here, 'peers/names-only.c'));
-  spawn(program, [at, String(patience)], { stdio: ['ignore', 'ignore', 'inherit'] });
+  const [command, ...args] = [...before, program, at];
+  spawn(command, args, { stdio: ['ignore', 'ignore', 'inherit'] });
   while (!readFileSync('/proc/mounts', 'utf8').includes(` ${at} `)) spawnSync('sleep', ['0.01']);
 }
 
@@ -79,8 +80,13 @@ const sides = {
   fuse2fs: { needs: 'fuse2fs', mount: (image, at) => runAs('fuse2fs', image, at) },
   ...(user === undefined && {
     kernel: { mount: (image, at, type) => run('mount', '-t', type, '-o', 'loop', image, at) },
-    'names only, awake': { needs: 'cc', mount: (_, at) => startNamesOnly(at, PATIENCE), loads: NAMES_ONLY },
-    'names only, asleep': { needs: 'cc', mount: (_, at) => startNamesOnly(at, 0), loads: NAMES_ONLY },
+    'names only, one processor': {
+      needs: 'cc',
+      mount: (_, at) => startNamesOnly(at, ON_ONE),
+      loads: NAMES_ONLY,
+      before: ON_ONE,
+    },
+    'names only': { needs: 'cc', mount: (_, at) => startNamesOnly(at), loads: NAMES_ONLY },
   }),
 };
 let mounted = [];
@@ -129,7 +135,8 @@ function measure() {
           run('sync');
           writeFileSync('/proc/sys/vm/drop_caches', '3');
         }
-        const time = Number(runAs('node', path.join(here, 'mount-load.mjs'), at, load));
+        const before = sides[name].before ?? [];
+        const time = Number(runAs(...before, 'node', path.join(here, 'mount-load.mjs'), at, load));
         if (round >= 0) ((times[load] ??= {})[name] ??= []).push(time);
       }
     }

@@ -1,6 +1,6 @@
 // The programs that judge ours, from Debian's packages: installed when this is root on a machine with apt.
 import { spawnSync } from 'node:child_process';
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { chmodSync, existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, statSync } from 'node:fs';
 import { homedir, tmpdir } from 'node:os';
 import { join } from 'node:path';
 
@@ -106,8 +106,17 @@ function fetchKernel() {
   rmSync(folder, { recursive: true });
 }
 
+/** What udev does wherever it runs. Tests have plain users mount, and the machine of a container may not have it. */
+function openFuse() {
+  if (process.getuid?.() !== 0 || !existsSync('/dev/fuse') || (statSync('/dev/fuse').mode & 0o777) === 0o666)
+    return;
+  console.log('Opening /dev/fuse to every user, as udev does …');
+  chmodSync('/dev/fuse', 0o666);
+}
+
 export function fetchReferenceTools() {
   fetchTools();
+  openFuse();
   // Only where tools are installed as well, or where their absence is a failure: a test run fetches nothing unasked.
   const wanted = process.getuid?.() === 0 || process.env['CI'] === 'true';
   if (wanted && existsSync('/usr/bin/apt-get')) fetchKernel();

@@ -1,7 +1,6 @@
 /*
  * The floor: a FUSE server that keeps names in memory, no content, and does nothing else. What a request costs with it is what the kernel and
- * the processors take. Mounts on argv[1] as root, looks argv[2] microseconds for the next request before it sleeps (0: sleeps at once), and
- * ends when it is unmounted. Answers as userloop does: no OPEN, no CREATE, everything may be believed for ever.
+ * the processors take. Mounts on argv[1] as root and ends when it is unmounted. Answers as userloop does: no OPEN, no CREATE, everything may be believed for ever.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -13,7 +12,6 @@
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
 #define NODES (1 << 20)
@@ -153,17 +151,9 @@ static void handle(void)
 	}
 }
 
-static double microseconds(void)
-{
-	struct timespec now;
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return now.tv_sec * 1e6 + now.tv_nsec / 1e3;
-}
-
 int main(int argc, char **argv)
 {
 	char options[128];
-	double patience = argc > 2 ? atof(argv[2]) : 0;
 	if (argc < 2) return 2;
 	fuse = open("/dev/fuse", O_RDWR | O_CLOEXEC);
 	snprintf(options, sizeof options, "fd=%d,rootmode=40000,user_id=0,group_id=0,default_permissions,allow_other", fuse);
@@ -173,10 +163,7 @@ int main(int argc, char **argv)
 	}
 	nodes[FUSE_ROOT_ID].mode = S_IFDIR | 0755;
 	for (;;) {
-		ssize_t length;
-		fcntl(fuse, F_SETFL, patience > 0 ? O_NONBLOCK : 0);
-		for (double until = microseconds() + patience; (length = read(fuse, request, sizeof request)) < 0 && errno == EAGAIN;)
-			if (microseconds() > until) fcntl(fuse, F_SETFL, 0);
+		ssize_t length = read(fuse, request, sizeof request);
 		if (length >= 0) handle();
 		else if (errno == ENODEV) return 0;
 		else if (errno != ENOENT && errno != EINTR) {

@@ -10,6 +10,7 @@ import { Opcode } from '../fuse/protocol.ts';
 import { ReadIn } from '../fuse/structures.ts';
 import { type FuseReply, OUT_HEADER_SIZE } from '../fuse/reply.ts';
 import type { FuseRequest } from '../fuse/request.ts';
+import { CallerProcessor } from '../host/caller-processor.ts';
 import { type Gate, GateRequest, gatesOf } from '../host/device-gate.ts';
 import { openShare, ShareWord } from '../host/device-share.ts';
 import {
@@ -20,6 +21,7 @@ import {
   shareableRequest,
 } from '../host/fuse-channel.ts';
 import { LendingDevice } from '../host/lending-device.ts';
+import { SpinWait } from '../host/spin-wait.ts';
 import { SplicePipe } from '../host/splice-pipe.ts';
 import { encodeError } from './error-transport.ts';
 import { mappedIds } from './id-map.ts';
@@ -161,7 +163,8 @@ class MountServer {
 
   serve(fd: number): ChannelEnd {
     const request = this.#requests[0]!;
-    const channel = new FuseChannel({ fd, maxWrite: MAX_WRITE, wakeFd: this.#wakeFd, request });
+    const wait = CallerProcessor.ofThisThread() ?? new SpinWait();
+    const channel = new FuseChannel({ fd, maxWrite: MAX_WRITE, wakeFd: this.#wakeFd, request, wait });
     this.#channel = channel;
     this.#fd = fd;
     const session = this.#session;

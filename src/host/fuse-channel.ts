@@ -3,10 +3,12 @@ import { IN_HEADER_SIZE, FuseRequest } from '../fuse/request.ts';
 import { FuseReply } from '../fuse/reply.ts';
 import { requestBufferSize } from '../fuse/init.ts';
 import { Opcode } from '../fuse/protocol.ts';
+import { ReadIn } from '../fuse/structures.ts';
 import { nativeError } from './native-error.ts';
 import { fixedMemory, sharedMemory } from './native-memory.ts';
 import { drain, isReady, type NativePoll, nativePoll, pollSet } from './native-poll.ts';
 import { SpinWait } from './spin-wait.ts';
+import type { Waiting } from './waiting.ts';
 
 /** Why a channel has ended: the mount is gone, the kernel or somebody has broken the connection, or `stop` was called. */
 export type ChannelEnd = 'unmounted' | 'aborted' | 'stopped';
@@ -34,6 +36,8 @@ export interface FuseChannelOptions {
   readonly wakeFd?: number;
   /** Where requests are read to at first; see `shareableRequest`. */
   readonly request?: FuseRequest;
+  /** How the thread waits for the next request; a SpinWait when absent. */
+  readonly wait?: Waiting;
 }
 
 const EINTR = 4;
@@ -47,6 +51,8 @@ const LEAD = ALIGN - (80 % ALIGN);
 const REPLY_LEAD = ALIGN - 16;
 /** Requests that may wait for others: each has memory of its own from then on. */
 const MAX_WAITING = 8;
+/** Requests that move so many bytes are long ones. */
+const LONG = 1 << 16;
 
 /**
  * One thread's loop over a /dev/fuse descriptor: several threads may each have one on the same descriptor. The read does not block, so that
@@ -61,7 +67,7 @@ export class FuseChannel {
   readonly #fd: number;
   readonly #wakeFd: number;
   readonly #poll: NativePoll;
-  readonly #wait = new SpinWait();
+  readonly #wait: Waiting;
   readonly #requestLength: number;
   /** Of requests that are answered while others wait, by how many of these there are. */
   readonly #inner: FuseRequest[] = [];
@@ -74,6 +80,7 @@ export class FuseChannel {
     this.#poll = poll;
     this.#fd = options.fd;
     this.#wakeFd = options.wakeFd ?? -1;
+    this.#wait = options.wait ?? new SpinWait();
     poll.setNonBlocking(options.fd);
     const length = requestBufferSize(options.maxWrite);
     this.#requestLength = length;
@@ -95,7 +102,7 @@ export class FuseChannel {
       const length = this.#poll.read(this.#fd, request.bytes, request.bytes.length);
       if (length >= IN_HEADER_SIZE) {
         this.backlog++;
-        this.#wait.met();
+        this.#wait.met(request.pid, isLong(request, length));
         this.#answer(handlers, request);
         continue;
       }
@@ -105,7 +112,7 @@ export class FuseChannel {
           if (this.#wait.missed()) break;
           const timeout = handlers.idle?.();
           if (this.#stopped) break;
-          if (this.#poll.poll(set, timeout ?? -1) > 0 && isReady(set, 1)) {
+          if (this.#sleep(set, timeout ?? -1) > 0 && isReady(set, 1)) {
             drain(this.#wakeFd);
             handlers.woken?.();
           }
@@ -151,6 +158,17 @@ export class FuseChannel {
     return this.#poll.write(this.#fd, message, message.length) === message.length;
   }
 
+  /** How many descriptors are ready. */
+  #sleep(set: Int32Array, milliseconds: number): number {
+    const { restAfter } = this.#wait;
+    if (restAfter === undefined || (milliseconds >= 0 && milliseconds <= restAfter))
+      return this.#poll.poll(set, milliseconds);
+    const ready = this.#poll.poll(set, restAfter);
+    if (ready > 0) return ready;
+    this.#wait.rest();
+    return this.#poll.poll(set, milliseconds);
+  }
+
   #answer(handlers: FuseHandlers, request: FuseRequest): void {
     const { reply } = this;
     let length: number;
@@ -167,6 +185,10 @@ export class FuseChannel {
     if (written === -ERRNO.EINVAL[0])
       this.#poll.write(this.#fd, reply.bytes, reply.error(request, ERRNO.EIO[0]));
   }
+}
+
+function isLong(request: FuseRequest, length: number): boolean {
+  return length >= LONG || (request.opcode === Opcode.READ && request.get(ReadIn.size) >= LONG);
 }
 
 function requestOf(length: number): FuseRequest {

@@ -1,4 +1,5 @@
 import os from 'node:os';
+import type { Waiting } from './waiting.ts';
 
 /** Longest that it is looked for the next request before the thread sleeps, milliseconds. */
 const SPIN = 0.08;
@@ -14,7 +15,8 @@ const MANY = 1024;
  * a virtual machine. The thread stays awake only while that pays: once in vain, and it sleeps until several requests have again come soon; the more often in vain,
  * the more of them. So nothing is lost where callers need the processor that would be kept busy.
  */
-export class SpinWait {
+export class SpinWait implements Waiting {
+  readonly restAfter = undefined;
   readonly #canSpin = os.availableParallelism() > 1;
   /** When there was nothing to do first; 0: there is. */
   #since = 0;
@@ -22,7 +24,6 @@ export class SpinWait {
   #soon = 0;
   #needed = FEW;
 
-  /** There is nothing to do. True: look again at once. */
   missed(): boolean {
     if (!this.#canSpin) return false;
     const now = performance.now();
@@ -35,7 +36,8 @@ export class SpinWait {
     return false;
   }
 
-  /** There is something to do. */
+  rest(): void {}
+
   met(): void {
     if (this.#since === 0) return;
     if (this.#spinning) {
