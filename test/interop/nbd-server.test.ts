@@ -3,6 +3,7 @@ import { once } from 'node:events';
 import fs from 'node:fs';
 import path from 'node:path';
 import { afterAll, beforeAll, expect, it } from 'vitest';
+import { describeWithMounts } from '../support/mounted.ts';
 import { type NbdServer, startNbdServer } from '../support/nbd-server.ts';
 import { describeWithTools, findTool, firstDifference, runTool, temporaryFolder } from '../support/tools.ts';
 import { until } from '../support/until.ts';
@@ -232,27 +233,25 @@ describeWithTools(['nbdkit', 'nbdcopy'], "nbdkit's nbd plugin", () => {
   });
 });
 
-if (fs.existsSync('/dev/fuse') || process.env['CI'] === 'true') {
-  describeWithTools(['nbdfuse', 'fusermount3'], 'nbdfuse', () => {
-    it('shows our export as a file', async () => {
-      const server = await startNbdServer({ file: randomFile('fuse', 8 * MIB) });
-      const mount = path.join(folder, 'mnt');
-      fs.mkdirSync(mount);
-      const child = spawn(findTool('nbdfuse')!, [mount, server.uri()], { stdio: 'inherit' });
-      try {
-        await until(() => fs.existsSync(`${mount}/nbd`), 'nbdfuse does not start');
-        expect(firstDifference(server.file, `${mount}/nbd`)).toBeUndefined();
-        const fd = fs.openSync(`${mount}/nbd`, 'r+');
-        fs.writeSync(fd, Buffer.alloc(100_000, 9), 0, 100_000, 12_345);
-        fs.fsyncSync(fd);
-        fs.closeSync(fd);
-        const bytes = fs.readFileSync(server.file).subarray(12_345, 112_345);
-        expect(Buffer.compare(bytes, Buffer.alloc(100_000, 9))).toBe(0);
-      } finally {
-        runTool('fusermount3', ['-u', mount]);
-        if (child.exitCode === null) await once(child, 'exit');
-        await server.stop();
-      }
-    });
+describeWithMounts(['nbdfuse', 'fusermount3'], 'nbdfuse', () => {
+  it('shows our export as a file', async () => {
+    const server = await startNbdServer({ file: randomFile('fuse', 8 * MIB) });
+    const mount = path.join(folder, 'mnt');
+    fs.mkdirSync(mount);
+    const child = spawn(findTool('nbdfuse')!, [mount, server.uri()], { stdio: 'inherit' });
+    try {
+      await until(() => fs.existsSync(`${mount}/nbd`), 'nbdfuse does not start');
+      expect(firstDifference(server.file, `${mount}/nbd`)).toBeUndefined();
+      const fd = fs.openSync(`${mount}/nbd`, 'r+');
+      fs.writeSync(fd, Buffer.alloc(100_000, 9), 0, 100_000, 12_345);
+      fs.fsyncSync(fd);
+      fs.closeSync(fd);
+      const bytes = fs.readFileSync(server.file).subarray(12_345, 112_345);
+      expect(Buffer.compare(bytes, Buffer.alloc(100_000, 9))).toBe(0);
+    } finally {
+      runTool('fusermount3', ['-u', mount]);
+      if (child.exitCode === null) await once(child, 'exit');
+      await server.stop();
+    }
   });
-}
+});

@@ -136,11 +136,13 @@ export class MountStage {
 export function fuseObstacle(): string | undefined {
   if (!fs.existsSync('/dev/fuse')) return '/dev/fuse';
   if (findTool('fusermount3') === undefined) return 'fusermount3';
-  const probe = spawnSync(process.execPath, ['-e', ''], {
-    cwd: ROOT,
-    ...(process.getuid!() === 0 && { uid: NOBODY, gid: NOBODY }),
-  });
-  return probe.status === 0 ? undefined : 'a plain user who can run the tests';
+  const isPossible = (script: string): boolean =>
+    spawnSync(process.execPath, ['-e', script], {
+      cwd: ROOT,
+      ...(process.getuid!() === 0 && { uid: NOBODY, gid: NOBODY }),
+    }).status === 0;
+  if (!isPossible('')) return 'a plain user who can run the tests';
+  return isPossible('fs.openSync("/dev/fuse", "r+")') ? undefined : '/dev/fuse for a plain user';
 }
 
 /** A `describe` block that needs FUSE for a plain user, and these programs. */
