@@ -2,6 +2,7 @@ import fs from 'node:fs';
 import { hasCode } from '../errors.ts';
 import { makeFolders } from '../host/make-folders.ts';
 import { MountFlag, nativeMountOperations } from '../host/native-mount.ts';
+import { removeFile } from '../host/remove-file.ts';
 import { changeClosedFolder, closeFolder } from './closed-folder.ts';
 import { isDead, unmountLazily } from './dead-mount.ts';
 import type { DeviceState } from './device-state.ts';
@@ -59,7 +60,7 @@ export class Publisher {
     const place = `${this.folder}/${name}`;
     if (this.#bind) unmountLazily(place);
     changeClosedFolder(this.folder, () =>
-      this.#bind ? removeMountPoint(place) : fs.rmSync(place, { force: true }),
+      this.#bind ? removeMountPoint(place) : removeFile(place),
     );
     this.#names.delete(name);
   }
@@ -71,7 +72,7 @@ export function unpublishAll(runtime: string, name: string, state: DeviceState |
   const links = `${runtime}/dev`;
   for (const link of readFolder(links)) {
     if (readLink(`${links}/${link}`)?.startsWith(files) === true)
-      changeClosedFolder(links, () => fs.rmSync(`${links}/${link}`, { force: true }));
+      changeClosedFolder(links, () => removeFile(`${links}/${link}`));
   }
   if (state?.folder === undefined || state.folder === links) return;
   const { folder } = state;
@@ -89,7 +90,7 @@ function linkFile(target: string, place: string): void {
   } catch (error) {
     if (!hasCode(error, 'EEXIST')) throw error;
     // Left by a process that was killed: the name is ours now.
-    fs.rmSync(place, { force: true });
+    removeFile(place);
     fs.symlinkSync(target, place);
   }
 }
@@ -106,7 +107,7 @@ function bindFile(source: string, place: string): void {
 function removeMountPoint(place: string): void {
   const stats = fs.lstatSync(place, { throwIfNoEntry: false });
   // The sockets that stand for devices that are not attached stay; what was made to bind to goes.
-  if (stats?.isFile() === true && stats.size === 0) fs.rmSync(place, { force: true });
+  if (stats?.isFile() === true && stats.size === 0) removeFile(place);
 }
 
 function readFolder(folder: string): string[] {

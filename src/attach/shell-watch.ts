@@ -1,7 +1,7 @@
-import fs from 'node:fs';
 import net from 'node:net';
 import path from 'node:path';
 import { hasCode } from '../errors.ts';
+import { removeFile } from '../host/remove-file.ts';
 import type { Environment } from './environment.ts';
 
 /**
@@ -28,7 +28,7 @@ export function openWatchPoint(folder: string): Promise<WatchPoint> {
     socket.unref();
   });
   const file = path.join(folder, SOCKET);
-  fs.rmSync(file, { force: true });
+  removeFile(file);
   return new Promise((resolve, reject) => {
     server.on('error', reject);
     server.listen(file, () => {

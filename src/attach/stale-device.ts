@@ -1,6 +1,7 @@
 import fs from 'node:fs';
 import { hasCode } from '../errors.ts';
 import { isAlive, ownIdentity } from '../host/process-identity.ts';
+import { removeFile } from '../host/remove-file.ts';
 import { giveNameBack, isOwned, readJson } from './device-folder.ts';
 import type { DeviceState } from './device-state.ts';
 import { MOUNT_POINTS_FILE } from './mount-points.ts';
@@ -16,7 +17,7 @@ export function cleanUpDevice(runtime: string, name: string): void {
   if (!becomeCleaner(folder)) return;
   // The folder may be a new one by now, of somebody who lives; as long as the link is in it nobody else takes it away.
   if (isOwned(folder)) {
-    fs.rmSync(`${folder}/cleaner`, { force: true });
+    removeFile(`${folder}/cleaner`);
     return;
   }
   const state = readJson<DeviceState>(`${folder}/state.json`);
@@ -41,7 +42,7 @@ function becomeCleaner(folder: string): boolean {
     const [other = '0', started = ''] = readLink(link).split(':');
     if (isAlive({ pid: Number(other), startTime: started })) return false;
     // The cleaner, too, was killed.
-    fs.rmSync(link, { force: true });
+    removeFile(link);
   }
   return false;
 }

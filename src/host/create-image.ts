@@ -42,7 +42,7 @@ export function createImage(file: string | URL, size: number, options: CreateIma
     if (options.format !== undefined) formatDevice(device, options.format, options);
   } catch (error) {
     // A file that is no image yet is of no use to anybody.
-    if (!wasThere) fs.rmSync(path);
+    if (!wasThere) fs.unlinkSync(path);
     throw error;
   } finally {
     device.close();

@@ -3,6 +3,7 @@ import path from 'node:path';
 import { formatSize, parseSize } from '../../bytes/size.ts';
 import { FsError, UsageError, hasCode } from '../../errors.ts';
 import { FileDevice } from '../../host/file-device.ts';
+import { removeFile } from '../../host/remove-file.ts';
 import { defineApplet } from '../applet.ts';
 import { getopt } from '../getopt.ts';
 import { checkOperands } from './operand.ts';
@@ -47,7 +48,7 @@ export const create = defineApplet({
         throw new FsError('EEXIST', { detail: `"${name}" is there; --force overwrites it` });
       }
       if (hasCode(error, 'EFBIG') || hasCode(error, 'EINVAL')) {
-        fs.rmSync(target, { force: true });
+        removeFile(target);
         throw new FsError('EFBIG', {
           detail: `the host cannot hold a file of ${size} bytes (${formatSize(size)})`,
         });
