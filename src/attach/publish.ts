@@ -59,9 +59,7 @@ export class Publisher {
   #remove(name: string): void {
     const place = `${this.folder}/${name}`;
     if (this.#bind) unmountLazily(place);
-    changeClosedFolder(this.folder, () =>
-      this.#bind ? removeMountPoint(place) : removeFile(place),
-    );
+    changeClosedFolder(this.folder, () => (this.#bind ? removeMountPoint(place) : removeFile(place)));
     this.#names.delete(name);
   }
 }
