@@ -8,7 +8,7 @@ import { checkVolume } from '../../src/disk/check-volume.ts';
 import { makeDebugfsJournal } from '../support/dirty-journals.ts';
 import type { CheckFinding, CheckObserver } from '../../src/filesystem/check.ts';
 import { checkExt } from '../../src/filesystem/ext/check/check.ts';
-import { Random } from '../support/ext-driver-model.ts';
+import { Random } from '../support/random.ts';
 import { BytesDevice, cutKinds, RecordedDevice } from '../support/recorded-device.ts';
 import { describeWithTools, memoryFolder, runTool } from '../support/tools.ts';
 

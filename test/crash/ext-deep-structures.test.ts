@@ -6,7 +6,7 @@ import { MemoryDevice } from '../../src/device/memory-device.ts';
 import { extDriver } from '../../src/filesystem/ext/driver.ts';
 import type { FileSystem, NodeId } from '../../src/filesystem/file-system.ts';
 import { steppingClock } from '../support/ext-driver-images.ts';
-import { Random } from '../support/ext-driver-model.ts';
+import { Random } from '../support/random.ts';
 import { cutKinds, RecordedDevice } from '../support/recorded-device.ts';
 import { describeWithTools, memoryFolder, runTool } from '../support/tools.ts';
 

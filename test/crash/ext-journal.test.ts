@@ -6,7 +6,7 @@ import { extDriver } from '../../src/filesystem/ext/driver.ts';
 import { isUnseen, runWorkload, stateAfterCut } from '../support/crash-workload.ts';
 import { runOnKernelMount } from '../support/dirty-journals.ts';
 import { steppingClock } from '../support/ext-driver-images.ts';
-import { Random } from '../support/ext-driver-model.ts';
+import { Random } from '../support/random.ts';
 import { treeOfVolume, type TreeLines } from '../support/ext-driver-trees.ts';
 import { canUseKernelLoops } from '../../src/attach/backend-choice.ts';
 import { BytesDevice, cutKinds, RecordedDevice } from '../support/recorded-device.ts';

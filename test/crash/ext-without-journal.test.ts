@@ -4,7 +4,7 @@ import { expect, test } from 'vitest';
 import { MemoryDevice } from '../../src/device/memory-device.ts';
 import { extDriver } from '../../src/filesystem/ext/driver.ts';
 import { lostFiles, runWorkload } from '../support/crash-workload.ts';
-import { Random } from '../support/ext-driver-model.ts';
+import { Random } from '../support/random.ts';
 import { treeOfVolume } from '../support/ext-driver-trees.ts';
 import { cutKinds, RecordedDevice } from '../support/recorded-device.ts';
 import { describeWithTools, runTool, memoryFolder } from '../support/tools.ts';

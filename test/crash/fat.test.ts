@@ -7,7 +7,7 @@ import { hasCode } from '../../src/errors.ts';
 import { FatFileSystem } from '../../src/filesystem/fat/file-system.ts';
 import { type FatFormatOptions, formatFat } from '../../src/filesystem/fat/format.ts';
 import type { FileSystem, NodeId } from '../../src/filesystem/file-system.ts';
-import { Random } from '../support/ext-driver-model.ts';
+import { Random } from '../support/random.ts';
 import { FatModelRun, seededRandom } from '../support/fat-driver-model.ts';
 import { BytesDevice, cutKinds, RecordedDevice } from '../support/recorded-device.ts';
 import { describeWithTools, runTool, memoryFolder } from '../support/tools.ts';

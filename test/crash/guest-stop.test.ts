@@ -5,7 +5,7 @@ import { extDriver } from '../../src/filesystem/ext/driver.ts';
 import { FileDevice } from '../../src/host/file-device.ts';
 import { canUseKernelLoops } from '../../src/attach/backend-choice.ts';
 import { runOnKernelMount } from '../support/dirty-journals.ts';
-import { Random } from '../support/ext-driver-model.ts';
+import { Random } from '../support/random.ts';
 import { treeOfVolume, type TreeLines, withPlainFolders } from '../support/ext-driver-trees.ts';
 import { DISK_MODULES, findGuest, type LinuxGuest, runAndKillGuest } from '../support/linux-guest.ts';
 import { findTool, runTool, temporaryFolder } from '../support/tools.ts';

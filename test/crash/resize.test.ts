@@ -6,7 +6,7 @@ import { MemoryDevice } from '../../src/device/memory-device.ts';
 import { hasCode } from '../../src/errors.ts';
 import { extDriver } from '../../src/filesystem/ext/driver.ts';
 import { planMinimum, planResize } from '../../src/filesystem/ext/resize/passes.ts';
-import { Random } from '../support/ext-driver-model.ts';
+import { Random } from '../support/random.ts';
 import { treeOfVolume } from '../support/ext-driver-trees.ts';
 import { cutKinds, RecordedDevice } from '../support/recorded-device.ts';
 import { describeWithTools, memoryFolder, runTool } from '../support/tools.ts';

@@ -6,7 +6,7 @@ import { parseCommandLine } from '../../src/cli/applets/tune2fs/command-line.ts'
 import type { Io } from '../../src/cli/io.ts';
 import { extDriver } from '../../src/filesystem/ext/driver.ts';
 import { SuperblockEditor } from '../../src/filesystem/ext/superblock-editor.ts';
-import { Random } from '../support/ext-driver-model.ts';
+import { Random } from '../support/random.ts';
 import { type TreeLines, treeOfVolume } from '../support/ext-driver-trees.ts';
 import { BytesDevice, cutKinds, RecordedDevice } from '../support/recorded-device.ts';
 import { describeWithTools, memoryFolder, runTool } from '../support/tools.ts';

@@ -12,7 +12,7 @@ import { ReadOnlyCompatibleFeature, Superblock } from '../../src/filesystem/ext/
 import { Volume } from '../../src/filesystem/ext/volume.ts';
 import type { FileSystem, NodeId } from '../../src/filesystem/file-system.ts';
 import { loadImage, steppingClock } from '../support/ext-driver-images.ts';
-import { Random } from '../support/ext-driver-model.ts';
+import { Random } from '../support/random.ts';
 import { describeWithTools, runTool, memoryFolder } from '../support/tools.ts';
 
 /** USERLOOP_SEED flips other bits, USERLOOP_ROUNDS flips more of each byte. */

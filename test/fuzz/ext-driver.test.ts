@@ -7,7 +7,7 @@ import { extDriver } from '../../src/filesystem/ext/driver.ts';
 import { Superblock } from '../../src/filesystem/ext/superblock.ts';
 import type { FileSystem, NodeId } from '../../src/filesystem/file-system.ts';
 import { loadImage, makeByTool, makeExt2, steppingClock } from '../support/ext-driver-images.ts';
-import { Random } from '../support/ext-driver-model.ts';
+import { Random } from '../support/random.ts';
 import { StrictDevice } from '../support/strict-device.ts';
 import { describeWithTools, runTool, memoryFolder } from '../support/tools.ts';
 

@@ -6,7 +6,7 @@ import { extDriver } from '../../src/filesystem/ext/driver.ts';
 import type { FileSystem } from '../../src/filesystem/file-system.ts';
 import { makeDebugfsJournal } from '../support/dirty-journals.ts';
 import { steppingClock } from '../support/ext-driver-images.ts';
-import { Random } from '../support/ext-driver-model.ts';
+import { Random } from '../support/random.ts';
 import { describeWithTools, runTool } from '../support/tools.ts';
 
 /** USERLOOP_ROUNDS: mutated images of each kind. */

@@ -7,7 +7,7 @@ import { attachDevice, changeDevice, detachDevice } from '../../src/attach/clien
 import type { AttachRequest, DeviceState } from '../../src/attach/device-state.ts';
 import { viewPath } from '../../src/attach/registry.ts';
 import { openNbdDevice } from '../../src/host/nbd-client-device.ts';
-import { AttachedTest, describeWithDevices } from '../support/attached.ts';
+import { AttachedTest, describeWithDevices, loopRequest } from '../support/attached.ts';
 import { type RunResult, userloop } from '../support/run.ts';
 import { findTool, runTool } from '../support/tools.ts';
 import { until } from '../support/until.ts';
@@ -23,20 +23,7 @@ beforeEach(() => {
 afterEach(() => test.end());
 
 function attach(image: string, more: Partial<AttachRequest> = {}): Promise<DeviceState> {
-  return attachDevice(test.env, {
-    family: 'loop',
-    source: 'vnode',
-    image,
-    offset: 0,
-    sizeLimit: 0,
-    sectorSize: 512,
-    readOnly: false,
-    autoclear: false,
-    partitionScan: false,
-    directIo: false,
-    files: true,
-    ...more,
-  });
+  return attachDevice(test.env, loopRequest(image, more));
 }
 
 function run(...argv: string[]): Promise<RunResult> {

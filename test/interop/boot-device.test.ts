@@ -6,6 +6,7 @@ import { afterEach, beforeEach, expect, it } from 'vitest';
 import { attachDevice, detachDevice } from '../../src/attach/client.ts';
 import type { AttachRequest, DeviceState } from '../../src/attach/device-state.ts';
 import { listDevices } from '../../src/attach/registry.ts';
+import { loopRequest } from '../support/attached.ts';
 import { makeVolume, NO_STAGE15, stageFolder } from '../support/boot-images.ts';
 import { serialMenu } from '../support/boot-emulator.ts';
 import { userloop } from '../support/run.ts';
@@ -29,21 +30,7 @@ afterEach(async () => {
 });
 
 async function attach(change: Partial<AttachRequest> = {}): Promise<DeviceState> {
-  return attachDevice(env, {
-    family: 'loop',
-    unit: 5,
-    source: 'vnode',
-    image,
-    offset: 0,
-    sizeLimit: 0,
-    sectorSize: 512,
-    readOnly: false,
-    autoclear: false,
-    partitionScan: false,
-    directIo: false,
-    files: false,
-    ...change,
-  });
+  return attachDevice(env, loopRequest(image, { unit: 5, files: false, ...change }));
 }
 
 /** A floppy that shows a menu on its serial line. */

@@ -4,7 +4,8 @@ import { expect, test } from 'vitest';
 import { extDriver } from '../../src/filesystem/ext/driver.ts';
 import { FileDevice } from '../../src/host/file-device.ts';
 import { steppingClock } from '../support/ext-driver-images.ts';
-import { ExtModel, Random } from '../support/ext-driver-model.ts';
+import { ExtModel } from '../support/ext-driver-model.ts';
+import { Random } from '../support/random.ts';
 import { userloop } from '../support/run.ts';
 import { describeWithTools, runTool, memoryFolder } from '../support/tools.ts';
 

@@ -1,7 +1,7 @@
 import fs from 'node:fs';
 import path from 'node:path';
 import { beforeAll, expect, it } from 'vitest';
-import { Random } from '../support/ext-driver-model.ts';
+import { Random } from '../support/random.ts';
 import { userloop } from '../support/run.ts';
 import { describeWithTools, memoryFolder, runTool } from '../support/tools.ts';
 

@@ -5,7 +5,8 @@ import { extDriver } from '../../src/filesystem/ext/driver.ts';
 import { Superblock } from '../../src/filesystem/ext/superblock.ts';
 import { viewOf } from '../../src/bytes/struct.ts';
 import { loadImage, saveImage, steppingClock } from '../support/ext-driver-images.ts';
-import { ExtModel, Random } from '../support/ext-driver-model.ts';
+import { ExtModel } from '../support/ext-driver-model.ts';
+import { Random } from '../support/random.ts';
 import { canMount, treeOfHost, treeOfVolume, withMount } from '../support/ext-driver-trees.ts';
 import { findTool, runTool, temporaryFolder } from '../support/tools.ts';
 

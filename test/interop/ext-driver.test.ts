@@ -5,7 +5,7 @@ import { extDriver } from '../../src/filesystem/ext/driver.ts';
 import { directoryHash } from '../../src/filesystem/ext/directory-hash.ts';
 import type { FileSystem } from '../../src/filesystem/file-system.ts';
 import { FileDevice } from '../../src/host/file-device.ts';
-import { Random } from '../support/ext-driver-model.ts';
+import { Random } from '../support/random.ts';
 import { makeExt2, saveImage, steppingClock } from '../support/ext-driver-images.ts';
 import { canMount, treeOfHost, treeOfVolume, withMount } from '../support/ext-driver-trees.ts';
 import { newFolder } from '../support/new-folder.ts';

@@ -4,7 +4,8 @@ import { describe, expect, test } from 'vitest';
 import { extDriver } from '../../src/filesystem/ext/driver.ts';
 import type { FileSystem, NodeId } from '../../src/filesystem/file-system.ts';
 import { loadImage, saveImage, steppingClock } from '../support/ext-driver-images.ts';
-import { ExtModel, Random } from '../support/ext-driver-model.ts';
+import { ExtModel } from '../support/ext-driver-model.ts';
+import { Random } from '../support/random.ts';
 import {
   type TreeLines,
   canMount,

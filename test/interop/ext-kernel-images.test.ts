@@ -5,7 +5,8 @@ import type { MemoryDevice } from '../../src/device/memory-device.ts';
 import { extDriver } from '../../src/filesystem/ext/driver.ts';
 import type { FileSystem } from '../../src/filesystem/file-system.ts';
 import { loadImage, saveImage, steppingClock } from '../support/ext-driver-images.ts';
-import { ExtModel, Random } from '../support/ext-driver-model.ts';
+import { ExtModel } from '../support/ext-driver-model.ts';
+import { Random } from '../support/random.ts';
 import {
   canMount,
   treeOfHost,

@@ -6,7 +6,7 @@ import { extDriver } from '../../src/filesystem/ext/driver.ts';
 import type { FileSystem, NodeId } from '../../src/filesystem/file-system.ts';
 import { FileDevice } from '../../src/host/file-device.ts';
 import { steppingClock } from '../support/ext-driver-images.ts';
-import { Random } from '../support/ext-driver-model.ts';
+import { Random } from '../support/random.ts';
 import { DISK_MODULES, findGuest, runInGuest } from '../support/linux-guest.ts';
 import { findTool, memoryFolder, runTool } from '../support/tools.ts';
 

@@ -7,7 +7,8 @@ import { DeviceBusyError, type DeviceState } from '../../src/attach/device-state
 import { kernelLoopBackend as backend } from '../../src/attach/kernel-loop.ts';
 import { kernelLoopState } from '../../src/attach/kernel-loop-state.ts';
 import { FileDevice } from '../../src/host/file-device.ts';
-import { describeWithKernelLoops, detachKernelLoopsOf, loopRequest } from '../support/kernel-loops.ts';
+import { loopRequest } from '../support/attached.ts';
+import { describeWithKernelLoops, detachKernelLoopsOf } from '../support/kernel-loops.ts';
 import { execFileSync } from '../support/programs.ts';
 import { runTool, temporaryFolder } from '../support/tools.ts';
 

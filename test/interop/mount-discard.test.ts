@@ -1,7 +1,7 @@
 import fs from 'node:fs';
 import path from 'node:path';
 import { afterEach, expect, it } from 'vitest';
-import { Random } from '../support/ext-driver-model.ts';
+import { Random } from '../support/random.ts';
 import { MountedImage, describeWithMounts } from '../support/mounted.ts';
 import { runTool, temporaryFolder } from '../support/tools.ts';
 import { until } from '../support/until.ts';

@@ -9,7 +9,8 @@ import {
   saveImage,
   steppingClock,
 } from '../support/ext-driver-images.ts';
-import { ExtModel, Random } from '../support/ext-driver-model.ts';
+import { ExtModel } from '../support/ext-driver-model.ts';
+import { Random } from '../support/random.ts';
 import { describeWithTools, findTool, runTool, memoryFolder } from '../support/tools.ts';
 
 /**
@@ -260,11 +261,7 @@ function play(
     const model = new ExtModel(fs, random, { largest, names });
     if (name.includes('full')) model.fill(50_000);
     for (let i = 0; i < OPERATIONS; i++) {
-      try {
-        model.step();
-      } catch (error) {
-        throw new Error(`Operation ${i} of seed ${seed} failed`, { cause: error });
-      }
+      model.numberedStep(i, seed);
       if (i % 150 === 149) {
         fs.close();
         fs = extDriver.open(device, { clock });

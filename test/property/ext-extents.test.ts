@@ -5,7 +5,7 @@ import { FsError } from '../../src/errors.ts';
 import { extDriver } from '../../src/filesystem/ext/driver.ts';
 import type { FileSystem, NodeId } from '../../src/filesystem/file-system.ts';
 import { makeByTool, saveImage, steppingClock } from '../support/ext-driver-images.ts';
-import { Random } from '../support/ext-driver-model.ts';
+import { Random } from '../support/random.ts';
 import { describeWithTools, runTool, memoryFolder } from '../support/tools.ts';
 
 /** USERLOOP_SEED runs other operations, USERLOOP_ROUNDS more of them. */

@@ -2,8 +2,9 @@ import fs from 'node:fs';
 import path from 'node:path';
 import { expect, test } from 'vitest';
 import { extDriver } from '../../src/filesystem/ext/driver.ts';
-import { loadImage, saveImage, steppingClock } from '../support/ext-driver-images.ts';
-import { ExtModel, Random } from '../support/ext-driver-model.ts';
+import { expectClean, loadImage, steppingClock } from '../support/ext-driver-images.ts';
+import { ExtModel } from '../support/ext-driver-model.ts';
+import { Random } from '../support/random.ts';
 import { describeWithTools, runTool, memoryFolder } from '../support/tools.ts';
 
 /**
@@ -66,11 +67,7 @@ describeWithTools(['mke2fs', 'e2fsck'], 'Volumes with a journal', () => {
         expect(volume.readOnlyReason).toBeUndefined();
         const model = new ExtModel(volume, random, { largest: 150_000, names: NAMES });
         for (let i = 0; i < OPERATIONS; i++) {
-          try {
-            model.step();
-          } catch (error) {
-            throw new Error(`Operation ${i} of seed ${seed} failed`, { cause: error });
-          }
+          model.numberedStep(i, seed);
           const roll = random.below(40);
           if (roll < 3) volume.sync();
           else if (roll === 3) volume.settle();
@@ -81,7 +78,7 @@ describeWithTools(['mke2fs', 'e2fsck'], 'Volumes with a journal', () => {
           }
           if (i % 150 === 149) {
             volume.close();
-            check(image, `${file}.done`, seed);
+            expectClean(image, `${file}.done`, `seed ${seed}`);
             volume = extDriver.open(image, { clock });
             model.reopen(volume);
           }
@@ -90,17 +87,10 @@ describeWithTools(['mke2fs', 'e2fsck'], 'Volumes with a journal', () => {
         volume.close();
         expect(volume.features).not.toContain('needs_recovery');
         model.verify(extDriver.open(image, { readOnly: true }));
-        check(image, `${file}.done`, seed);
+        expectClean(image, `${file}.done`, `seed ${seed}`);
       }
       fs.rmSync(file);
       fs.rmSync(`${file}.done`);
     });
   }
 });
-
-function check(image: Parameters<typeof saveImage>[0], file: string, seed: number): void {
-  saveImage(image, file);
-  const result = runTool('e2fsck', ['-fn', file]);
-  expect(result.stdout + result.stderr, `e2fsck of seed ${seed}`).not.toMatch(/\? no\n|WARNING/);
-  expect(result.status, `e2fsck of seed ${seed}: ${result.stdout}`).toBe(0);
-}

@@ -9,7 +9,8 @@ import { minimumBlockCount, planMinimum, planResize } from '../../src/filesystem
 import { SUPERBLOCK_OFFSET } from '../../src/filesystem/ext/superblock.ts';
 import { FileDevice } from '../../src/host/file-device.ts';
 import { steppingClock } from '../support/ext-driver-images.ts';
-import { ExtModel, Random } from '../support/ext-driver-model.ts';
+import { ExtModel } from '../support/ext-driver-model.ts';
+import { Random } from '../support/random.ts';
 import { randomVolume, type RandomVolume } from '../support/resize-volumes.ts';
 import { describeWithTools, runTool, temporaryFolder } from '../support/tools.ts';
 

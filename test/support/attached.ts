@@ -2,7 +2,7 @@ import fs from 'node:fs';
 import path from 'node:path';
 import { describe } from 'vitest';
 import { detachDevice } from '../../src/attach/client.ts';
-import type { DeviceState } from '../../src/attach/device-state.ts';
+import type { AttachRequest, DeviceState } from '../../src/attach/device-state.ts';
 import { listDevices } from '../../src/attach/registry.ts';
 import { unmountLazily } from '../../src/attach/dead-mount.ts';
 import { readMountTable } from '../../src/host/mount-table.ts';
@@ -95,4 +95,22 @@ function hasFusermount(): boolean {
   if (findTool('fusermount3') === undefined) return false;
   execFileSync(findTool('fusermount3')!, ['--version'], { stdio: 'ignore' });
   return true;
+}
+
+/** To attach a whole image with its files; `more` says what else. */
+export function loopRequest(image: string, more: Partial<AttachRequest> = {}): AttachRequest {
+  return {
+    family: 'loop',
+    source: 'vnode',
+    image,
+    offset: 0,
+    sizeLimit: 0,
+    sectorSize: 512,
+    readOnly: false,
+    autoclear: false,
+    partitionScan: false,
+    directIo: false,
+    files: true,
+    ...more,
+  };
 }

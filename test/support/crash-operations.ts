@@ -1,6 +1,6 @@
 import { hasCode } from '../../src/errors.ts';
 import type { FileSystem, NodeId } from '../../src/filesystem/file-system.ts';
-import type { Random } from './ext-driver-model.ts';
+import type { Random } from './random.ts';
 
 /** A session as an operation of it sees it. */
 export interface CrashSession {

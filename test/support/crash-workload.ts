@@ -2,7 +2,7 @@ import { extDriver } from '../../src/filesystem/ext/driver.ts';
 import type { FileSystem, NodeId, OpenOptions } from '../../src/filesystem/file-system.ts';
 import { operateWidely } from './crash-operations.ts';
 import { steppingClock } from './ext-driver-images.ts';
-import type { Random } from './ext-driver-model.ts';
+import type { Random } from './random.ts';
 import { treeOfVolume, type TreeLines } from './ext-driver-trees.ts';
 import type { RecordedDevice } from './recorded-device.ts';
 

@@ -1,5 +1,6 @@
 import fs from 'node:fs';
 import path from 'node:path';
+import { expect } from 'vitest';
 import { type BlockDevice, extentsOf } from '../../src/device/block-device.ts';
 import { MemoryDevice } from '../../src/device/memory-device.ts';
 import { FileDevice } from '../../src/host/file-device.ts';
@@ -67,4 +68,12 @@ export function loadImage(path: string): MemoryDevice {
   } finally {
     file.close();
   }
+}
+
+/** Saves the device to the file: e2fsck must find nothing there. `what`: told with a failure. */
+export function expectClean(device: BlockDevice, file: string, what: string): void {
+  saveImage(device, file);
+  const { status, stdout, stderr } = runTool('e2fsck', ['-fn', file]);
+  expect(stdout + stderr, `e2fsck of ${what}`).not.toMatch(/\? no\n|WARNING|ERROR/);
+  expect(status, `e2fsck of ${what}: ${stdout}`).toBe(0);
 }

@@ -3,7 +3,6 @@ import path from 'node:path';
 import { describe } from 'vitest';
 import { canUseKernelLoops } from '../../src/attach/backend-choice.ts';
 import { kernelLoopBackend } from '../../src/attach/kernel-loop.ts';
-import type { AttachRequest } from '../../src/attach/device-state.ts';
 import { loopUnits } from '../../src/attach/kernel-loop-state.ts';
 import { hasCode } from '../../src/errors.ts';
 import { nativeLoopOperations } from '../../src/host/native-loop.ts';
@@ -16,23 +15,6 @@ export function describeWithKernelLoops(tools: readonly string[], name: string, 
     `${name} [root, loop devices${tools.map((tool) => `, ${tool}`).join('')}]`,
     body,
   );
-}
-
-export function loopRequest(image: string, more: Partial<AttachRequest> = {}): AttachRequest {
-  return {
-    family: 'loop',
-    source: 'vnode',
-    image,
-    offset: 0,
-    sizeLimit: 0,
-    sectorSize: 512,
-    readOnly: false,
-    autoclear: false,
-    partitionScan: false,
-    directIo: false,
-    files: true,
-    ...more,
-  };
 }
 
 const UNITS_AT_START = new Set(loopUnits());

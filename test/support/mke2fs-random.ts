@@ -1,4 +1,4 @@
-import { Random } from './ext-driver-model.ts';
+import { Random } from './random.ts';
 import { type Case, format, KIB, MIB } from './mke2fs-cases.ts';
 
 /** Features that are asked for or ruled out by chance; all that mke2fs knows, but for multiple-mount protection, which notes the machine. */

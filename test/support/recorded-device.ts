@@ -1,6 +1,6 @@
 import type { BlockDevice } from '../../src/device/block-device.ts';
 import { MemoryDevice } from '../../src/device/memory-device.ts';
-import type { Random } from './ext-driver-model.ts';
+import type { Random } from './random.ts';
 
 const SECTOR = 512;
 /** The superblock of ext is not torn: its checksum is in another sector than what it says, so nobody could help that. */

@@ -1,4 +1,4 @@
-import type { Random } from './ext-driver-model.ts';
+import type { Random } from './random.ts';
 
 export interface RandomVolume {
   /** Arguments of mke2fs, without image and size. */

@@ -12,7 +12,7 @@ import {
 } from '../../src/filesystem/ext/quota-entry.ts';
 import { makeQuotaFile, readQuotaFile, readSoundQuotaFile } from '../../src/filesystem/ext/quota-file.ts';
 import { type QuotaBlocks, QuotaTree } from '../../src/filesystem/ext/quota-tree.ts';
-import { Random } from '../support/ext-driver-model.ts';
+import { Random } from '../support/random.ts';
 
 /** A quota file in memory that has room to grow. */
 class Blocks implements QuotaBlocks {

@@ -1,6 +1,5 @@
 import { crc32c } from '../../../bytes/crc32c.ts';
 import { viewOf } from '../../../bytes/struct.ts';
-import { hasCode } from '../../../errors.ts';
 import { extentTail, inodeSeed } from '../checksum.ts';
 import {
   childOf,
@@ -14,7 +13,7 @@ import {
 import { Inode, InodeFlag } from '../inode.ts';
 import { ClusterTrail } from './cluster-trail.ts';
 import type { ExtCheck } from './context.ts';
-import { releaseBlock, takeBlock } from './moved-blocks.ts';
+import { copyBlocks, releaseBlock, takeBlock } from './moved-blocks.ts';
 
 /** Bytes that are copied in one check: what is staged is in memory. */
 const MAX_COPIED = 64 << 20;
@@ -154,7 +153,7 @@ export class ClusterRelocation {
     for (const extent of chain) {
       const { node, at, key, block, length } = extent;
       const to = start + key - firstKey;
-      if (!isUnwritten(node.view, at)) this.#copy(block, to, length);
+      if (!isUnwritten(node.view, at)) copyBlocks(this.#check, block, to, length);
       for (let bit = check.bitOf(block); bit <= check.bitOf(block + length - 1); bit++)
         if (!check.sharedBlocks.get(bit)) this.#left.push(bit);
       node.view.setUint16(at + 6, Math.floor(to / 0x1_0000_0000), true);
@@ -213,19 +212,5 @@ export class ClusterRelocation {
     }
     this.#tooLong = count;
     return undefined;
-  }
-
-  #copy(from: number, to: number, length: number): void {
-    const bytes = new Uint8Array(this.#check.geometry.blockSize);
-    for (let index = 0; index < length; index++) {
-      try {
-        this.#check.readBlock(from + index, bytes);
-      } catch (error) {
-        // A bad block: what was in it is lost, the rest of the file is not.
-        if (!hasCode(error, 'EIO')) throw error;
-        bytes.fill(0);
-      }
-      this.#check.writeBlock(to + index, bytes);
-    }
   }
 }

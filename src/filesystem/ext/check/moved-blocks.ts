@@ -1,4 +1,5 @@
 import { Superblock } from '../superblock.ts';
+import { hasCode } from '../../../errors.ts';
 import type { ExtCheck } from './context.ts';
 import { writeSuperblock } from './superblock-pass.ts';
 
@@ -33,4 +34,19 @@ function move(check: ExtCheck, block: number, change: number): void {
   if (geometry.has64bit)
     Superblock.s_free_blocks_count_hi.set(superblock, 0, Math.floor(free / 0x1_0000_0000));
   writeSuperblock(check);
+}
+
+/** So many blocks in a row, as the repairs so far leave them. */
+export function copyBlocks(check: ExtCheck, from: number, to: number, length: number): void {
+  const bytes = new Uint8Array(check.geometry.blockSize);
+  for (let index = 0; index < length; index++) {
+    try {
+      check.readBlock(from + index, bytes);
+    } catch (error) {
+      // A bad block: what was in it is lost, the rest of the file is not.
+      if (!hasCode(error, 'EIO')) throw error;
+      bytes.fill(0);
+    }
+    check.writeBlock(to + index, bytes);
+  }
 }

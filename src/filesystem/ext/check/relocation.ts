@@ -1,11 +1,10 @@
 import { crc32c } from '../../../bytes/crc32c.ts';
-import { hasCode } from '../../../errors.ts';
 import { viewOf } from '../../../bytes/struct.ts';
 import { extentTail, inodeSeed } from '../checksum.ts';
 import { childOf, ExtentHeader, isUnwritten, lengthOf, startOf } from '../extent-node.ts';
 import { Inode, InodeFlag } from '../inode.ts';
 import type { ExtCheck } from './context.ts';
-import { releaseBlock, takeBlock } from './moved-blocks.ts';
+import { copyBlocks, releaseBlock, takeBlock } from './moved-blocks.ts';
 
 const DIRECT = 12;
 /** Bytes that are copied in one check: what is staged is in memory. */
@@ -74,7 +73,7 @@ export class Relocation {
     if (!isForeign) return false;
     const to = this.#take(length);
     if (to === undefined) return false;
-    if (!isUnwritten(view, at)) this.#copy(from, to, length);
+    if (!isUnwritten(view, at)) copyBlocks(this.#check, from, to, length);
     for (let block = from; block < from + length; block++)
       if (!this.#check.sharedBlocks.get(block - this.#check.geometry.firstDataBlock)) this.#left.push(block);
     view.setUint16(at + 6, Math.floor(to / 0x1_0000_0000), true);
@@ -119,7 +118,7 @@ export class Relocation {
       for (let slot = 0; slot < bytes.length; slot += 4)
         isChanged = this.#movePointer(map, slot, level - 1) || isChanged;
       if (isChanged) check.writeBlock(to, bytes);
-    } else if (to !== block) this.#copy(block, to, 1);
+    } else if (to !== block) copyBlocks(this.#check, block, to, 1);
     if (to !== block) view.setUint32(at, to, true);
     return to !== block;
   }
@@ -145,19 +144,5 @@ export class Relocation {
     }
     this.#isComplete = false;
     return undefined;
-  }
-
-  #copy(from: number, to: number, length: number): void {
-    const bytes = new Uint8Array(this.#check.geometry.blockSize);
-    for (let index = 0; index < length; index++) {
-      try {
-        this.#check.readBlock(from + index, bytes);
-      } catch (error) {
-        // A bad block: what was in it is lost, the rest of the file is not.
-        if (!hasCode(error, 'EIO')) throw error;
-        bytes.fill(0);
-      }
-      this.#check.writeBlock(to + index, bytes);
-    }
   }
 }
