@@ -13,8 +13,9 @@ const MANY = 1024;
 const PATIENCE = 0.5;
 /** Requests at least between two in vain, else the thread moves back. */
 const WORTH = 32;
-/** Requests between two looks where the caller is. */
-const LOOK_EVERY = 256;
+/** Requests before the first look where the caller is; while he stays there, twice as many before each next one. */
+const FIRST_LOOK = 256;
+const LOOK_EVERY = 4096;
 /** Callers who take turns after fewer requests than this work at the same time. */
 const TURN = 16;
 /** The thread moves back when nothing has come for so long, milliseconds. */
@@ -43,6 +44,9 @@ export class CallerProcessor implements Waiting {
   #caller = 0;
   /** Requests of the caller so far, since another one's. */
   #turn = 0;
+  /** At which of them it is looked next where he is. */
+  #lookAt = FIRST_LOOK;
+  #lookEvery = FIRST_LOOK;
   /** Requests since the neighbour was awoken. */
   #worth = 0;
 
@@ -96,7 +100,7 @@ export class CallerProcessor implements Waiting {
       if (this.#soon >= this.#needed) this.#follow();
       return;
     }
-    if (this.#turn % LOOK_EVERY === 0) this.#follow();
+    if (this.#turn >= this.#lookAt) this.#follow();
     const neighbour = this.#neighbour!;
     neighbour.beat();
     this.#worth++;
@@ -116,6 +120,7 @@ export class CallerProcessor implements Waiting {
     const together = this.#turn < TURN;
     this.#caller = caller;
     this.#turn = 0;
+    this.#lookAt = FIRST_LOOK;
     if (together) this.#leave();
     else if (this.#at >= 0) this.#follow();
   }
@@ -125,6 +130,8 @@ export class CallerProcessor implements Waiting {
     const neighbour = (this.#neighbour ??= new BusyNeighbour(PATIENCE));
     if (!neighbour.isRunning) return;
     const at = processorOf(this.#caller);
+    this.#lookEvery = at === this.#at ? Math.min(LOOK_EVERY, this.#lookEvery * 2) : FIRST_LOOK;
+    this.#lookAt = this.#turn + this.#lookEvery;
     if (at === this.#at) return;
     const other = this.#processors.find((processor) => processor !== at)!;
     const affinity = nativeAffinity()!;
