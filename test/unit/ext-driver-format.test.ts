@@ -6,6 +6,8 @@ import { decodeDevice, encodeDevice } from '../../src/filesystem/ext/device-numb
 import {
   initDirectoryBlock,
   initEmptyBlock,
+  firstGap,
+  gapAt,
   insertEntry,
   largestGap,
   removeEntry,
@@ -116,8 +118,12 @@ test('A directory block is laid out as in the specification', () => {
   );
   expect(largestGap(view, 1024)).toBe(1024 - 24 - 16);
   expect(insertEntry(view, 1024, encodeUtf8('f'), 5, 7)).toBe(40);
-  removeEntry(view, 1024, 24);
+  expect(firstGap(view, 1024)).toBe(40);
+  expect(removeEntry(view, 1024, 24)).toBe(12);
   expect(view.getUint16(12 + 4, true)).toBe(28);
+  expect(gapAt(view, 1024, 12)).toBe(16);
+  expect(firstGap(view, 1024)).toBe(12);
+  expect(largestGap(view, 1024, 12)).toBe(1024 - 40 - 12);
   expect(insertEntry(view, 1024, encodeUtf8('gh'), 6, 1)).toBe(24);
   expect(view.getUint16(40 + 4, true)).toBe(1024 - 40);
 });

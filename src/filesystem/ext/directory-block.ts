@@ -12,6 +12,8 @@ export const DirectoryEntryHeader = struct('directory entry', 8, {
 export const MAX_NAME = 255;
 
 const HEADER = 8;
+/** Bytes that the shortest entry takes. */
+const SHORTEST = 12;
 
 /** `file_type`. */
 const TYPES: readonly (NodeKind | undefined)[] = [
@@ -78,10 +80,10 @@ export function entryFault(
   return undefined;
 }
 
-/** The most bytes that a new entry could take in this block. */
-export function largestGap(view: DataView, blockSize: number): number {
+/** The most bytes that a new entry could take in this block, from the entry at `from` on. */
+export function largestGap(view: DataView, blockSize: number, from = 0): number {
   let largest = 0;
-  for (let at = 0; at < blockSize;) {
+  for (let at = from; at < blockSize;) {
     const length = entryLength(view, at, blockSize);
     if (length === 0) break;
     const gap = length - usedBytes(view, at);
@@ -91,16 +93,29 @@ export function largestGap(view: DataView, blockSize: number): number {
   return largest;
 }
 
-/** Puts an entry into the first gap that takes it and returns its offset, or -1 when there is none. */
+/** The first entry from the one at `from` on behind which, or in whose place, there is room for another; `blockSize` when there is none. */
+export function firstGap(view: DataView, blockSize: number, from = 0): number {
+  let at = from;
+  while (at < blockSize) {
+    const length = entryLength(view, at, blockSize);
+    if (length === 0) return blockSize;
+    if (length - usedBytes(view, at) >= SHORTEST) break;
+    at += length;
+  }
+  return at;
+}
+
+/** Puts an entry into the first gap from `from` on that takes it and returns its offset, or -1 when there is none. */
 export function insertEntry(
   view: DataView,
   blockSize: number,
   name: Uint8Array,
   inode: number,
   type: number,
+  from = 0,
 ): number {
   const needed = entrySize(name.length);
-  for (let at = 0; at < blockSize;) {
+  for (let at = from; at < blockSize;) {
     const length = entryLength(view, at, blockSize);
     const used = usedBytes(view, at);
     if (length - used >= needed) {
@@ -126,8 +141,8 @@ export function writeEntry(view: DataView, at: number, name: Uint8Array, inode: 
   new Uint8Array(view.buffer, view.byteOffset + at + HEADER, name.length).set(name);
 }
 
-/** Takes the entry at `target` out: its bytes become the previous entry's, or an unused entry at the block's start. */
-export function removeEntry(view: DataView, blockSize: number, target: number): void {
+/** Takes the entry at `target` out: its bytes become the previous entry's, or an unused entry at the block's start. Returns where that is. */
+export function removeEntry(view: DataView, blockSize: number, target: number): number {
   let previous = -1;
   for (let at = 0; at < target;) {
     previous = at;
@@ -141,6 +156,12 @@ export function removeEntry(view: DataView, blockSize: number, target: number): 
     );
   }
   DirectoryEntryHeader.inode.set(view, target, 0);
+  return Math.max(previous, 0);
+}
+
+/** The most bytes that a new entry could take behind the entry at `at`, or in its place. */
+export function gapAt(view: DataView, blockSize: number, at: number): number {
+  return entryLength(view, at, blockSize) - usedBytes(view, at);
 }
 
 /** One unused entry over the whole block. */

@@ -1,5 +1,3 @@
-import { viewOf } from '../../bytes/struct.ts';
-
 /**
  * The hashes that order a directory's index (Linux Documentation/filesystems/ext4/directory.rst, "Hash Tree
  * Directories"). The unsigned variants take a name's bytes as unsigned numbers; the signed ones as `char` was on x86.
@@ -57,9 +55,14 @@ export function directoryHash(name: Uint8Array, version: number, seed: Uint8Arra
 }
 
 function startState(seed: Uint8Array): void {
-  const view = viewOf(seed);
-  const given = seed.some((byte) => byte !== 0);
-  for (let i = 0; i < 4; i++) state[i] = given ? view.getInt32(4 * i, true) : DEFAULT_SEED[i]! | 0;
+  let given = 0;
+  for (let i = 0; i < 4; i++) {
+    const at = 4 * i;
+    const word = seed[at]! | (seed[at + 1]! << 8) | (seed[at + 2]! << 16) | (seed[at + 3]! << 24);
+    state[i] = word;
+    given |= word;
+  }
+  if (given === 0) for (let i = 0; i < 4; i++) state[i] = DEFAULT_SEED[i]!;
 }
 
 /** Fills `count` words with the name from `at` on, first byte highest; the rest is the remaining length in every byte. */

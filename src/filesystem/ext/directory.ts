@@ -7,6 +7,8 @@ import {
   DirectoryEntryHeader,
   entryLength,
   entrySize,
+  firstGap,
+  gapAt,
   initDirectoryBlock,
   initEmptyBlock,
   insertEntry,
@@ -149,6 +151,19 @@ export class DirectoryStore {
     this.#volume.cache.markDirty(block);
   }
 
+  /** The block that has room for the name as it is; undefined where it has to be made, see `growth` and `reserve`. */
+  room(ref: InodeRef, directory: Directory, name: Uint8Array): number | undefined {
+    const size = entrySize(name.length);
+    this.#requireComparable(ref);
+    if (directory.isInline) return areaWithRoom(this.#core, ref, size) === undefined ? undefined : INLINE;
+    if (!this.#isIndexed(ref)) {
+      const fit = firstFit(directory, size);
+      return fit < 0 ? undefined : fit;
+    }
+    const hash = this.#tree.hash(directory, name);
+    return hash === undefined ? undefined : this.#tree.leafWithRoom(directory, hash, size);
+  }
+
   /** How many blocks have to be taken before the name fits; ENOSPC when the directory cannot grow any more. */
   growth(ref: InodeRef, directory: Directory, name: Uint8Array): number {
     const size = entrySize(name.length);
@@ -224,8 +239,8 @@ export class DirectoryStore {
       return;
     }
     const block = this.#block(directory, position);
-    const at = insertEntry(block.view, this.#leafSize, bytes, inode, type);
-    directory.gaps[position] = largestGap(block.view, this.#leafSize);
+    const at = insertEntry(block.view, this.#leafSize, bytes, inode, type, directory.gapStarts[position]);
+    noteGaps(directory, position, block.view, this.#leafSize, directory.gapStarts[position]!);
     directory.names.set(name, position * blockSize + at);
     this.#open.countName(directory, 1);
     this.#volume.cache.markDirty(block);
@@ -233,12 +248,15 @@ export class DirectoryStore {
 
   remove(directory: Directory, name: string): void {
     const { view, at, position, end, dirty } = this.#entryAt(directory, directory.names.get(name)!);
-    removeEntry(view, end, at);
+    const taker = removeEntry(view, end, at);
     directory.names.delete(name);
     this.#open.countName(directory, -1);
     dirty();
     if (position === INLINE) return;
-    directory.gaps[position] = largestGap(view, end);
+    const gap = gapAt(view, end, taker);
+    if (taker < directory.gapStarts[position]!) directory.gapStarts[position] = taker;
+    if (gap <= directory.gaps[position]!) return;
+    directory.gaps[position] = gap;
     noteGap(directory, position);
   }
 
@@ -296,7 +314,7 @@ export class DirectoryStore {
     );
     this.#inodes.setSize(ref, blockSize);
     const directory = newDirectory(ref.number, [index], seal);
-    directory.gaps.push(largestGap(block.view, this.#leafSize));
+    noteGaps(directory, 0, block.view, this.#leafSize, 0);
     return directory;
   }
 
@@ -371,6 +389,7 @@ export class DirectoryStore {
     initEmptyBlock(block.view, this.#leafSize);
     directory.blocks.push(index);
     directory.gaps.push(this.#leafSize);
+    directory.gapStarts.push(0);
     this.#inodes.setSize(ref, directory.blocks.length * blockSize);
     // A change of the directory's shape on a volume without the feature invalidates whatever index there was.
     if (!this.#canIndex) this.#inodes.setFlag(ref, InodeFlag.index, false);
@@ -411,7 +430,7 @@ export class DirectoryStore {
       const name = decodeUtf8(bytes, at + 8, at + 8 + DirectoryEntryHeader.name_len.get(view, at));
       directory.names.set(name, position * blockSize + at);
     }
-    directory.gaps[position] = largestGap(view, end);
+    noteGaps(directory, position, view, end, 0);
   }
 
   #block(directory: Directory, position: number): CachedBlock {
@@ -432,4 +451,11 @@ export class DirectoryStore {
     const dirty = (): void => this.#volume.cache.markDirty(block);
     return { view: block.view, at, position, end: this.#leafSize, dirty };
   }
+}
+
+/** What room the entries of a block leave, of which those before `from` leave none. */
+function noteGaps(directory: Directory, position: number, view: DataView, end: number, from: number): void {
+  const start = firstGap(view, end, from);
+  directory.gapStarts[position] = start;
+  directory.gaps[position] = largestGap(view, end, start);
 }

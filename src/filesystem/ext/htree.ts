@@ -61,10 +61,13 @@ export class HashTree {
   readonly #leafSize: number;
   /** Levels of nodes below the root. */
   readonly #mostLevels: number;
+  /** In place. */
+  readonly #seed: Uint8Array;
 
   constructor(volume: Volume) {
     this.#volume = volume;
     this.#mostLevels = (volume.features.incompatible & IncompatibleFeature.large_dir) === 0 ? 1 : 2;
+    this.#seed = Superblock.s_hash_seed.get(volume.superblock, 0);
     this.#leafSize = volume.geometry.blockSize - (volume.seals === undefined ? 0 : DIRECTORY_TAIL);
   }
 
@@ -74,6 +77,12 @@ export class HashTree {
     const version = IndexRootInfo.hash_version.get(view, ROOT_INFO);
     if (version > 2) return undefined;
     return this.#hashAs(version, name);
+  }
+
+  /** The leaf for an entry of `size` bytes when it has room for it. */
+  leafWithRoom(directory: IndexedDirectory, hash: number, size: number): number | undefined {
+    const path = this.#find(directory, hash);
+    return path !== undefined && directory.gaps[path.leaf]! >= size ? path.leaf : undefined;
   }
 
   /** Blocks that must be appended before an entry of `size` bytes fits; undefined when the index cannot take it. */
@@ -134,7 +143,7 @@ export class HashTree {
   #hashAs(version: number, name: Uint8Array): number | undefined {
     const { superblock } = this.#volume;
     const unsigned = (Superblock.s_flags.get(superblock, 0) & UNSIGNED_HASH) !== 0;
-    return directoryHash(name, version + (unsigned ? 3 : 0), Superblock.s_hash_seed.get(superblock, 0));
+    return directoryHash(name, version + (unsigned ? 3 : 0), this.#seed);
   }
 
   #block(directory: IndexedDirectory, position: number): CachedBlock {

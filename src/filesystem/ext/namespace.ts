@@ -91,9 +91,11 @@ export class Namespace {
         ? 0
         : targetBlocks(volume, target);
     const { blocksPerCluster } = volume.geometry;
-    volume.requireBlocks(own * blocksPerCluster + directories.growth(parentRef, directory, bytes), 'create');
+    const room = directories.room(parentRef, directory, bytes);
+    const growth = room === undefined ? directories.growth(parentRef, directory, bytes) : 0;
+    volume.requireBlocks(own * blocksPerCluster + growth, 'create');
 
-    const position = directories.reserve(parentRef, directory, bytes);
+    const position = room ?? directories.reserve(parentRef, directory, bytes);
     const number = core.inodeAllocator.allocate(parent, isDirectory);
     const ref = inodes.peek(number);
     inodes.reset(ref);

@@ -7,6 +7,8 @@ export interface Directory extends IndexedDirectory {
   readonly inode: number;
   /** The entries lie in the inode: `blocks` is empty, and positions of entries count from the start of the content. */
   isInline: boolean;
+  /** Byte of each block before which no entry leaves room for another. */
+  readonly gapStarts: number[];
   /** Name to the byte position of its entry in the directory. */
   readonly names: Map<string, number>;
   /** By size of an entry in words: no block before this one has a gap of that size. */
@@ -29,6 +31,7 @@ export function newDirectory(inode: number, blocks: number[], seal: BlockSeal | 
     blocks,
     seal,
     gaps: [],
+    gapStarts: [],
     names: new Map(),
     firstFits: new Int32Array(SIZE_CLASSES),
     movedAt: 0,
@@ -44,10 +47,11 @@ export function firstFit(directory: Directory, size: number): number {
   return position < gaps.length ? position : -1;
 }
 
-/** The gap of a block has grown. */
+/** The largest gap of a block has grown. */
 export function noteGap(directory: Directory, position: number): void {
-  const { firstFits } = directory;
-  for (let i = 0; i < firstFits.length; i++) if (firstFits[i]! > position) firstFits[i] = position;
+  const { gaps, firstFits } = directory;
+  const last = Math.min(firstFits.length - 1, gaps[position]! >>> 2);
+  for (let i = 0; i <= last; i++) if (firstFits[i]! > position) firstFits[i] = position;
 }
 
 /** The directories that are in memory, within bounds. */
@@ -102,6 +106,7 @@ export class OpenDirectories {
 
   /** A name was added to a directory that may be in memory, or taken away. */
   countName(directory: Directory, difference: 1 | -1): void {
-    if (this.#open.get(directory.inode) === directory) this.#nameCount += difference;
+    if (this.#latest === directory || this.#open.get(directory.inode) === directory)
+      this.#nameCount += difference;
   }
 }
