@@ -169,7 +169,8 @@ export class DeviceFiles {
   }
 
   #views(): DeviceView[] {
-    return deviceViews(openShare(this.#share), this.#family, this.#unit);
+    // Below the gates of mounted file systems: this thread must not wait for them.
+    return deviceViews(openShare(this.#share).content, this.#family, this.#unit);
   }
 
   /** Starts a thread; resolves when it serves, or there is nothing to serve. */

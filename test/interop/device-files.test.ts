@@ -1,5 +1,6 @@
 import fs from 'node:fs';
 import { spawn } from 'node:child_process';
+import { setTimeout as delay } from 'node:timers/promises';
 import { afterEach, expect, it } from 'vitest';
 import { nativeFileOperations } from '../../src/host/native-file.ts';
 import {
@@ -281,6 +282,15 @@ describeFiles('root', [], 'A device file', () => {
     child.kill();
     await idle;
     expect(await served.holders()).toEqual([]);
+  });
+
+  it('does not wait for a file system that is mounted from it', async () => {
+    const served = await serve('root', { size: 4 * MIB });
+    await served.ask('gate');
+    const done = Promise.all([served.ask('drop'), served.holders()]);
+    const result = await Promise.race([done, delay(10_000, 'it waits')]);
+    if (result === 'it waits') process.kill(served.pid, 'SIGKILL');
+    expect(result).toEqual([null, []]);
   });
 
   it('is gone soon when it is closed under load', async () => {

@@ -3,7 +3,9 @@ import readline from 'node:readline';
 import type { Worker } from 'node:worker_threads';
 import { DeviceFiles } from '../../src/attach/device-files.ts';
 import type { DeviceFamily } from '../../src/disk/device-views.ts';
+import { gatesOf } from '../../src/host/device-gate.ts';
 import { createShareState, type DeviceShare, setShareSize, ShareWord } from '../../src/host/device-share.ts';
+import { nativePoll } from '../../src/host/native-poll.ts';
 
 /**
  * A process with the files of one device and nothing else: `serve-device-files.js '{"image", "folder", …}'`. One JSON object a line on
@@ -59,6 +61,11 @@ try {
     drop: () => files.dropCaches(),
     resize: (bytes) => setShareSize(state, Number(bytes)),
     mounts: (count) => Atomics.store(words, ShareWord.mounts, Number(count)),
+    // A file system that is just coming, or has gone without a word: nobody answers at its gate.
+    gate: () => {
+      gatesOf(state)[0]!.activate(0, size, nativePoll()!.eventfd());
+      Atomics.add(words, ShareWord.mounts, 1);
+    },
     word: (name) => Atomics.load(words, ShareWord[name as keyof typeof ShareWord]),
     threads: () => threads.length,
     // It ends when it is next in JavaScript: in the middle of a request.
