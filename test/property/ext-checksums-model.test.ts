@@ -85,6 +85,7 @@ describeWithTools(['mke2fs', 'e2fsck'], 'Volumes with checksums', () => {
       const options = ['-q', '-F', '-t', 'ext4', '-E', 'nodiscard,lazy_itable_init=1', ...args];
       const made = runTool('mke2fs', [...options, file, size]);
       expect(made.status, made.stderr).toBe(0);
+      let operations = 0;
       for (let round = 0; round < ROUNDS; round++) {
         const image = loadImage(file);
         const seed = SEED + 1000 * index + round;
@@ -105,7 +106,9 @@ describeWithTools(['mke2fs', 'e2fsck'], 'Volumes with checksums', () => {
         volume.close();
         model.verify(extDriver.open(image, { readOnly: true }));
         expectClean(image, `${file}.done`, `seed ${seed}`);
+        operations += model.operations;
       }
+      if (ROUNDS > 1) process.stderr.write(`${name}: ${operations} operations in ${ROUNDS} sequences\n`);
       fs.rmSync(file);
       fs.rmSync(`${file}.done`);
     });

@@ -15,7 +15,7 @@ import { describeWithTools, findTool, runTool, memoryFolder } from '../support/t
 
 /**
  * Random operations on ext2 and on a tree in memory. After each sequence e2fsck finds nothing, and a fresh open shows
- * the tree. USERLOOP_SEED runs other operations.
+ * the tree. USERLOOP_SEED runs other operations, USERLOOP_ROUNDS so many times as many sequences.
  */
 const SEED = Number(process.env['USERLOOP_SEED'] ?? 20_240);
 const OPERATIONS = 450;
@@ -224,7 +224,6 @@ const folder = memoryFolder();
 const judge = findTool('e2fsck');
 if (judge === undefined && process.env['CI'] === 'true') throw new Error('Under CI e2fsck must be there');
 
-/** The whole of it many times over with USERLOOP_ROUNDS. */
 const FACTOR = Number(process.env['USERLOOP_ROUNDS'] ?? 1);
 
 for (const [index, { name, size, image, rounds, names }] of cases.entries()) {
@@ -284,6 +283,8 @@ function play(
       expect(result.status, `e2fsck of seed ${seed}: ${result.stdout}`).toBe(0);
     }
   }
+  const operations = [...outcomes.values()].reduce((sum, times) => sum + times, 0);
+  if (FACTOR > 1) process.stderr.write(`${name}: ${operations} operations in ${rounds} sequences\n`);
   for (const outcome of [
     'create done',
     'write done',

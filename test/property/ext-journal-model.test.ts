@@ -58,6 +58,7 @@ describeWithTools(['mke2fs', 'e2fsck'], 'Volumes with a journal', () => {
       const file = path.join(folder, `${index}.img`);
       const made = runTool('mke2fs', ['-q', '-F', ...args, file, size]);
       expect(made.status, made.stderr).toBe(0);
+      let operations = 0;
       for (let round = 0; round < ROUNDS; round++) {
         const image = loadImage(file);
         const seed = SEED + 1000 * index + round;
@@ -88,7 +89,9 @@ describeWithTools(['mke2fs', 'e2fsck'], 'Volumes with a journal', () => {
         expect(volume.features).not.toContain('needs_recovery');
         model.verify(extDriver.open(image, { readOnly: true }));
         expectClean(image, `${file}.done`, `seed ${seed}`);
+        operations += model.operations;
       }
+      if (ROUNDS > 1) process.stderr.write(`${name}: ${operations} operations in ${ROUNDS} sequences\n`);
       fs.rmSync(file);
       fs.rmSync(`${file}.done`);
     });

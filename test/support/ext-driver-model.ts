@@ -129,6 +129,11 @@ export class ExtModel {
     return new Set(this.#retained.filter((node) => node.links === 0)).size;
   }
 
+  /** Steps that have asked the file system for something: in some there is nothing that they could be done with. */
+  get operations(): number {
+    return [...this.outcomes.values()].reduce((sum, times) => sum + times, 0);
+  }
+
   /** Leaves about so many bytes free. */
   fill(free: number): void {
     const usage = this.#fs.usage();
@@ -252,6 +257,7 @@ export class ExtModel {
     const length = 1 + random.pick([random.below(3000), random.below(this.#largest), 4096, 1024]);
     if (random.below(2) === 0) {
       this.#fs.punch(node.id, offset, length);
+      this.#count('punch done');
       const end = Math.min(size, offset + length);
       if (offset < end) node.content.write(offset, new Uint8Array(end - offset));
     } else {
@@ -383,12 +389,14 @@ export class ExtModel {
     if (this.#retained.length > 0 && random.below(2) === 0) {
       const node = this.#retained.splice(random.below(this.#retained.length), 1)[0]!;
       this.#fs.release(node.id);
+      this.#count('release done');
       if (node.links === 0) this.#others = this.#others.filter((other) => other !== node);
     } else if (this.#others.length > 0) {
       const node = random.pick(this.#others);
       // What has lost its last name stays usable only while it is retained.
       if (this.#retained.includes(node)) return;
       this.#fs.retain(node.id);
+      this.#count('retain done');
       this.#retained.push(node);
     }
   }
@@ -430,10 +438,13 @@ export class ExtModel {
       if (!(error instanceof FsError)) throw error;
       outcome = error.code;
     }
-    const key = `${operation} ${outcome}`;
-    this.outcomes.set(key, (this.outcomes.get(key) ?? 0) + 1);
+    this.#count(`${operation} ${outcome}`);
     if (outcome !== 'ENOSPC') same(outcome, expected, operation);
     return outcome;
+  }
+
+  #count(outcome: string): void {
+    this.outcomes.set(outcome, (this.outcomes.get(outcome) ?? 0) + 1);
   }
 }
 
