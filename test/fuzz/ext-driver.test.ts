@@ -11,9 +11,8 @@ import { Random } from '../support/random.ts';
 import { StrictDevice } from '../support/strict-device.ts';
 import { describeWithTools, runTool, memoryFolder } from '../support/tools.ts';
 
-/** USERLOOP_SEED makes other mutations. */
+/** USERLOOP_SEED makes other mutations, USERLOOP_ROUNDS so many times as many. */
 const SEED = Number(process.env['USERLOOP_SEED'] ?? 4711);
-/** Many times as many with USERLOOP_ROUNDS. */
 const FACTOR = Number(process.env['USERLOOP_ROUNDS'] ?? 1);
 /** Content of files: mutating it would prove nothing. */
 const FILL = 0xee;
@@ -209,16 +208,16 @@ describe('A damaged ext2 volume', () => {
   });
 
   test(`ends in our own errors wherever it is damaged (seed ${SEED})`, () => {
-    fuzz(image, 500, SEED, (random) => random.pick(interesting));
+    fuzz(image, 500 * FACTOR, SEED, (random) => random.pick(interesting));
   });
 
   test(`ends in our own errors when its superblock or descriptors are damaged (seed ${SEED})`, () => {
-    fuzz(image, 200, SEED + 10_000, (random) => 1024 + random.below(1100));
+    fuzz(image, 200 * FACTOR, SEED + 10_000, (random) => 1024 + random.below(1100));
   });
 
   test(`ends in our own errors when its inodes are damaged (seed ${SEED})`, () => {
     const table = new DataView(image.buffer).getUint32(2048 + 8, true) * 1024;
-    fuzz(image, 300, SEED + 20_000, (random) => table + random.below(180 * 256));
+    fuzz(image, 300 * FACTOR, SEED + 20_000, (random) => table + random.below(180 * 256));
   });
 
   test('ends in our own errors with every field of the superblock at its limits', () => {
@@ -301,7 +300,7 @@ describeWithTools(['mke2fs'], 'A damaged ext4 volume', () => {
       expect(made.status, made.stderr).toBe(0);
       const image = loadImage(file).toBytes();
       const interesting = targets(image);
-      fuzz(image, 100, SEED + 30_000, (random) => random.pick(interesting));
+      fuzz(image, 100 * FACTOR, SEED + 30_000, (random) => random.pick(interesting));
     }
   });
 });
