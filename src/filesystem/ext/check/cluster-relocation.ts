@@ -70,8 +70,11 @@ export class ClusterRelocation {
     this.#collect({ ...root, depth, isChanged: false }, nodes, extents);
     const before = this.#count(extents);
     let isComplete = true;
-    for (const chain of this.#chains(extents))
+    for (const chain of this.#chains(extents)) {
       if (this.#isOut(chain, isForeign)) isComplete = this.#moveChain(chain) && isComplete;
+      // No copy can be made any more, and one was missed: where the rest lies need not be looked at.
+      if (!isComplete && this.#copied > MAX_COPIED) break;
+    }
     const seed =
       check.seed === undefined ? undefined : inodeSeed(check.seed, number, Inode.i_generation.get(inode, 0));
     // Those below come behind their parents, which they change.

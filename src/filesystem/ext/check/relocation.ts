@@ -51,12 +51,17 @@ export class Relocation {
     for (const block of this.#left) releaseBlock(this.#check, block);
   }
 
+  /** No copy can be made any more, and one was missed: where the rest lies need not be looked at. */
+  get #isSpent(): boolean {
+    return !this.#isComplete && this.#copied > MAX_COPIED;
+  }
+
   /** Returns whether something in the node has changed. */
   #moveNode(view: DataView, start: number, depth: number): boolean {
     const room = Math.floor((view.byteLength - start) / 12) - 1;
     const count = Math.min(ExtentHeader.eh_entries.get(view, start), room);
     let isChanged = false;
-    for (let index = 0; index < count; index++) {
+    for (let index = 0; index < count && !this.#isSpent; index++) {
       const at = start + 12 * (index + 1);
       isChanged = (depth === 0 ? this.#moveExtent(view, at) : this.#moveChild(view, at, depth)) || isChanged;
     }
@@ -115,7 +120,7 @@ export class Relocation {
       check.readBlock(block, bytes);
       const map = viewOf(bytes);
       let isChanged = to !== block;
-      for (let slot = 0; slot < bytes.length; slot += 4)
+      for (let slot = 0; slot < bytes.length && !this.#isSpent; slot += 4)
         isChanged = this.#movePointer(map, slot, level - 1) || isChanged;
       if (isChanged) check.writeBlock(to, bytes);
     } else if (to !== block) copyBlocks(this.#check, block, to, 1);

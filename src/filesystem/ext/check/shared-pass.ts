@@ -5,6 +5,7 @@ import { ClusterTrail } from './cluster-trail.ts';
 import type { ExtCheck } from './context.ts';
 import { PathFinder } from './directory-blocks.ts';
 import { eachRun } from './file-runs.ts';
+import { OwnerMap } from './owner-map.ts';
 import { Relocation } from './relocation.ts';
 import { SparseBitmap } from './sparse.ts';
 import { childOf, ExtentHeader, lengthOf, startOf } from '../extent-node.ts';
@@ -23,12 +24,11 @@ const FIXED_JOBS: ReadonlyMap<number, string> = new Map([
   [8, '<The journal inode>'],
 ]);
 
+/** An inode with blocks that are in use twice. Which these are is not kept: an inode of 256 bytes can have millions. */
 interface Claim {
   readonly number: number;
-  /** Blocks of it that are in use twice. */
-  readonly blocks: readonly number[];
-  /** Their bits, one for each claim: a cluster may hold several blocks, and be claimed once. */
-  readonly bits: readonly number[];
+  readonly blockCount: number;
+  readonly firstBlock: number;
 }
 
 /**
@@ -47,7 +47,7 @@ export function checkShared(check: ExtCheck): boolean {
   check.begin('1d', 'Reconciling multiply-claimed blocks');
   check.observer.tell(`(There are ${counted} inodes containing multiply-claimed blocks.)\n\n`);
   const own = ownBlocks(check);
-  const owners = new Map<number, number>();
+  const owners = new OwnerMap();
   const isClustered = check.geometry.blocksPerCluster > 1;
   const relocation = isClustered ? new ClusterRelocation(check) : new Relocation(check);
   const paths = new PathFinder(check);
@@ -58,12 +58,16 @@ export function checkShared(check: ExtCheck): boolean {
     const { number } = claim;
     const rivals = new Set<number>();
     let isShared = check.misaligned.has(number);
-    for (const bit of claim.bits) {
-      const owner = owners.get(bit);
-      if (owner === undefined && !own.get(bit)) owners.set(bit, number);
-      else isShared = true;
-      if (owner !== undefined && owner !== number) rivals.add(owner);
-    }
+    const onOwned = (owner: number): void => {
+      isShared = true;
+      if (owner !== number) rivals.add(owner);
+    };
+    eachSharedBit(check, number, (first, count) =>
+      own.eachRun(first, count, (start, length, isOwn) => {
+        if (isOwn) isShared = true;
+        else owners.claim(start, length, number, onOwned);
+      }),
+    );
     isChanged =
       reconcile(check, relocation, { ...claim, isShared, rivals, owners, own, nameOf }) || isChanged;
   }
@@ -75,42 +79,63 @@ export function checkShared(check: ExtCheck): boolean {
 function findClaims(check: ExtCheck): Claim[] {
   const claims: Claim[] = [];
   check.usedInodes.each((number) => {
-    const blocks: number[] = [];
-    eachBlock(check, number, (start, length) => {
-      for (let block = start; block < start + length; block++) {
-        if (check.isShared(block)) blocks.push(block);
-      }
-    });
-    if (blocks.length === 0) return;
-    claims.push({ number, blocks, bits: bitsOf(check, number, blocks) });
+    const listing = new Listing();
+    eachSharedBlock(check, number, (start, length) => listing.add(start, length));
+    const { blockCount, firstBlock } = listing;
+    if (blockCount === 0) return;
+    claims.push({ number, blockCount, firstBlock });
     // Bad blocks are nobody's.
     if (number !== ReservedInode.badBlocks)
-      check.observer.tell(`Multiply-claimed block(s) in inode ${number}:${listed(blocks)}\n`);
+      check.observer.tell(`Multiply-claimed block(s) in inode ${number}:${listing.toString()}\n`);
   });
   return claims;
 }
 
-/** The claims of an inode to what is in use twice, as pass 1 counts them. */
-function bitsOf(check: ExtCheck, number: number, blocks: readonly number[]): number[] {
+/** The blocks of an inode that are in use twice, in runs. */
+function eachSharedBlock(
+  check: ExtCheck,
+  number: number,
+  visit: (start: number, length: number) => void,
+): void {
+  eachBlock(check, number, (start, length) => {
+    const end = start + length;
+    const first = check.bitOf(start);
+    check.sharedBlocks.eachRun(first, check.bitOf(end - 1) + 1 - first, (bit, count, isShared) => {
+      if (!isShared) return;
+      const from = Math.max(start, check.blockOf(bit));
+      visit(from, Math.min(end, check.blockOf(bit + count)) - from);
+    });
+  });
+}
+
+/** The bits of these blocks in runs, each as often as pass 1 counts them: a cluster may hold several blocks, and be claimed once. */
+function eachSharedBit(check: ExtCheck, number: number, visit: (first: number, count: number) => void): void {
   const { blocksPerCluster } = check.geometry;
+  if (blocksPerCluster === 1) {
+    eachSharedBlock(check, number, (start, length) => visit(check.bitOf(start), length));
+    return;
+  }
   // Of the resize inode, only one block is its own.
-  if (blocksPerCluster === 1 || number === ReservedInode.resize)
-    return blocks.map((block) => check.bitOf(block));
-  const bits: number[] = [];
-  const add = (bit: number): void => {
-    if (check.sharedBlocks.get(bit)) bits.push(bit);
-  };
+  if (number === ReservedInode.resize) {
+    eachSharedBlock(check, number, (start, length) => {
+      for (let block = start; block < start + length; block++) visit(check.bitOf(block), 1);
+    });
+    return;
+  }
+  const add = (first: number, count: number): void =>
+    check.sharedBlocks.eachRun(first, count, (start, length, isShared) => {
+      if (isShared) visit(start, length);
+    });
   const trail = new ClusterTrail(blocksPerCluster);
   eachRun(
     check,
     check.readInode(number),
     (position, start, length) => {
       const { first, count } = trail.next(position, start, length);
-      for (let bit = first; bit < first + count; bit++) add(bit);
+      add(first, count);
     },
-    (block) => add(check.bitOf(block)),
+    (block) => add(check.bitOf(block), 1),
   );
-  return bits;
 }
 
 /** Not one with a fixed job. */
@@ -118,16 +143,35 @@ function isOrdinary({ geometry }: ExtCheck, number: number): boolean {
   return number >= geometry.firstInode || number === ReservedInode.root;
 }
 
-/** ` 12 15--20`. */
-function listed(blocks: readonly number[]): string {
-  const ranges: string[] = [];
-  for (let at = 0; at < blocks.length && ranges.length < MAX_LISTED;) {
-    let end = at + 1;
-    while (end < blocks.length && blocks[end] === blocks[end - 1]! + 1) end++;
-    ranges.push(end - at === 1 ? ` ${blocks[at]}` : ` ${blocks[at]}--${blocks[end - 1]}`);
-    at = end;
+/** Counts blocks, and lists the first ranges of them: ` 12 15--20`. */
+class Listing {
+  blockCount = 0;
+  firstBlock = 0;
+  #text = '';
+  #ranges = 0;
+  #start = 0;
+  #end = 0;
+
+  add(start: number, length: number): void {
+    if (this.blockCount === 0) this.firstBlock = start;
+    if (this.blockCount === 0 || start !== this.#end) {
+      this.#close();
+      this.#start = start;
+    }
+    this.#end = start + length;
+    this.blockCount += length;
   }
-  return ranges.join('');
+
+  toString(): string {
+    this.#close();
+    return this.#text;
+  }
+
+  #close(): void {
+    const last = this.#end - 1;
+    if (last < 0 || this.#ranges++ >= MAX_LISTED) return;
+    this.#text += last === this.#start ? ` ${last}` : ` ${this.#start}--${last}`;
+  }
 }
 
 /** `, mod time Mon Nov 23 08:31:04 2026`, where whoever asked for the check knows how to say it. */
@@ -143,30 +187,30 @@ interface SharedClaim extends Claim {
   readonly isShared: boolean;
   /** The inodes that came before it. */
   readonly rivals: ReadonlySet<number>;
-  readonly owners: ReadonlyMap<number, number>;
+  readonly owners: OwnerMap;
   readonly own: SparseBitmap;
   readonly nameOf: (number: number) => string;
 }
 
 /** Returns whether the inode was changed. */
 function reconcile(check: ExtCheck, relocation: Relocation | ClusterRelocation, claim: SharedClaim): boolean {
-  const { number, blocks, isShared, rivals, owners, own, nameOf } = claim;
+  const { number, blockCount, firstBlock, isShared, rivals, owners, own, nameOf } = claim;
   const others = rivals.size === 0 ? 'other structures' : `inode ${[...rivals].slice(0, 5).join(', ')}`;
   const basics = {
     structure: 'inode',
     field: 'i_block',
     offset: check.inodeOffset(number) + Inode.i_block.offset,
-    found: `${blocks.length} blocks that are in use twice, the first ${blocks[0]!}`,
+    found: `${blockCount} blocks that are in use twice, the first ${firstBlock}`,
     expected: 'blocks of its own',
   };
-  const text = `File ${nameOf(number)} \n  has ${blocks.length} multiply-claimed block(s), shared with ${rivals.size} file(s):\n`;
+  const text = `File ${nameOf(number)} \n  has ${blockCount} multiply-claimed block(s), shared with ${rivals.size} file(s):\n`;
   const canMend = isShared && isOrdinary(check, number);
   const isCopied = check.ask({
     ...basics,
     code: 'ext-shared-blocks',
     meaning: isShared
-      ? `Inode ${number} shares ${blocks.length} blocks with ${others}: at least one of them has lost content`
-      : `Inode ${number} has ${blocks.length} blocks that others after it have, too: it may have lost content`,
+      ? `Inode ${number} shares ${blockCount} blocks with ${others}: at least one of them has lost content`
+      : `Inode ${number} has ${blockCount} blocks that others after it have, too: it may have lost content`,
     text: isShared
       ? `${text}${[...rivals].map((rival) => `\t${nameOf(rival)}\n`).join('')}`
       : `${text}Multiply-claimed blocks already reassigned or cloned.\n\n`,
@@ -178,12 +222,10 @@ function reconcile(check: ExtCheck, relocation: Relocation | ClusterRelocation, 
     ...(!isShared && { severity: 'note' as const }),
   });
   if (!isCopied) return false;
-  const met = new Set<number>();
+  const met = new SparseBitmap();
   const isForeign = (bit: number): boolean => {
     if (!check.sharedBlocks.get(bit)) return false;
-    const isMet = met.has(bit);
-    met.add(bit);
-    return isMet || own.get(bit) || owners.get(bit) !== number;
+    return met.set(bit) || own.get(bit) || owners.get(bit) !== number;
   };
   if (relocation.move(number, isForeign)) return true;
   const isMended = check.ask({

@@ -59,6 +59,31 @@ export class SparseBitmap {
     }
   }
 
+  /** Calls `visit` for the runs of a range in which all bits are set, or none is, in order; a run may be told in parts. */
+  eachRun(
+    start: number,
+    length: number,
+    visit: (start: number, length: number, isSet: boolean) => void,
+  ): void {
+    const end = start + length;
+    for (let index = start; index < end;) {
+      const number = chunkOf(index);
+      const chunk = this.#chunks[number];
+      const first = number * CHUNK_BITS;
+      const stop = Math.min(end - first, CHUNK_BITS);
+      if (chunk === undefined) visit(index, first + stop - index, false);
+      else {
+        for (let bit = index - first; bit < stop;) {
+          const isSet = (chunk[bit >>> 3]! & (1 << (bit & 7))) !== 0;
+          const next = endOfRun(chunk, bit, stop, isSet);
+          visit(first + bit, next - bit, isSet);
+          bit = next;
+        }
+      }
+      index = first + stop;
+    }
+  }
+
   /** Copies bits from `start` on, which is a multiple of 8, over all of `into`. */
   copy(start: number, into: Uint8Array): void {
     let from = Math.floor(start / 8);
@@ -94,6 +119,18 @@ export class SparseBitmap {
     }
     return chunk;
   }
+}
+
+/** The first bit from `bit` to `stop` that is not as `isSet` says; else `stop`. */
+function endOfRun(chunk: Uint8Array, bit: number, stop: number, isSet: boolean): number {
+  const whole = isSet ? 0xff : 0;
+  let at = bit + 1;
+  while (at < stop) {
+    if ((at & 7) === 0 && chunk[at >>> 3] === whole) at += 8;
+    else if (((chunk[at >>> 3]! & (1 << (at & 7))) !== 0) === isSet) at++;
+    else return at;
+  }
+  return stop;
 }
 
 const CHUNK_WORDS = 1 << 12;
