@@ -1,3 +1,4 @@
+import { FsError } from '../errors.ts';
 import { type BlockDevice, checkRange } from './block-device.ts';
 
 const PAGE = 4096;
@@ -5,6 +6,8 @@ const PAGE = 4096;
 const GRAIN = 512;
 /** Bytes of memory taken at once for pages: many small allocations outside of the heap are slow. */
 const SLAB = 1 << 18;
+/** Bytes that may be staged. The largest journal that mke2fs makes by itself is 1 GiB; an image of a few KiB can have so much to mend that memory would end. */
+const MAX_STAGED = 2 ** 31;
 /** Longest single read or write of pages that are neighbours. */
 const MERGE = 1 << 20;
 /** The start of a device, where file systems say what they are and in what state: FAT in the first two sectors, ext from byte 1024 to here. */
@@ -18,7 +21,8 @@ export interface StagedRange {
 
 /**
  * A device on which writes stay in memory until `apply`: whoever reads it sees them, the device below does not. Memory grows with the
- * pages of 4 KiB that are written, so it is for changes that are few: repairs, a journal that is looked at but not replayed.
+ * pages of 4 KiB that are written, so it is for changes that are few: repairs, a journal that is looked at but not replayed. Writes beyond 2 GiB of
+ * pages fail: FsError ENOMEM.
  */
 export class StagingDevice implements BlockDevice {
   readonly size: number;
@@ -30,9 +34,12 @@ export class StagingDevice implements BlockDevice {
   readonly #preceding = new Set<number>();
   #slab: Uint8Array = new Uint8Array(0);
   #slabUsed = 0;
+  readonly #maxPages: number;
 
-  constructor(base: BlockDevice) {
+  /** `limit`: bytes that may be staged. */
+  constructor(base: BlockDevice, { limit = MAX_STAGED }: { readonly limit?: number } = {}) {
     this.#base = base;
+    this.#maxPages = Math.floor(limit / PAGE);
     this.size = base.size;
     this.sectorSize = base.sectorSize;
   }
@@ -164,6 +171,12 @@ export class StagingDevice implements BlockDevice {
 
   /** A page in memory, of which `written` bytes are about to be replaced. */
   #stage(index: number, written: number): Uint8Array {
+    if (this.#pages.size >= this.#maxPages) {
+      const most = `${(this.#maxPages * PAGE) / 2 ** 20} MiB`;
+      throw new FsError('ENOMEM', {
+        detail: `more than ${most} would have to change, and changes are kept in memory until all of them are known`,
+      });
+    }
     if (this.#slabUsed === this.#slab.length) {
       // The first pages one by one: mostly there are few.
       this.#slab = new Uint8Array(this.#pages.size < SLAB / PAGE ? PAGE : SLAB);

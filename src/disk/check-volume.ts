@@ -1,6 +1,6 @@
 import type { BlockDevice } from '../device/block-device.ts';
 import { StagingDevice } from '../device/staging-device.ts';
-import { isOwnError, UnsupportedError } from '../errors.ts';
+import { hasCode, isOwnError, UnsupportedError } from '../errors.ts';
 import {
   CheckEnd,
   type CheckFinding,
@@ -105,8 +105,8 @@ function stageReplayed(device: BlockDevice): Staged {
     if (view !== staged) return { staged: new StagingDevice(view), journal: 'shown' };
     return { staged, journal: problem === undefined ? 'none' : 'unusable' };
   } catch (error) {
-    // What keeps the journal from being read, the check will find.
-    if (isOwnError(error)) return stagePlain(device);
+    // What keeps the journal from being read, the check will find. Of one that holds more than can be kept it would find nothing, and mend without it.
+    if (isOwnError(error) && !hasCode(error, 'ENOMEM')) return stagePlain(device);
     throw error;
   }
 }

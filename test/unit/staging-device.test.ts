@@ -60,4 +60,21 @@ describe('a staging device', () => {
       expect(staging.changes()).toEqual([]);
     },
   );
+
+  test('refuses to keep more than its limit, and keeps what it has', () => {
+    const base = patterned(SIZE);
+    const staging = new StagingDevice(base, { limit: 8192 });
+    staging.write(0, new Uint8Array(8192).fill(1));
+    const write = (): void => staging.write(20_000, new Uint8Array(1));
+    expect(write).toThrow(
+      'ENOMEM: more than 0.0078125 MiB would have to change, and changes are kept in memory until all of them are known',
+    );
+    expect(staging.stagedSize).toBe(8192);
+    // What is there already can change.
+    staging.write(4000, new Uint8Array(200).fill(2));
+    expect(staging.changes()).toEqual([{ offset: 0, length: 8192 }]);
+    staging.apply(base);
+    write();
+    expect(staging.stagedSize).toBe(4096);
+  });
 });
