@@ -1,5 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
+import { DirectoryBlockList } from '../../src/filesystem/ext/check/directory-block-list.ts';
 import { OwnerMap } from '../../src/filesystem/ext/check/owner-map.ts';
 import { SparseBitmap } from '../../src/filesystem/ext/check/sparse.ts';
 
@@ -58,6 +59,43 @@ describe('What a check keeps of the blocks of a volume', () => {
         expect(wrong).toBe(-1);
       }),
       { numRuns: 60 },
+    );
+  });
+
+  test('blocks of directories are those that were added, in their order, and take a run where they are neighbours', () => {
+    const extent = fc.record({
+      directory: fc.integer({ min: 1, max: 3 }),
+      position: fc.integer({ min: 0, max: 4 }),
+      // Block 0 stands for data in an inode.
+      block: fc.integer({ min: 0, max: 6 }),
+      length: fc.integer({ min: 1, max: 4 }),
+    });
+    fc.assert(
+      fc.property(fc.array(extent, { maxLength: 12 }), fc.integer({ min: 0, max: 3 }), (extents, gone) => {
+        const list = new DirectoryBlockList();
+        const added: [directory: number, position: number, block: number][] = [];
+        for (const { directory, position, block, length } of extents) {
+          for (let i = 0; i < (block === 0 ? 1 : length); i++) {
+            list.add(directory, position + i, block + i);
+            added.push([directory, position + i, block + i]);
+          }
+        }
+        expect(list.blockCount).toBe(added.length);
+        expect(list.runCount).toBeLessThanOrEqual(extents.length);
+        list.forget(gone);
+        const expected = added.map(([directory, ...rest]) => [directory === gone ? 0 : directory, ...rest]);
+        const found: number[][] = [];
+        for (let index = 0; index < list.runCount; index++) {
+          const { directory, position, block, length } = list.run(index);
+          for (let i = 0; i < length; i++) found.push([directory, position + i, block + i]);
+        }
+        expect(found).toEqual(expected);
+        for (const asked of [1, 2, 3]) {
+          const blocks = expected.filter(([directory]) => directory === asked).map(([, , block]) => block!);
+          expect([...list.blocksOf(asked)]).toEqual(blocks.filter((block) => block !== 0));
+        }
+      }),
+      { numRuns: 500 },
     );
   });
 });

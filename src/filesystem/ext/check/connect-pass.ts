@@ -118,9 +118,9 @@ function checkDotdot(
   });
   if (!isMended) return;
   const { directoryBlocks, counted } = check;
-  for (let index = 0; index < directoryBlocks.length; index += 3) {
-    if (directoryBlocks.get(index) !== directory || directoryBlocks.get(index + 1) !== 0) continue;
-    setDotdot(check, directory, directoryBlocks.get(index + 2), parent);
+  for (let index = 0; index < directoryBlocks.runCount; index++) {
+    if (directoryBlocks.directoryOf(index) !== directory || directoryBlocks.positionOf(index) !== 0) continue;
+    setDotdot(check, directory, directoryBlocks.blockOf(index), parent);
     counted.set(dotdot, Math.max(0, counted.get(dotdot) - 1));
     counted.set(parent, counted.get(parent) + 1);
     check.dotdots.set(directory, parent);

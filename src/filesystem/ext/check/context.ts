@@ -8,6 +8,7 @@ import { Inode } from '../inode.ts';
 import { ReadOnlyCompatibleFeature } from '../superblock.ts';
 import type { AttributeTally } from './attribute-check.ts';
 import type { BadBlocks } from './bad-blocks.ts';
+import { DirectoryBlockList } from './directory-block-list.ts';
 import type { CheckedGroups } from './groups.ts';
 import { QuotaUsage } from './quota-usage.ts';
 import { NumberList, SparseBitmap, SparseNumbers } from './sparse.ts';
@@ -133,8 +134,7 @@ export class ExtCheck {
   readonly directoryList = new NumberList();
   /** `i_flags` and `i_generation` of each of them. */
   readonly directoryTraits = new NumberList();
-  /** Blocks of directories: inode, position, block; block 0 stands for inline data. */
-  readonly directoryBlocks = new NumberList();
+  readonly directoryBlocks = new DirectoryBlockList();
   /** The directory in which each directory has its name, and the one that its `..` names. */
   readonly parents = new SparseNumbers();
   readonly dotdots = new SparseNumbers();
@@ -257,14 +257,8 @@ export class ExtCheck {
   /** A directory has its content in other blocks now, in this order. */
   relistDirectory(directory: number, blocks: readonly number[]): void {
     const { directoryBlocks } = this;
-    const { length } = directoryBlocks;
-    for (let index = 0; index < length; index += 3)
-      if (directoryBlocks.get(index) === directory) directoryBlocks.set(index, 0);
-    for (const [position, block] of blocks.entries()) {
-      directoryBlocks.push(directory);
-      directoryBlocks.push(position);
-      directoryBlocks.push(block);
-    }
+    directoryBlocks.forget(directory);
+    for (const [position, block] of blocks.entries()) directoryBlocks.add(directory, position, block);
   }
 
   readBlock(block: number, into: Uint8Array): void {

@@ -73,8 +73,8 @@ export class PathFinder {
   readonly #check: ExtCheck;
   #asked = 0;
   #searches = 0;
-  /** Of each directory with a name, where its blocks are in the list of directory blocks. */
-  #blocks: Map<number, number[]> | undefined;
+  /** Of each directory, which runs of the list of directory blocks are its. */
+  #runs: Map<number, number[]> | undefined;
 
   constructor(check: ExtCheck) {
     this.#check = check;
@@ -110,8 +110,9 @@ export class PathFinder {
   #parentOf(directory: number): number {
     const known = this.#check.parents.get(directory) || this.#check.dotdots.get(directory);
     if (known !== 0) return known;
-    const [block] = this.#blocksOf(directory);
-    if (block === undefined || block === 0) return 0;
+    const [first] = this.#runsOf(directory);
+    const block = first === undefined ? 0 : this.#check.directoryBlocks.blockOf(first);
+    if (block === 0) return 0;
     const bytes = new Uint8Array(this.#check.geometry.blockSize);
     this.#check.readBlock(block, bytes);
     const parent = viewOf(bytes).getUint32(12, true);
@@ -122,7 +123,6 @@ export class PathFinder {
     const bytes = new Uint8Array(this.#check.geometry.blockSize);
     const view = viewOf(bytes);
     for (const block of this.#blocksOf(directory)) {
-      if (block === 0) continue;
       this.#check.readBlock(block, bytes);
       for (let at = 0; at + 8 <= bytes.length;) {
         const length = lengthAt(view, at, bytes.length);
@@ -137,16 +137,21 @@ export class PathFinder {
     return undefined;
   }
 
-  #blocksOf(directory: number): readonly number[] {
-    if (this.#blocks === undefined) {
-      this.#blocks = new Map();
+  /** Without what lies in its inode. */
+  *#blocksOf(directory: number): Iterable<number> {
+    for (const run of this.#runsOf(directory)) yield* this.#check.directoryBlocks.blocksIn(run);
+  }
+
+  #runsOf(directory: number): readonly number[] {
+    if (this.#runs === undefined) {
+      this.#runs = new Map();
       const list = this.#check.directoryBlocks;
-      for (let index = 0; index < list.length; index += 3) {
-        const blocks = this.#blocks.get(list.get(index));
-        if (blocks === undefined) this.#blocks.set(list.get(index), [list.get(index + 2)]);
-        else blocks.push(list.get(index + 2));
+      for (let index = 0; index < list.runCount; index++) {
+        const runs = this.#runs.get(list.directoryOf(index));
+        if (runs === undefined) this.#runs.set(list.directoryOf(index), [index]);
+        else runs.push(index);
       }
     }
-    return this.#blocks.get(directory) ?? [];
+    return this.#runs.get(directory) ?? [];
   }
 }

@@ -65,9 +65,9 @@ function optimisable(check: ExtCheck, lostAndFound: number): { all: ReadonlySet<
 
 function countBlocks({ directoryBlocks }: ExtCheck): Map<number, number> {
   const counts = new Map<number, number>();
-  for (let index = 0; index < directoryBlocks.length; index += 3) {
-    const directory = directoryBlocks.get(index);
-    if (directoryBlocks.get(index + 1) >= LONG - 1) counts.set(directory, LONG);
+  for (let index = 0; index < directoryBlocks.runCount; index++) {
+    const { directory, position, length } = directoryBlocks.run(index);
+    if (position + length >= LONG) counts.set(directory, LONG);
   }
   return counts;
 }

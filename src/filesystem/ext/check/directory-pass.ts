@@ -19,11 +19,15 @@ const HEADER = 8;
 export function checkDirectories(check: ExtCheck): void {
   const pass = new DirectoryPass(check);
   const { directoryBlocks } = check;
-  const total = directoryBlocks.length / 3;
-  check.step(2, 0, total);
-  for (let index = 0; index < directoryBlocks.length; index += 3) {
-    pass.checkBlock(index);
-    check.step(2, index / 3 + 1, total);
+  const total = directoryBlocks.blockCount;
+  let done = 0;
+  check.step(2, done, total);
+  for (let index = 0; index < directoryBlocks.runCount; index++) {
+    const { directory, position, block, length } = directoryBlocks.run(index);
+    for (let within = 0; within < length; within++) {
+      pass.checkBlock(index, directory, position + within, block + within);
+      check.step(2, ++done, total);
+    }
   }
   pass.end();
 }
@@ -56,13 +60,9 @@ class DirectoryPass {
     this.#dots = new DotCheck(check, this.#paths, this.#entries);
   }
 
-  /** `index` is that of the block in the list of directory blocks. */
-  checkBlock(index: number): void {
+  /** `index` is that of the run in the list of directory blocks that the block is of. */
+  checkBlock(index: number, directory: number, position: number, block: number): void {
     const check = this.#check;
-    const { directoryBlocks } = check;
-    const directory = directoryBlocks.get(index);
-    const position = directoryBlocks.get(index + 1);
-    const block = directoryBlocks.get(index + 2);
     if (!check.directories.get(directory)) return;
     if (directory !== this.#directory) this.#enter(directory);
     if (block === 0) {
@@ -72,7 +72,7 @@ class DirectoryPass {
     if (position > this.#expected) this.#reportHole(directory, this.#expected);
     this.#expected = position + 1;
     const bytes = this.#bytes;
-    const base = this.#reader.read(index);
+    const base = this.#reader.read(index, block);
     const hasIndex = this.#index !== undefined;
     if (isLittleEndian && !hasIndex && this.#plain.check(directory, position === 0, base, this.#seed)) return;
     bytes.set(this.#reader.bytes.subarray(base, base + bytes.length));

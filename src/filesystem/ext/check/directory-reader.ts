@@ -18,9 +18,8 @@ export class DirectoryReader {
     this.bytes = new Uint8Array(Math.max(WINDOW, this.#blockSize));
   }
 
-  /** The block of entry `index` of the list; returns where it begins in `bytes`. */
-  read(index: number): number {
-    const block = this.#check.directoryBlocks.get(index + 2);
+  /** A block of run `index` of the list; returns where it begins in `bytes`. */
+  read(index: number, block: number): number {
     if (block < this.#first || block >= this.#first + this.#count) this.#fill(index, block);
     return (block - this.#first) * this.#blockSize;
   }
@@ -28,11 +27,12 @@ export class DirectoryReader {
   #fill(index: number, block: number): void {
     const { directoryBlocks, device } = this.#check;
     const most = Math.floor(this.bytes.length / this.#blockSize);
-    let count = 1;
-    for (let next = index + 3; count < most && next < directoryBlocks.length; next += 3) {
-      if (directoryBlocks.get(next + 2) !== block + count) break;
-      count++;
+    let count = directoryBlocks.blockOf(index) + directoryBlocks.lengthOf(index) - block;
+    for (let next = index + 1; count < most && next < directoryBlocks.runCount; next++) {
+      if (directoryBlocks.blockOf(next) !== block + count) break;
+      count += directoryBlocks.lengthOf(next);
     }
+    count = Math.min(count, most);
     this.#first = block;
     this.#count = count;
     device.read(block * this.#blockSize, this.bytes.subarray(0, count * this.#blockSize));

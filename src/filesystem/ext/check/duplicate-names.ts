@@ -223,9 +223,7 @@ function hashFor(check: ExtCheck, directory: number): HashOfName {
 function entriesOf(check: ExtCheck, directory: number, hashOf: HashOfName): Entry[] {
   const { directoryBlocks, geometry } = check;
   const entries: Entry[] = [];
-  for (let index = 0; index < directoryBlocks.length; index += 3) {
-    const block = directoryBlocks.get(index + 2);
-    if (directoryBlocks.get(index) !== directory || block === 0) continue;
+  for (const block of directoryBlocks.blocksOf(directory)) {
     const bytes = new Uint8Array(geometry.blockSize);
     check.readBlock(block, bytes);
     const view = viewOf(bytes);

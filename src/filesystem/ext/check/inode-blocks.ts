@@ -268,10 +268,7 @@ export class BlockWalker {
   }
 
   #directoryBlock(position: number, block: number): void {
-    const { directoryBlocks } = this.#check;
-    directoryBlocks.push(this.#number);
-    directoryBlocks.push(position);
-    directoryBlocks.push(block);
+    this.#check.directoryBlocks.add(this.#number, position, block);
   }
 
   #walkMap(view: DataView, start: number): void {

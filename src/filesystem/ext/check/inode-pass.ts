@@ -257,11 +257,7 @@ class InodePass {
     const hasContent =
       !isInline &&
       (type === 1 || type === 2 || (type === 7 && !hasNoBlocks(view, base, flags)) || isReserved);
-    if (isInline && type === 2) {
-      check.directoryBlocks.push(number);
-      check.directoryBlocks.push(0);
-      check.directoryBlocks.push(0);
-    }
+    if (isInline && type === 2) check.directoryBlocks.add(number, 0, 0);
     let tally: BlockTally | undefined;
     if (hasContent) {
       tally = this.#walker.walk(number, view, base);

@@ -79,10 +79,7 @@ export class LostAndFound {
 
   /** Until `visit` returns true, which is what this returns. */
   #eachBlock(directory: number, visit: (bytes: Uint8Array, block: number) => boolean): boolean {
-    const { directoryBlocks } = this.#check;
-    for (let index = 0; index < directoryBlocks.length; index += 3) {
-      const block = directoryBlocks.get(index + 2);
-      if (directoryBlocks.get(index) !== directory || block === 0) continue;
+    for (const block of this.#check.directoryBlocks.blocksOf(directory)) {
       const bytes = new Uint8Array(this.#check.geometry.blockSize);
       this.#check.readBlock(block, bytes);
       if (visit(bytes, block)) return true;
