@@ -59,6 +59,26 @@ export function encodeUtf8(text: string): Uint8Array {
 export function decodeUtf8(source: Uint8Array, start = 0, end: number = source.length): string {
   let result = '';
   let at = start;
+  // Most names are ASCII: eight characters in one step cost little more than one.
+  for (; at + 8 <= end; at += 8) {
+    const a = source[at]!;
+    const b = source[at + 1]!;
+    const c = source[at + 2]!;
+    const d = source[at + 3]!;
+    const e = source[at + 4]!;
+    const f = source[at + 5]!;
+    const g = source[at + 6]!;
+    const h = source[at + 7]!;
+    if ((a | b | c | d | e | f | g | h) >= 0x80) break;
+    result += String.fromCharCode(a, b, c, d, e, f, g, h);
+  }
+  while (at < end && source[at]! < 0x80) result += String.fromCharCode(source[at++]!);
+  return at === end ? result : result + decodeAny(source, at, end);
+}
+
+function decodeAny(source: Uint8Array, start: number, end: number): string {
+  let result = '';
+  let at = start;
   while (at < end) {
     const first = source[at]!;
     if (first < 0x80) {

@@ -59,9 +59,12 @@ export class FuseRequest {
 
   /** Byte offset in `bytes` of the NUL that ends the text `at` bytes into the body; the end of the request when there is none. */
   textEnd(at: number): number {
-    const end = Math.min(this.length, this.bytes.length);
-    const found = this.bytes.indexOf(0, IN_HEADER_SIZE + at);
-    return found < 0 || found > end ? end : found;
+    const { bytes } = this;
+    const end = Math.min(this.length, bytes.length);
+    let found = Math.min(IN_HEADER_SIZE + at, end);
+    // Names are short: a call of indexOf takes longer.
+    while (found < end && bytes[found] !== 0) found++;
+    return found;
   }
 
   /** The NUL-terminated name `at` bytes into the body (bytes that are no UTF-8: see bytes/utf8.ts). */
