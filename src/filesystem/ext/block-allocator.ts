@@ -70,7 +70,7 @@ export class BlockAllocator {
   /** CorruptImageError unless all of these blocks are in use, and none is named twice: then they can be freed. */
   requireUsed(runs: readonly BlockRun[], inode: number): void {
     const { groups } = this.#volume;
-    const sorted = [...runs].sort((a, b) => a.start - b.start);
+    const sorted = runs.length < 2 ? runs : [...runs].sort((a, b) => a.start - b.start);
     let end = 0;
     for (const run of sorted) {
       if (run.start < end) {

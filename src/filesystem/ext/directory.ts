@@ -112,8 +112,13 @@ export class DirectoryStore {
   find(directory: Directory, name: string): number | undefined {
     const place = directory.names.get(name);
     if (place === undefined) return undefined;
-    const { view, at } = this.#entryAt(directory, place);
-    return DirectoryEntryHeader.inode.get(view, at);
+    if (directory.isInline) {
+      const { view, at } = this.#entryAt(directory, place);
+      return DirectoryEntryHeader.inode.get(view, at);
+    }
+    const { blockSize } = this.#volume.geometry;
+    const at = place % blockSize;
+    return DirectoryEntryHeader.inode.get(this.#block(directory, (place - at) / blockSize).view, at);
   }
 
   /** Every entry but `.` and `..`, in the order of the directory, as it is now. */

@@ -171,8 +171,7 @@ export class ExtCore {
   }
 
   /** A directory's content changed. */
-  touchDirectory(ref: InodeRef): void {
-    const now = this.now();
+  touchDirectory(ref: InodeRef, now: Timestamp): void {
     this.inodes.setTime(ref, ModificationTime, now);
     this.inodes.setTime(ref, ChangeTime, now);
   }

@@ -99,6 +99,7 @@ export class FileMap {
 
   /** UnsupportedError for content that only a key, or a decompressor, makes readable. */
   requireReadable(ref: InodeRef): void {
+    if (!this.#inodes.hasFlag(ref, InodeFlag.encrypted | InodeFlag.compressed)) return;
     for (const [flag, feature] of [
       [InodeFlag.encrypted, 'encrypt'],
       [InodeFlag.compressed, 'compression'],

@@ -164,6 +164,7 @@ export class InodeTable {
     return (this.#volume.features.readOnlyCompatible & ReadOnlyCompatibleFeature.huge_file) !== 0;
   }
 
+  /** Of several: one of them. */
   hasFlag(ref: InodeRef, flag: number): boolean {
     return (Inode.i_flags.get(ref.view, ref.base) & flag) !== 0;
   }

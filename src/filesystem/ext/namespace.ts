@@ -128,7 +128,7 @@ export class Namespace {
     }
     if (options.expectedSize !== undefined) core.expectedSizes.set(number, options.expectedSize);
     directories.insert(directory, position, name, bytes, number, options.kind);
-    core.touchDirectory(parentRef);
+    core.touchDirectory(parentRef, now);
     return number;
   }
 
@@ -148,9 +148,10 @@ export class Namespace {
     const position = core.directories.reserve(parentRef, directory, bytes);
     this.#addLinks(ref, 1);
     core.orphans.delete(ref);
-    core.inodes.setTime(ref, ChangeTime, core.now());
+    const now = core.now();
+    core.inodes.setTime(ref, ChangeTime, now);
     core.directories.insert(directory, position, name, bytes, node, kind);
-    core.touchDirectory(parentRef);
+    core.touchDirectory(parentRef, now);
   }
 
   unlink(parent: number, name: string): void {
@@ -161,8 +162,9 @@ export class Namespace {
     }
     this.#requireRemovable(ref);
     core.directories.remove(directory, name);
-    core.touchDirectory(parentRef);
-    core.inodes.setTime(ref, ChangeTime, core.now());
+    const now = core.now();
+    core.touchDirectory(parentRef, now);
+    core.inodes.setTime(ref, ChangeTime, now);
     dropLink(core, ref, Inode.i_links_count.get(ref.view, ref.base) - 1);
   }
 
@@ -176,8 +178,9 @@ export class Namespace {
     requireRemovable(core, ref);
     core.directories.remove(directory, name);
     this.#addLinks(parentRef, -1);
-    core.touchDirectory(parentRef);
-    core.inodes.setTime(ref, ChangeTime, core.now());
+    const now = core.now();
+    core.touchDirectory(parentRef, now);
+    core.inodes.setTime(ref, ChangeTime, now);
     dropLink(core, ref, 0);
   }
 
@@ -217,9 +220,10 @@ export class Namespace {
       this.#addLinks(parentRef, -1);
       this.#addLinks(newParentRef, 1);
     }
-    core.inodes.setTime(ref, ChangeTime, core.now());
-    core.touchDirectory(parentRef);
-    if (newParent !== parent) core.touchDirectory(newParentRef);
+    const now = core.now();
+    core.inodes.setTime(ref, ChangeTime, now);
+    core.touchDirectory(parentRef, now);
+    if (newParent !== parent) core.touchDirectory(newParentRef, now);
   }
 
   /** Removes the old name. Without a journal it must not be gone from the device before the new one is there. */

@@ -50,6 +50,7 @@ export class XattrStore {
   }
 
   get(ref: InodeRef, full: string): Uint8Array | undefined {
+    if (this.#hasNone(ref)) return undefined;
     const wanted = splitName(full);
     if (wanted === undefined) return undefined;
     const entry = this.find(ref, wanted.index, wanted.name);
@@ -143,6 +144,7 @@ export class XattrStore {
 
   /** CorruptImageError when the attribute block is none. */
   requireSound(ref: InodeRef): void {
+    if (this.#hasNone(ref)) return;
     for (const { valueInode } of [...this.#inInode(ref), ...this.#inBlock(ref)]) {
       if (valueInode === 0) continue;
       this.#core.fileMap.requireFreeable(this.#values.holder(ref, valueInode), 0);
@@ -161,6 +163,7 @@ export class XattrStore {
 
   /** Gives the attribute block of a node that goes away back, or this node's share of it. */
   removeAll(ref: InodeRef): void {
+    if (this.#hasNone(ref)) return;
     const removed = [...this.#inInode(ref)];
     const number = this.#core.inodes.attributeBlock(ref);
     if (number !== 0) removed.push(...this.#release(ref, this.#block(ref, number)));
@@ -196,6 +199,15 @@ export class XattrStore {
       });
     }
     return split;
+  }
+
+  /** As nearly every file. */
+  #hasNone(ref: InodeRef): boolean {
+    const { inodes, volume } = this.#core;
+    if (inodes.attributeBlock(ref) !== 0) return false;
+    const start = 128 + inodes.extraSize(ref);
+    if (start === 128 || start + 8 > volume.geometry.inodeSize) return true;
+    return ref.view.getUint32(ref.base + start, true) !== XATTR_MAGIC;
   }
 
   /** The bytes of the inode behind its fields, with the magic word, or undefined where there are none. */
