@@ -41,8 +41,8 @@ export interface FileSystem {
   create(directory: NodeId, name: string, options: CreateOptions): NodeId;
   /** A second name for a node that is not a directory. */
   link(node: NodeId, directory: NodeId, name: string): void;
-  /** Removes a name; the node goes when it was the last one and nobody retains it. EISDIR for a directory. */
-  unlink(directory: NodeId, name: string): void;
+  /** Removes a name and returns the node that it led to, which goes when it was the last one and nobody retains it. EISDIR for a directory. */
+  unlink(directory: NodeId, name: string): NodeId;
   /** ENOTEMPTY, ENOTDIR. */
   removeDirectory(directory: NodeId, name: string): void;
   /** rename(2): atomically replaces the target; same node twice is a no-op; EINVAL when a directory would move into itself. */

@@ -63,9 +63,7 @@ export class NameRequests {
     const core = this.#core;
     const name = request.name();
     const parent = core.nodeOf(request);
-    const node = core.fs.lookup(parent, name);
-    core.fs.unlink(parent, name);
-    if (node !== undefined) core.known.dropName(node, request.nodeId, name);
+    core.known.dropName(core.fs.unlink(parent, name), request.nodeId, name);
     core.namesChanged();
     return reply.done(request, 0);
   }

@@ -141,7 +141,7 @@ export class MemoryFileSystem implements FileSystem {
     this.#touch(parent);
   }
 
-  unlink(directory: NodeId, name: string): void {
+  unlink(directory: NodeId, name: string): NodeId {
     this.#checkWritable();
     const parent = this.#directory(directory);
     const node = this.#child(parent, name);
@@ -149,6 +149,7 @@ export class MemoryFileSystem implements FileSystem {
     parent.names.delete(name);
     this.#touch(parent);
     this.#dropName(node);
+    return node.attributes.node;
   }
 
   removeDirectory(directory: NodeId, name: string): void {

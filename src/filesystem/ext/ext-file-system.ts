@@ -146,9 +146,9 @@ export class ExtFileSystem implements FileSystem {
     this.#open.withSpace(() => this.#open.names.link(node, directory, name));
   }
 
-  unlink(directory: NodeId, name: string): void {
+  unlink(directory: NodeId, name: string): NodeId {
     this.#open.beginChange('unlink');
-    this.#open.names.unlink(directory, name);
+    return this.#open.names.unlink(directory, name) as NodeId;
   }
 
   removeDirectory(directory: NodeId, name: string): void {

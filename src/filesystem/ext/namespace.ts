@@ -154,7 +154,8 @@ export class Namespace {
     core.touchDirectory(parentRef, now);
   }
 
-  unlink(parent: number, name: string): void {
+  /** Returns the inode behind the name. */
+  unlink(parent: number, name: string): number {
     const core = this.#core;
     const { parentRef, directory, ref } = this.#existing(parent, name, 'unlink');
     if (core.inodes.kind(ref) === 'directory') {
@@ -166,6 +167,7 @@ export class Namespace {
     core.touchDirectory(parentRef, now);
     core.inodes.setTime(ref, ChangeTime, now);
     dropLink(core, ref, Inode.i_links_count.get(ref.view, ref.base) - 1);
+    return ref.number;
   }
 
   removeDirectory(parent: number, name: string): void {
@@ -290,6 +292,7 @@ export class Namespace {
     const inode = core.directories.find(directory, name);
     if (inode === undefined) throw new FsError('ENOENT', { syscall, path: name });
     this.#requireNameable(parent, name, inode);
+    core.retained.found(inode);
     return { parentRef, directory, ref: core.node(inode) };
   }
 

@@ -159,9 +159,9 @@ export class FatFileSystem implements FileSystem {
     throw new FsError('EPERM', { syscall: 'link', path: name, detail: 'FAT has no hard links' });
   }
 
-  unlink(directory: NodeId, name: string): void {
+  unlink(directory: NodeId, name: string): NodeId {
     this.#checkWritable('unlink');
-    unlinkNode(this.#volume, directory, name);
+    return unlinkNode(this.#volume, directory, name);
   }
 
   removeDirectory(directory: NodeId, name: string): void {

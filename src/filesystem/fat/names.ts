@@ -103,7 +103,8 @@ function liveDirectory(volume: FatVolume, id: NodeId, syscall: string): Director
   return directory;
 }
 
-export function unlinkNode(volume: FatVolume, parentId: NodeId, name: string): void {
+/** Returns the node that the name led to. */
+export function unlinkNode(volume: FatVolume, parentId: NodeId, name: string): NodeId {
   const parent = volume.directory(parentId, 'unlink');
   const node = parent.lookup(name);
   if (node === undefined) throw new FsError('ENOENT', { syscall: 'unlink', path: name });
@@ -113,6 +114,7 @@ export function unlinkNode(volume: FatVolume, parentId: NodeId, name: string): v
   takeOut(volume, parent, node);
   volume.touchDirectory(parent);
   volume.writeBack.changed();
+  return node.id;
 }
 
 export function removeDirectoryNode(volume: FatVolume, parentId: NodeId, name: string): void {
