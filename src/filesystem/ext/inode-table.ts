@@ -18,15 +18,20 @@ export interface InodeRef {
   readonly base: number;
 }
 
-const KINDS: Readonly<Record<number, NodeKind>> = {
-  [InodeKind.fifo]: 'fifo',
-  [InodeKind.characterDevice]: 'character-device',
-  [InodeKind.directory]: 'directory',
-  [InodeKind.blockDevice]: 'block-device',
-  [InodeKind.file]: 'file',
-  [InodeKind.symlink]: 'symlink',
-  [InodeKind.socket]: 'socket',
-};
+/** By the four bits of `i_mode` that tell the kind. */
+const KINDS: readonly (NodeKind | undefined)[] = kindsByBits();
+
+function kindsByBits(): (NodeKind | undefined)[] {
+  const kinds = Array.from<NodeKind | undefined>({ length: 16 });
+  kinds[InodeKind.fifo >>> 12] = 'fifo';
+  kinds[InodeKind.characterDevice >>> 12] = 'character-device';
+  kinds[InodeKind.directory >>> 12] = 'directory';
+  kinds[InodeKind.blockDevice >>> 12] = 'block-device';
+  kinds[InodeKind.file >>> 12] = 'file';
+  kinds[InodeKind.symlink >>> 12] = 'symlink';
+  kinds[InodeKind.socket >>> 12] = 'socket';
+  return kinds;
+}
 
 /** Longest size of a file that needs no `large_file`. */
 const SMALL_FILE = 0x7fff_ffff;
@@ -92,7 +97,7 @@ export class InodeTable {
 
   /** Undefined for a mode that stands for no kind, as in an inode that was never used. */
   kindIfKnown(ref: InodeRef): NodeKind | undefined {
-    return KINDS[Inode.i_mode.get(ref.view, ref.base) & 0xf000];
+    return KINDS[Inode.i_mode.get(ref.view, ref.base) >>> 12];
   }
 
   kind(ref: InodeRef): NodeKind {
