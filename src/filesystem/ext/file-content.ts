@@ -66,7 +66,10 @@ export class FileContent {
     const headIsNew = offset % blockSize !== 0 && this.#isHole(ref, first);
     const tailIsNew = end % blockSize !== 0 && this.#isHole(ref, last);
     const wanted = Math.ceil(expectedSize / blockSize) - first;
-    this.#map.provide(ref, first, last - first + 1, this.#goal(ref, first), wanted);
+    const count = last - first + 1;
+    if (oldSize === 0 && first === 0 && wanted <= count && this.#map.hasExtents(ref))
+      this.#map.begin(ref, count, this.#goal(ref, 0), this.#run);
+    else this.#map.provide(ref, first, count, this.#goal(ref, first), wanted);
     try {
       if (offset > oldSize) this.#zeroTail(ref, oldSize);
       this.#store(ref, offset, from, headIsNew, tailIsNew);

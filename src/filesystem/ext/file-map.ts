@@ -74,9 +74,13 @@ export class FileMap {
     this.#of(ref).begin(ref, count, goal, run);
   }
 
+  hasExtents(ref: InodeRef): boolean {
+    return this.#inodes.hasFlag(ref, InodeFlag.extents);
+  }
+
   /** Gives the range space that reads as zeros until it is written; false for a file whose map cannot say that. */
   preallocate(ref: InodeRef, from: number, count: number, goal: number): boolean {
-    if (!this.#inodes.hasFlag(ref, InodeFlag.extents)) return false;
+    if (!this.hasExtents(ref)) return false;
     this.#requireQuota(ref, from, count, 'fallocate');
     this.#extents.preallocate(ref, from, count, goal);
     return true;
@@ -138,6 +142,6 @@ export class FileMap {
   }
 
   #of(ref: InodeRef): BlockMap | ExtentMap {
-    return this.#inodes.hasFlag(ref, InodeFlag.extents) ? this.#extents : this.#blockMap;
+    return this.hasExtents(ref) ? this.#extents : this.#blockMap;
   }
 }
