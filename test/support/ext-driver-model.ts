@@ -274,7 +274,8 @@ export class ExtModel {
     const [parent, name] = this.#entry();
     const node = parent.children.get(name);
     const expected = node === undefined ? 'ENOENT' : node.kind === 'directory' ? 'EISDIR' : 'done';
-    if (this.#attempt('unlink', expected, () => this.#fs.unlink(parent.id, name)) !== 'done') return;
+    const run = (): void => expect(this.#fs.unlink(parent.id, name)).toBe(node!.id);
+    if (this.#attempt('unlink', expected, run) !== 'done') return;
     parent.children.delete(name);
     this.#drop(node!);
   }

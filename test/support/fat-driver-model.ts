@@ -1,3 +1,4 @@
+import { expect } from 'vitest';
 import type { BlockDevice } from '../../src/device/block-device.ts';
 import { FsError } from '../../src/errors.ts';
 import { FatFileSystem } from '../../src/filesystem/fat/file-system.ts';
@@ -231,7 +232,7 @@ export class FatModelRun {
   #unlink(): string {
     const picked = this.#pickChild('file');
     if (picked === undefined) return 'nothing to unlink';
-    this.fs.unlink(picked.directory.id, this.#anyCase(picked.name));
+    expect(this.fs.unlink(picked.directory.id, this.#anyCase(picked.name))).toBe(picked.node.id);
     picked.directory.children.delete(picked.name.toLowerCase());
     return `unlink ${picked.name}`;
   }
