@@ -224,4 +224,30 @@ describeWithTools(['mke2fs', 'e2fsck', 'debugfs'], 'Extent trees', () => {
     volume.close();
     expectClean(device, 'a full volume');
   });
+
+  // The inode has room for four extents. In the one that was taken ahead, a written one in the middle makes three of it.
+  test.each([
+    { others: [0, 10], free: 0, what: 'kept where there is room for an extent more' },
+    { others: [0, 5, 10], free: 2, what: 'given back where there is none' },
+  ])('space behind the end of a file on a full volume is $what', ({ others, free }) => {
+    const features = '^has_journal,^metadata_csum,^64bit,^resize_inode';
+    const args = ['-t', 'ext4', '-b', `${BLOCK}`, '-m', '0', '-O', features];
+    const device = makeByTool(folder, 2 << 20, args);
+    const volume = extDriver.open(device, { clock: steppingClock() });
+    const file = volume.create(volume.root, 'f', { kind: 'file' });
+    for (const block of others) volume.write(file, block * BLOCK, new Uint8Array(BLOCK).fill(7));
+    volume.preallocate!(file, 20 * BLOCK, 5 * BLOCK, { keepSize: true });
+    const filler = volume.create(volume.root, 'filler', { kind: 'file' });
+    for (let block = 0; volume.usage().freeBlocks > 0; block++)
+      volume.write(filler, block * BLOCK, new Uint8Array(BLOCK).fill(8));
+    volume.write(file, 22 * BLOCK, new Uint8Array(100).fill(9));
+    expect(volume.attributes(file).size).toBe(22 * BLOCK + 100);
+    expect(volume.usage().freeBlocks).toBe(free);
+    const bytes = new Uint8Array(3 * BLOCK);
+    volume.read(file, 20 * BLOCK, bytes);
+    expect(bytes.subarray(0, 2 * BLOCK).every((byte) => byte === 0)).toBe(true);
+    expect(bytes.subarray(2 * BLOCK, 2 * BLOCK + 100).every((byte) => byte === 9)).toBe(true);
+    volume.close();
+    expectClean(device, `beside ${others.length} extents`);
+  });
 });

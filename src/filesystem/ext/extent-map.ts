@@ -253,7 +253,7 @@ export class ExtentMap {
     }
   }
 
-  /** Makes what is unwritten in the range written. Without space for nodes, whole extents are written with zeros instead. */
+  /** Makes what is unwritten in the range written. Without space for nodes, whole extents are written with zeros instead, as far as the file goes. */
   #convert(ref: InodeRef, from: number, to: number): void {
     this.#inodes.markDirty(ref);
     this.#volume.requireFlush();
@@ -274,11 +274,21 @@ export class ExtentMap {
       this.#zero(head.run.start, from - first);
     }
     let last = to;
+    let rest = 0;
     if (tail?.run.unwritten === true) {
-      last = tail.first + tail.run.length;
+      const end = tail.first + tail.run.length;
+      last = Math.min(end, Math.max(to, Math.ceil(this.#inodes.size(ref) / this.#volume.geometry.blockSize)));
       this.#zero(tail.run.start + to - tail.first, last - to);
+      rest = end - last;
+    }
+    // Behind the end of a file nothing is written. What was taken ahead there needs an entry of its own now, or it is given back.
+    const spare = rest > 0 ? this.#reserve(this.#tree.growth(ref, last, last, 1), goal) : 0;
+    if (spare === undefined) {
+      this.#requireFreeable(ref, last, last + rest);
+      this.#remove(ref, last, last + rest);
     }
     this.#tree.convert(ref, first, last);
+    this.#keepNodes(ref, spare ?? 0, 0);
   }
 
   #zero(start: number, count: number): void {
