@@ -35,6 +35,9 @@ const TOOLS = [
   ['gcc', 'gcc'],
   ['certtool', 'gnutls-bin'],
   ['repquota', 'quota'],
+  ['groff', 'groff-base'],
+  ['fish', 'fish'],
+  ['zsh', 'zsh'],
 ];
 
 const FOLDERS = [...(process.env['PATH'] ?? '').split(':'), '/usr/sbin', '/sbin', '/usr/local/sbin'];

@@ -100,8 +100,7 @@ function unescape(roff: string): string {
     .replaceAll('\\e', '\\');
 }
 
-// A machine may well have no formatter: it is no judge of disk images, so CI does not insist on it.
-describe.skipIf(findTool('groff') === undefined)('groff', () => {
+describeWithTools(['groff'], 'the man pages', () => {
   it('renders every page without a warning, with every option in it', () => {
     for (const command of [undefined, ...commands]) {
       const name = command === undefined ? 'userloop.1' : `${manPageName(command)}.1`;
@@ -212,8 +211,7 @@ describe('applets', () => {
   });
 });
 
-// Shells that a machine may well lack.
-describe.skipIf(findTool('fish') === undefined)('the completion for fish', () => {
+describeWithTools(['fish'], 'the completion', () => {
   it('offers commands, options and devices', async () => {
     const folder = temporaryFolder();
     fs.writeFileSync(path.join(folder, 'floppy.img'), '');
@@ -235,7 +233,7 @@ describe.skipIf(findTool('fish') === undefined)('the completion for fish', () =>
   });
 });
 
-describe.skipIf(findTool('zsh') === undefined)('the completion for zsh', () => {
+describeWithTools(['zsh'], 'the completion', () => {
   it('is a script that zsh takes', async () => {
     const file = path.join(temporaryFolder(), '_userloop');
     fs.writeFileSync(file, (await userloop(['completion', 'zsh'])).stdout);
