@@ -108,7 +108,7 @@ describeWithMounts(
       const df = runTool('df', ['--output=source,fstype,size,used,avail', mounted.directory]).stdout;
       const [, line] = df.split('\n');
       // As `mount -o loop -t ext2` of the same image.
-      expect(line!.split(/\s+/)).toEqual(['/dev/loop77', 'fuse.ext2', '7644', '14', '7221']);
+      expect(line!.split(/\s+/)).toEqual(['/dev/loop177', 'fuse.ext2', '7644', '14', '7221']);
       const { bsize, files } = fs.statfsSync(mounted.directory);
       expect([bsize, files]).toEqual([1024, 2048]);
     });
